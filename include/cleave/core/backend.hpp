@@ -1,0 +1,59 @@
+// What performs a part of a network. exec runs requests through this, so it needs no libtorch.
+#pragma once
+
+#include <cleave/core/export.hpp>
+#include <cleave/core/ids.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/core/tensor.hpp>
+#include <cleave/core/units.hpp>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace cleave::inline v0::core {
+
+/// A place where the network may be divided, as users see it.
+struct Cut {
+  CutId id;
+  std::uint32_t position = 0;  ///< steps before it; 0 is all-cloud, the last all-edge
+  std::string layer;           ///< readable: the module path of the step before, "features.3"
+  std::string op;              ///< the operator before it, "aten::conv2d"; "input" for the first
+  Bytes bytes;                 ///< what crosses with the raw codec, for the example input
+};
+
+/// How long one step of a pass took.
+struct StepTime {
+  std::uint32_t step = 0;
+  Seconds time;
+};
+
+/// One network, lowered, with its weights. Immutable: new weights make a new Executable that is
+/// swapped in. All members may be called from several threads at once; each call runs on the
+/// calling thread (plus libtorch's intra-op threads, whose number is per calling thread).
+class CLEAVE_EXPORT Executable {
+ public:
+  virtual ~Executable();
+
+  [[nodiscard]] virtual Fingerprint fingerprint() const = 0;
+  /// In order of position; the first is all-cloud, the last all-edge.
+  [[nodiscard]] virtual std::span<const Cut> cuts() const = 0;
+  /// Steps of the whole sequence.
+  [[nodiscard]] virtual std::uint32_t step_count() const = 0;
+
+  /// Runs the steps from position `begin` to position `end`. `values` are the network's inputs for
+  /// the first cut's position, else what the stage before gave; the result is what lives across
+  /// `end`, or the network's outputs for the last cut. The values given are not changed, so a
+  /// caller can run the tail itself if a peer fails. begin == end gives `values` back.
+  /// Errc::not_found: no such cut; Errc::invalid_argument: wrong number, dtype or shape of values.
+  [[nodiscard]] virtual Result<Values> run(CutId begin, CutId end, const Values& values) const = 0;
+
+  /// As run(), and appends the time of each step run to `times`.
+  [[nodiscard]] virtual Result<Values> run_timed(CutId begin, CutId end, const Values& values,
+                                                 std::vector<StepTime>& times) const = 0;
+
+  /// Sets how many threads run() uses when called from this thread. Errc::unsupported if fixed.
+  [[nodiscard]] virtual Result<void> set_threads(int threads) const = 0;
+};
+
+}  // namespace cleave::inline v0::core

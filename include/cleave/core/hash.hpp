@@ -1,0 +1,16 @@
+// Fast non-cryptographic hashing (XXH3-64) for fingerprints, cut ids and file checksums.
+#pragma once
+
+#include <cleave/core/export.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace cleave::inline v0::core {
+
+/// XXH3-64 of the bytes; the same on every machine.
+CLEAVE_EXPORT std::uint64_t hash_bytes(std::span<const std::byte> bytes, std::uint64_t seed = 0);
+CLEAVE_EXPORT std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0);
+
+}  // namespace cleave::inline v0::core

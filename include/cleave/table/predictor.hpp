@@ -1,0 +1,96 @@
+// From a profile and a configuration to latency and energy. The only place where parts are added.
+#pragma once
+
+#include <cleave/core/configuration.hpp>
+#include <cleave/core/energy.hpp>
+#include <cleave/core/export.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/core/units.hpp>
+#include <cleave/table/profile.hpp>
+
+namespace cleave::inline v0::table {
+
+/// The link as it is now.
+struct LinkState {
+  core::Seconds round_trip;
+  core::BytesPerSecond up, down;
+  friend bool operator==(const LinkState&, const LinkState&) = default;
+};
+
+/// What a configuration costs before link and queue are known: everything compose() needs, so the
+/// scheduler can re-compose for the link of the moment without the profile.
+struct Ingredients {
+  bool uses_cloud = false;
+  core::Seconds edge_compute, cloud_compute;
+  core::Seconds encode_first, encode_rest;  ///< before the first chunk is sent, and the rest
+  core::Seconds decode_rest, decode_last;   ///< all but the last chunk, and that
+  core::Seconds overhead;                   ///< per request, see LinkProfile::overhead
+  core::Bytes up, down;                     ///< on the wire
+  double ramp_round_trips = 0;  ///< round trips that TCP's ramp adds to the transfer of `up`
+  core::Watts edge_busy, edge_idle;
+  core::Watts cloud_device, cloud_machine;  ///< while the cloud works on the request
+  core::JoulesPerByte transmit, receive;
+  core::Origin origin = core::Origin::modelled;  ///< measured only if every host's power was
+  double spread = 0;  ///< relative standard deviation of the latency, from the profile's spreads
+  Accuracy accuracy;
+  friend bool operator==(const Ingredients&, const Ingredients&) = default;
+};
+
+struct LatencyParts {
+  core::Seconds edge_compute, encode, transfer, decode, round_trip, queue, cloud_compute, reply,
+      overhead;
+  [[nodiscard]] constexpr core::Seconds total() const {
+    return edge_compute + encode + transfer + decode + round_trip + queue + cloud_compute + reply +
+           overhead;
+  }
+  friend bool operator==(const LatencyParts&, const LatencyParts&) = default;
+};
+
+struct EnergyParts {
+  core::Joules edge_compute;  ///< head and codec at busy power
+  core::Joules edge_wait;     ///< the rest of the request's time at idle power
+  core::Joules radio;
+  core::Joules cloud_device;   ///< counted in edge_cloud_device
+  core::Joules cloud_machine;  ///< counted in edge_cloud_machine, instead of cloud_device
+  core::Origin origin = core::Origin::modelled;
+  [[nodiscard]] constexpr core::Joules total(core::Boundary boundary) const {
+    const core::Joules edge = edge_compute + edge_wait + radio;
+    switch (boundary) {
+      case core::Boundary::edge:
+        return edge;
+      case core::Boundary::edge_cloud_device:
+        return edge + cloud_device;
+      case core::Boundary::edge_cloud_machine:
+        return edge + cloud_machine;
+    }
+    return edge;
+  }
+  friend bool operator==(const EnergyParts&, const EnergyParts&) = default;
+};
+
+struct Prediction {
+  LatencyParts latency;
+  EnergyParts energy;
+};
+
+/// Looks up and sums what the profile says of one configuration.
+/// Errc::not_found: the cut, codec or setting is not in the profile; Errc::invalid_argument: not two
+/// stages, a codec whose accuracy was not measured on a cut where it loses information.
+CLEAVE_EXPORT core::Result<Ingredients> price(const Profile& profile,
+                                         const core::Configuration& configuration);
+
+/// The link that the profile was measured on.
+CLEAVE_EXPORT LinkState link_of(const Profile& profile);
+
+/// Latency = edge compute + first chunk's encode + max(remaining encode, transfer, decode) + last
+/// chunk's decode + round trip + queue + cloud compute + reply + overhead; all-edge: edge compute.
+/// transfer = up/link.up + ramp_round_trips * round_trip; reply = down/link.down.
+/// LatencyParts::encode/decode/transfer hold the shares of the overlapped middle that are on the
+/// critical path, so the parts add up to the total.
+/// Energy: busy power over edge compute and encode, idle power over the rest of the latency, radio
+/// per byte, cloud power over decode and cloud compute (waiting in the queue is somebody else's
+/// work). No allocation; safe to call from any thread.
+CLEAVE_EXPORT Prediction compose(const Ingredients& ingredients, const LinkState& link,
+                                 core::Seconds queue);
+
+}  // namespace cleave::inline v0::table

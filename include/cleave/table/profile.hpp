@@ -1,0 +1,128 @@
+// What was measured of one model on its hosts, codecs and link. Made by the profiler, read by the
+// optimizer; plain data, so that neither needs the other.
+#pragma once
+
+#include <array>
+#include <cleave/core/configuration.hpp>
+#include <cleave/core/energy.hpp>
+#include <cleave/core/ids.hpp>
+#include <cleave/core/units.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cleave::inline v0::table {
+
+/// Repeated measurements of one duration.
+struct Timing {
+  core::Seconds mean;      ///< scaled to the wall time of whole passes; what predictions add up
+  core::Seconds median;    ///< of the raw samples
+  core::Seconds spread;    ///< standard deviation of the samples
+  std::uint32_t samples = 0;
+  friend bool operator==(const Timing&, const Timing&) = default;
+};
+
+/// Encoding or decoding `raw` bytes takes fixed + per_byte * raw.
+struct CodecCost {
+  core::Seconds encode_fixed, decode_fixed;
+  double encode_per_byte = 0, decode_per_byte = 0;  ///< seconds per byte before encoding
+  friend bool operator==(const CodecCost&, const CodecCost&) = default;
+};
+
+/// One host at one level of each of its knobs.
+struct Setting {
+  std::vector<core::LevelIndex> levels;  ///< one per knob of the host
+  std::vector<Timing> steps;             ///< one per step of the model
+  Timing whole;                          ///< a whole pass, uninstrumented
+  std::vector<CodecCost> codecs;         ///< one per Profile::codecs
+  /// The host's power while it computes / while it waits for the peer, at these levels.
+  core::Watts busy, idle;
+  /// The whole machine's power while it computes (boundary edge_cloud_machine); for an edge device
+  /// equal to `busy`.
+  core::Watts machine_busy;
+  core::Origin power_origin = core::Origin::modelled;
+  friend bool operator==(const Setting&, const Setting&) = default;
+};
+
+/// A host's half of a profile.
+struct HostProfile {
+  std::string name;    ///< the machine, for people
+  std::string board;   ///< the board description its watts come from; "" if metered
+  std::string source;  ///< where those watts were published, or which meter
+  std::vector<core::Knob> knobs;
+  std::vector<Setting> settings;  ///< every combination of levels that was measured
+  /// Radio or network energy, per byte sent and received; 0 for a wired host.
+  core::JoulesPerByte transmit, receive;
+  friend bool operator==(const HostProfile&, const HostProfile&) = default;
+};
+
+/// How often the model was right, or agreed with itself.
+struct Accuracy {
+  enum class Basis : std::uint8_t {
+    none = 0,       ///< not measured: lossless codecs only may be used
+    labels = 1,     ///< top-1 against labels
+    agreement = 2,  ///< top-1 against the same model without a codec
+  };
+  double value = 0;  ///< 0..1
+  std::uint32_t samples = 0;
+  Basis basis = Basis::none;
+  friend bool operator==(const Accuracy&, const Accuracy&) = default;
+};
+
+/// What is known of one codec at one cut.
+struct CutCodec {
+  core::Bytes encoded;  ///< on the wire, headers included
+  Accuracy accuracy;
+  friend bool operator==(const CutCodec&, const CutCodec&) = default;
+};
+
+struct CutProfile {
+  core::CutId id;
+  std::uint32_t position = 0;  ///< steps before it
+  std::string layer, op;
+  core::Bytes raw;               ///< the cut tensors before encoding
+  std::vector<CutCodec> codecs;  ///< one per Profile::codecs; empty for the all-edge cut
+  friend bool operator==(const CutProfile&, const CutProfile&) = default;
+};
+
+/// One size of message over the link.
+struct TransferSample {
+  core::Bytes bytes;
+  core::Seconds time;  ///< from the first byte sent to the last received, less half a round trip
+  friend bool operator==(const TransferSample&, const TransferSample&) = default;
+};
+
+struct LinkProfile {
+  core::Seconds round_trip;          ///< of a small request, median
+  core::Seconds round_trip_spread;   ///< standard deviation
+  core::BytesPerSecond up, down;     ///< of large messages, edge to cloud and back
+  std::vector<TransferSample> sizes; ///< edge to cloud, ascending: TCP ramps up
+  core::Seconds overhead;            ///< per request beyond all parts (framing, hand-overs)
+  friend bool operator==(const LinkProfile&, const LinkProfile&) = default;
+};
+
+/// Predicted against measured latency of configurations that no parameter was fitted to.
+struct PredictionError {
+  std::uint32_t configurations = 0;
+  double median_relative = 0;         ///< |predicted - measured| / measured
+  double p90_relative = 0;
+  double repeat_median_relative = 0;  ///< measuring the same again, for comparison
+  double repeat_p90_relative = 0;
+  friend bool operator==(const PredictionError&, const PredictionError&) = default;
+};
+
+struct Profile {
+  core::Fingerprint model;
+  std::string model_name;
+  std::vector<std::string> codecs;
+  std::vector<CutProfile> cuts;         ///< by position; the first all-cloud, the last all-edge
+  std::array<HostProfile, 2> hosts;     ///< edge, cloud
+  LinkProfile link;
+  core::Bytes reply;                    ///< the encoded outputs
+  core::Bytes chunk;                    ///< encode, transfer and decode overlap in chunks of this;
+                                        ///< 0: one after the other
+  PredictionError error;
+  friend bool operator==(const Profile&, const Profile&) = default;
+};
+
+}  // namespace cleave::inline v0::table
