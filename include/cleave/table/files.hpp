@@ -9,6 +9,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/table/pareto_table.hpp>
 #include <cleave/table/profile.hpp>
+
 #include <filesystem>
 #include <string>
 
@@ -19,11 +20,20 @@ inline constexpr std::uint32_t table_format_version = 1;
 /// Larger files are refused unread.
 inline constexpr std::size_t file_size_limit = std::size_t{256} << 20;
 
+/// Whether indices, lengths, orders and ranges fit together, so that whoever holds a valid profile
+/// or table may index without looking: every level below its knob's count, one step timing per step
+/// (the last cut's position), one codec cost per codec, cuts ascending from position 0, two stages
+/// and one codec a row, rows by ascending energy, every quantity finite and not negative.
+/// Errc::invalid_argument, with the first thing that does not fit.
+CLEAVE_EXPORT core::Result<void> validate(const Profile& profile);
+CLEAVE_EXPORT core::Result<void> validate(const ParetoTable& table);
+
 /// Errors: not_found, permission_denied, exhausted (over the size limit), corrupt (magic, length,
 /// checksum, contents that do not fit together), version (written by a newer cleave).
 CLEAVE_EXPORT core::Result<Profile> load_profile(const std::filesystem::path& path);
 CLEAVE_EXPORT core::Result<ParetoTable> load_table(const std::filesystem::path& path);
-/// Atomic: the old file or the whole new one.
+/// Atomic: the old file or the whole new one. Errors: invalid_argument (not valid), and those of
+/// core::write_file.
 CLEAVE_EXPORT core::Result<void> save(const Profile& profile, const std::filesystem::path& path);
 CLEAVE_EXPORT core::Result<void> save(const ParetoTable& table, const std::filesystem::path& path);
 

@@ -5,6 +5,7 @@
 #include <cleave/core/energy.hpp>
 #include <cleave/core/ids.hpp>
 #include <cleave/table/predictor.hpp>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,10 +15,10 @@ namespace cleave::inline v0::table {
 struct TableRow {
   core::Configuration configuration;
   Ingredients ingredients;
-  std::string label;         ///< for people: "features.7 int8 | 1500 MHz, 2 threads | 2 threads"
-  core::Seconds latency;     ///< predicted on the reference link with an empty queue
-  core::Joules energy;       ///< at the table's boundary
-  bool on_front = true;      ///< false: kept because it is within the margin of the front
+  std::string label;      ///< for people: "features.7 int8 | 1500 MHz, 2 threads | 2 threads"
+  core::Seconds latency;  ///< predicted on the reference link with an empty queue
+  core::Joules energy;    ///< at the table's boundary
+  bool on_front = true;   ///< false: kept because it is within the margin of the front
   friend bool operator==(const TableRow&, const TableRow&) = default;
 };
 
@@ -36,8 +37,8 @@ struct ParetoTable {
   std::string model_name;
   std::vector<core::Knob> edge_knobs, cloud_knobs;
   core::Boundary boundary = core::Boundary::edge_cloud_device;
-  LinkState reference;  ///< the link that TableRow::latency was predicted for
-  double margin = 0;    ///< rows within this relative margin of the front are kept too
+  LinkState reference;         ///< the link that TableRow::latency was predicted for
+  double margin = 0;           ///< rows within this relative margin of the front are kept too
   std::vector<TableRow> rows;  ///< by ascending energy
   SearchSummary search;
   friend bool operator==(const ParetoTable&, const ParetoTable&) = default;

@@ -28,7 +28,9 @@ struct Ingredients {
   core::Bytes up, down;                     ///< on the wire
   double ramp_round_trips = 0;  ///< round trips that TCP's ramp adds to the transfer of `up`
   core::Watts edge_busy, edge_idle;
-  core::Watts cloud_device, cloud_machine;  ///< while the cloud works on the request
+  /// While the cloud works on the request: what that adds to its processor's idle power, and the
+  /// whole machine's.
+  core::Watts cloud_device, cloud_machine;
   core::JoulesPerByte transmit, receive;
   core::Origin origin = core::Origin::modelled;  ///< measured only if every host's power was
   double spread = 0;  ///< relative standard deviation of the latency, from the profile's spreads
@@ -74,19 +76,37 @@ struct Prediction {
 };
 
 /// Looks up and sums what the profile says of one configuration.
-/// Errc::not_found: the cut, codec or setting is not in the profile; Errc::invalid_argument: not two
-/// stages, a codec whose accuracy was not measured on a cut where it loses information.
+///
+/// Compute is the sum of Timing::mean of the steps before the cut (edge) and from it on (cloud).
+/// Of a codec's cost over CutProfile::raw bytes, the part of the first Profile::chunk bytes is paid
+/// before anything is sent (encode_first) and after everything has arrived (decode_last).
+/// The ramp comes from LinkProfile::sizes: (time - bytes/up) / round_trip of each sample, at least
+/// 0, interpolated over log(bytes) (a slow-starting window doubles every round trip) and constant
+/// outside the samples.
+/// The spread takes a host's whole-pass relative spread for the part that it runs, codec included,
+/// since steps of one pass share their disturbances (quadrature over steps would promise far too
+/// little); the two hosts and the link are independent and add in quadrature, over the latency on
+/// the profile's own link.
+/// For the all-edge cut the codec and the cloud's levels are not looked at, and the origin of the
+/// cloud's power does not count. A cut's lossless accuracy that was not measured is that of any
+/// other cut; if none was, 1 of 0 samples with basis none.
+///
+/// Codecs named "raw" or "raw+..." are lossless.
+/// Errc::not_found: the cut, codec or setting is not in the profile; Errc::invalid_argument: not an
+/// edge and a cloud stage up to the last cut, a codec whose accuracy was not measured on a cut
+/// where it loses information, a profile that does not fit together (see validate()).
 CLEAVE_EXPORT core::Result<Ingredients> price(const Profile& profile,
-                                         const core::Configuration& configuration);
+                                              const core::Configuration& configuration);
 
 /// The link that the profile was measured on.
 CLEAVE_EXPORT LinkState link_of(const Profile& profile);
 
 /// Latency = edge compute + first chunk's encode + max(remaining encode, transfer, decode) + last
 /// chunk's decode + round trip + queue + cloud compute + reply + overhead; all-edge: edge compute.
-/// transfer = up/link.up + ramp_round_trips * round_trip; reply = down/link.down.
+/// transfer = up/link.up + ramp_round_trips * round_trip; reply = down/link.down. Bytes over a rate
+/// of 0 take infinitely long.
 /// LatencyParts::encode/decode/transfer hold the shares of the overlapped middle that are on the
-/// critical path, so the parts add up to the total.
+/// critical path (all of it goes to the longest), so the parts add up to the total.
 /// Energy: busy power over edge compute and encode, idle power over the rest of the latency, radio
 /// per byte, cloud power over decode and cloud compute (waiting in the queue is somebody else's
 /// work). No allocation; safe to call from any thread.

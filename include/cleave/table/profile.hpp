@@ -2,11 +2,12 @@
 // optimizer; plain data, so that neither needs the other.
 #pragma once
 
-#include <array>
 #include <cleave/core/configuration.hpp>
 #include <cleave/core/energy.hpp>
 #include <cleave/core/ids.hpp>
 #include <cleave/core/units.hpp>
+
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,9 +16,9 @@ namespace cleave::inline v0::table {
 
 /// Repeated measurements of one duration.
 struct Timing {
-  core::Seconds mean;      ///< scaled to the wall time of whole passes; what predictions add up
-  core::Seconds median;    ///< of the raw samples
-  core::Seconds spread;    ///< standard deviation of the samples
+  core::Seconds mean;    ///< scaled to the wall time of whole passes; what predictions add up
+  core::Seconds median;  ///< of the raw samples
+  core::Seconds spread;  ///< standard deviation of the samples
   std::uint32_t samples = 0;
   friend bool operator==(const Timing&, const Timing&) = default;
 };
@@ -93,18 +94,18 @@ struct TransferSample {
 };
 
 struct LinkProfile {
-  core::Seconds round_trip;          ///< of a small request, median
-  core::Seconds round_trip_spread;   ///< standard deviation
-  core::BytesPerSecond up, down;     ///< of large messages, edge to cloud and back
-  std::vector<TransferSample> sizes; ///< edge to cloud, ascending: TCP ramps up
-  core::Seconds overhead;            ///< per request beyond all parts (framing, hand-overs)
+  core::Seconds round_trip;           ///< of a small request, median
+  core::Seconds round_trip_spread;    ///< standard deviation
+  core::BytesPerSecond up, down;      ///< of large messages, edge to cloud and back
+  std::vector<TransferSample> sizes;  ///< edge to cloud, ascending: TCP ramps up
+  core::Seconds overhead;             ///< per request beyond all parts (framing, hand-overs)
   friend bool operator==(const LinkProfile&, const LinkProfile&) = default;
 };
 
 /// Predicted against measured latency of configurations that no parameter was fitted to.
 struct PredictionError {
   std::uint32_t configurations = 0;
-  double median_relative = 0;         ///< |predicted - measured| / measured
+  double median_relative = 0;  ///< |predicted - measured| / measured
   double p90_relative = 0;
   double repeat_median_relative = 0;  ///< measuring the same again, for comparison
   double repeat_p90_relative = 0;
@@ -115,12 +116,12 @@ struct Profile {
   core::Fingerprint model;
   std::string model_name;
   std::vector<std::string> codecs;
-  std::vector<CutProfile> cuts;         ///< by position; the first all-cloud, the last all-edge
-  std::array<HostProfile, 2> hosts;     ///< edge, cloud
+  std::vector<CutProfile> cuts;      ///< by position; the first all-cloud, the last all-edge
+  std::array<HostProfile, 2> hosts;  ///< edge, cloud
   LinkProfile link;
-  core::Bytes reply;                    ///< the encoded outputs
-  core::Bytes chunk;                    ///< encode, transfer and decode overlap in chunks of this;
-                                        ///< 0: one after the other
+  core::Bytes reply;  ///< the encoded outputs
+  core::Bytes chunk;  ///< encode, transfer and decode overlap in chunks of this
+                      ///< many raw bytes; 0: one after the other
   PredictionError error;
   friend bool operator==(const Profile&, const Profile&) = default;
 };

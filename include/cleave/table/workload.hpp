@@ -5,6 +5,7 @@
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/table/predictor.hpp>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -20,8 +21,9 @@ struct RequestSpec {
 
 /// Deadlines from a Weibull distribution of the shape given, rescaled so that the smallest drawn
 /// becomes `shortest` and the largest `longest` (DynaSplit, arXiv 2410.23881, section 6); inputs
-/// drawn without replacement while there are enough. Equal seeds give equal requests on every
-/// machine.
+/// drawn without replacement while there are enough, then afresh. A single request gets `longest`.
+/// Deadlines are whole nanoseconds. Equal seeds give equal requests on every machine.
+/// Preconditions: shape > 0, shortest <= longest, both finite.
 CLEAVE_EXPORT std::vector<RequestSpec> weibull_workload(std::size_t count, std::uint64_t seed,
                                                         core::Seconds shortest,
                                                         core::Seconds longest, std::size_t inputs,
@@ -41,7 +43,7 @@ struct RequestOutcome {
   core::Seconds latency;
   LatencyParts parts;
   EnergyParts energy;
-  core::Seconds predicted;     ///< when it was decided
+  core::Seconds predicted;            ///< when it was decided
   std::int32_t predicted_class = -1;  ///< top-1 of the first output
   std::int32_t label_class = -1;      ///< -1: not labelled
   std::string error;                  ///< "" if it completed
@@ -55,12 +57,14 @@ struct RunLog {
   std::vector<RequestOutcome> outcomes;
 };
 
-/// What is printed and compared.
+/// What is printed and compared. Energy, latency and accuracy are those of the requests that
+/// completed (NaN if none did); quantiles interpolate between the closest ranks.
 struct RunSummary {
   std::string policy;
   core::Boundary boundary = core::Boundary::edge_cloud_device;
   core::Origin origin = core::Origin::modelled;
-  std::size_t requests = 0, failed = 0, missed = 0, fell_back = 0;
+  std::size_t requests = 0, failed = 0, fell_back = 0;
+  std::size_t missed = 0;                            ///< past the deadline, or failed
   std::size_t on_edge = 0, on_cloud = 0, split = 0;  ///< as decided
   core::Joules mean_energy;
   core::Seconds median_latency, p95_latency;
@@ -68,7 +72,10 @@ struct RunSummary {
 };
 CLEAVE_EXPORT RunSummary summarise(const RunLog& log);
 
-/// Several policies' logs in one JSON document, and back (an error for anything else).
+/// Several policies' logs in one JSON document ({"format": "cleave-runs", "version": 1, "runs":
+/// [..]}, units in the key names), and back. A time or energy that is not finite is written as null
+/// and read as infinity. Errors: those of core::read_text, corrupt (not such a document; says
+/// where), version.
 CLEAVE_EXPORT std::string to_json(const std::vector<RunLog>& logs);
 CLEAVE_EXPORT core::Result<std::vector<RunLog>> load_run_logs(const std::filesystem::path& path);
 /// One line per request.

@@ -1,0 +1,230 @@
+#include <cleave/table/predictor.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace cleave::inline v0::table {
+namespace {
+
+using core::Bytes;
+using core::BytesPerSecond;
+using core::Errc;
+using core::fail;
+using core::Result;
+using core::Seconds;
+
+const Setting* find_setting(const HostProfile& host, const std::vector<core::LevelIndex>& levels) {
+  const auto found = std::find_if(host.settings.begin(), host.settings.end(),
+                                  [&](const Setting& setting) { return setting.levels == levels; });
+  return found == host.settings.end() ? nullptr : &*found;
+}
+
+std::string describe(const std::vector<core::LevelIndex>& levels) {
+  std::string text = "levels";
+  for (const core::LevelIndex level : levels) text += " " + std::to_string(level);
+  return levels.empty() ? "no levels" : text;
+}
+
+Seconds sum_of(const std::vector<Timing>& steps, std::size_t begin, std::size_t end) {
+  return std::accumulate(steps.begin() + static_cast<std::ptrdiff_t>(begin),
+                         steps.begin() + static_cast<std::ptrdiff_t>(end), Seconds(),
+                         [](Seconds sum, const Timing& step) { return sum + step.mean; });
+}
+
+double relative_spread(const Timing& whole) {
+  return whole.mean.count() > 0 ? whole.spread / whole.mean : 0;
+}
+
+// The round trips that TCP's slow start adds to a message. The window doubles every round trip, so
+// what it adds grows with the logarithm of the size: samples are interpolated over log(bytes).
+double ramp_round_trips(const LinkProfile& link, Bytes bytes) {
+  if (link.sizes.empty() || link.round_trip.count() <= 0 || link.up.count() <= 0 ||
+      bytes.count() <= 0)
+    return 0;
+  const auto ramp = [&](const TransferSample& sample) {
+    return std::max(0.0, (sample.time - sample.bytes / link.up) / link.round_trip);
+  };
+  const auto after =
+      std::find_if(link.sizes.begin(), link.sizes.end(),
+                   [&](const TransferSample& sample) { return sample.bytes >= bytes; });
+  if (after == link.sizes.begin())
+    return ramp(*after);
+  if (after == link.sizes.end())
+    return ramp(link.sizes.back());
+  const TransferSample& before = *std::prev(after);
+  if (before.bytes.count() <= 0)
+    return ramp(*after);
+  const double share = std::log(bytes / before.bytes) / std::log(after->bytes / before.bytes);
+  return ramp(before) + share * (ramp(*after) - ramp(before));
+}
+
+// Half precision by name would be wrong the other way round too: a profile says which codecs lost
+// nothing by their names alone, "raw" and "raw+zstd" and the like.
+bool lossless(const std::string& codec) {
+  return codec == "raw" || codec.starts_with("raw+");
+}
+
+// What the network scores when nothing is lost on the link.
+Accuracy lossless_accuracy(const Profile& profile) {
+  for (const CutProfile& cut : profile.cuts)
+    for (std::size_t c = 0; c < std::min(cut.codecs.size(), profile.codecs.size()); ++c)
+      if (lossless(profile.codecs[c]) && cut.codecs[c].accuracy.basis != Accuracy::Basis::none)
+        return cut.codecs[c].accuracy;
+  return {.value = 1, .samples = 0, .basis = Accuracy::Basis::none};
+}
+
+Seconds time_for(Bytes bytes, BytesPerSecond rate) {
+  if (bytes.count() <= 0)
+    return {};
+  return rate.count() > 0 ? bytes / rate : Seconds(std::numeric_limits<double>::infinity());
+}
+
+// Nothing drawn for ever is nothing, not NaN.
+core::Joules energy_of(core::Watts power, Seconds time) {
+  return power.count() == 0 ? core::Joules() : power * time;
+}
+
+}  // namespace
+
+Result<Ingredients> price(const Profile& profile, const core::Configuration& configuration) {
+  if (configuration.stages.size() != 2 || configuration.codecs.size() != 1 ||
+      configuration.stages[0].host != core::edge_host ||
+      configuration.stages[1].host != core::cloud_host)
+    return fail(Errc::invalid_argument,
+                "a configuration needs an edge stage, a cloud stage and one codec");
+  if (profile.cuts.empty())
+    return fail(Errc::not_found, "the profile has no cuts", profile.model_name);
+  const CutProfile& last = profile.cuts.back();
+  const auto cut = std::find_if(profile.cuts.begin(), profile.cuts.end(),
+                                [&](const CutProfile& c) { return c.id == configuration.cut(); });
+  if (cut == profile.cuts.end())
+    return fail(Errc::not_found, "no such cut in the profile", to_string(configuration.cut()));
+  if (configuration.stages[1].end != last.id)
+    return fail(Errc::invalid_argument, "the last stage must end at the network's last cut",
+                to_string(configuration.stages[1].end));
+
+  const HostProfile& edge_profile = profile.hosts[core::edge_host];
+  const HostProfile& cloud_profile = profile.hosts[core::cloud_host];
+  const Setting* edge = find_setting(edge_profile, configuration.stages[0].levels);
+  if (edge == nullptr)
+    return fail(Errc::not_found, "the profile has no such setting of the edge",
+                describe(configuration.stages[0].levels));
+  if (edge->steps.size() < last.position || cut->position > last.position)
+    return fail(Errc::invalid_argument, "the profile's steps do not fit its cuts",
+                profile.model_name);
+
+  Ingredients out;
+  out.edge_compute = sum_of(edge->steps, 0, cut->position);
+  out.edge_busy = edge->busy;
+  out.edge_idle = edge->idle;
+  out.origin = edge->power_origin;
+  if (cut->id == last.id) {
+    out.accuracy = lossless_accuracy(profile);
+    out.spread = relative_spread(edge->whole);
+    return out;
+  }
+
+  const auto codec = std::find(profile.codecs.begin(), profile.codecs.end(), configuration.codec());
+  const auto index = static_cast<std::size_t>(codec - profile.codecs.begin());
+  if (codec == profile.codecs.end() || index >= cut->codecs.size() || index >= edge->codecs.size())
+    return fail(Errc::not_found, "no such codec in the profile", configuration.codec());
+  const Setting* cloud = find_setting(cloud_profile, configuration.stages[1].levels);
+  if (cloud == nullptr)
+    return fail(Errc::not_found, "the profile has no such setting of the cloud",
+                describe(configuration.stages[1].levels));
+  if (cloud->steps.size() < last.position || index >= cloud->codecs.size())
+    return fail(Errc::invalid_argument, "the profile's steps do not fit its cuts",
+                profile.model_name);
+  const CutCodec& coded = cut->codecs[index];
+  if (coded.accuracy.basis == Accuracy::Basis::none) {
+    if (!lossless(configuration.codec()))
+      return fail(Errc::invalid_argument,
+                  "the accuracy of this codec was not measured at cut " + to_string(cut->id),
+                  configuration.codec(), "profile with labelled inputs");
+    out.accuracy = lossless_accuracy(profile);
+  } else {
+    out.accuracy = coded.accuracy;
+  }
+
+  out.uses_cloud = true;
+  out.cloud_compute = sum_of(cloud->steps, cut->position, last.position);
+  const double raw = cut->raw.count();
+  const double chunk = profile.chunk.count();
+  const bool overlapped = chunk > 0 && raw > chunk;
+  const double one = overlapped ? chunk : raw;
+  const CodecCost& encoder = edge->codecs[index];
+  const CodecCost& decoder = cloud->codecs[index];
+  out.encode_first = encoder.encode_fixed + Seconds(encoder.encode_per_byte * one);
+  out.encode_rest = Seconds(encoder.encode_per_byte * (raw - one));
+  out.decode_last = Seconds(decoder.decode_per_byte * one);
+  out.decode_rest = Seconds(decoder.decode_per_byte * (raw - one));
+  // The decoder's fixed cost falls due with the first chunk.
+  (overlapped ? out.decode_rest : out.decode_last) += decoder.decode_fixed;
+  out.overhead = profile.link.overhead;
+  out.up = coded.encoded;
+  out.down = profile.reply;
+  out.ramp_round_trips = ramp_round_trips(profile.link, out.up);
+  out.cloud_device = core::Watts(std::max(0.0, (cloud->busy - cloud->idle).count()));
+  out.cloud_machine = cloud->machine_busy;
+  out.transmit = edge_profile.transmit;
+  out.receive = edge_profile.receive;
+  if (cloud->power_origin == core::Origin::modelled)
+    out.origin = core::Origin::modelled;
+
+  const Seconds total = compose(out, link_of(profile), Seconds()).latency.total();
+  if (total.count() > 0 && std::isfinite(total.count())) {
+    const double on_edge = relative_spread(edge->whole) *
+                           (out.edge_compute + out.encode_first + out.encode_rest).count();
+    const double on_cloud = relative_spread(cloud->whole) *
+                            (out.cloud_compute + out.decode_rest + out.decode_last).count();
+    out.spread =
+        std::hypot(on_edge, on_cloud, profile.link.round_trip_spread.count()) / total.count();
+  }
+  return out;
+}
+
+LinkState link_of(const Profile& profile) {
+  return {.round_trip = profile.link.round_trip, .up = profile.link.up, .down = profile.link.down};
+}
+
+Prediction compose(const Ingredients& in, const LinkState& link, Seconds queue) {
+  Prediction out;
+  LatencyParts& t = out.latency;
+  EnergyParts& e = out.energy;
+  t.edge_compute = in.edge_compute;
+  e.origin = in.origin;
+  e.edge_compute = energy_of(in.edge_busy, in.edge_compute);
+  if (!in.uses_cloud)
+    return out;
+
+  const Seconds encode = in.encode_first + in.encode_rest;
+  const Seconds decode = in.decode_rest + in.decode_last;
+  const Seconds transfer =
+      time_for(in.up, link.up) + Seconds(in.ramp_round_trips * link.round_trip.count());
+  t.encode = in.encode_first;
+  t.decode = in.decode_last;
+  // Of the three that overlap, the longest is the one that is waited for.
+  if (transfer >= in.encode_rest && transfer >= in.decode_rest)
+    t.transfer = transfer;
+  else if (in.encode_rest >= in.decode_rest)
+    t.encode += in.encode_rest;
+  else
+    t.decode += in.decode_rest;
+  t.round_trip = link.round_trip;
+  t.queue = queue;
+  t.cloud_compute = in.cloud_compute;
+  t.reply = time_for(in.down, link.down);
+  t.overhead = in.overhead;
+
+  e.edge_compute += energy_of(in.edge_busy, encode);
+  const Seconds waiting = t.total() - in.edge_compute - encode;
+  e.edge_wait = energy_of(in.edge_idle, std::max(Seconds(), waiting));
+  e.radio = in.transmit * in.up + in.receive * in.down;
+  e.cloud_device = energy_of(in.cloud_device, decode + in.cloud_compute);
+  e.cloud_machine = energy_of(in.cloud_machine, decode + in.cloud_compute);
+  return out;
+}
+
+}  // namespace cleave::inline v0::table
