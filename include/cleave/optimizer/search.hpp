@@ -1,0 +1,95 @@
+// Multi-objective search over a discrete space, whatever its points stand for.
+#pragma once
+
+#include <cleave/core/export.hpp>
+#include <cleave/core/result.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cleave::inline v0::optimizer {
+
+/// One decision: a whole number in [0, levels).
+struct Variable {
+  std::string name;
+  std::uint32_t levels = 1;
+  bool word = false;  ///< the levels have no order (a codec, a mode)
+};
+
+/// One level per variable.
+using Point = std::vector<std::uint32_t>;
+
+/// Objectives of one point, all minimised; as many for every point of a space.
+using Objectives = std::vector<double>;
+
+/// What is searched. The search asks evaluate() at most once per point, and only for points that
+/// canonicalise() gave.
+class CLEAVE_EXPORT Space {
+ public:
+  virtual ~Space();
+  [[nodiscard]] virtual std::span<const Variable> variables() const = 0;
+  /// Turns any point within the variables' ranges into the feasible one that stands for it (the
+  /// same configuration written in another way, or the nearest that is feasible). Idempotent.
+  virtual void canonicalise(Point& point) const = 0;
+  /// How many different canonical points there are; 0 if that is not known.
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// The objectives of a canonical point in each context (a link, a queue): contexts() lists of
+  /// equal length, one after the other. Called from several threads if SearchOptions::threads > 1.
+  [[nodiscard]] virtual Objectives evaluate(const Point& point) const = 0;
+  [[nodiscard]] virtual std::size_t contexts() const = 0;
+  [[nodiscard]] virtual std::size_t objectives() const = 0;
+};
+
+enum class Algorithm : std::uint8_t {
+  nsga2,       ///< pagmo2's NSGA-II from a seeded start (the default)
+  random,      ///< uniform without repetition, for comparison
+  exhaustive,  ///< every point
+};
+CLEAVE_EXPORT std::string_view to_string(Algorithm algorithm);
+/// Errc::invalid_argument with the names there are.
+CLEAVE_EXPORT core::Result<Algorithm> parse_algorithm(std::string_view name);
+
+struct SearchProgress {
+  std::uint64_t evaluations = 0;
+  std::uint64_t budget = 0;
+  double hypervolume = 0;  ///< of the first context, see hypervolume()
+};
+
+struct SearchOptions {
+  Algorithm algorithm = Algorithm::nsga2;
+  /// Different points that may be evaluated; at least 1, and capped at the space's size. Exhaustive
+  /// search ignores it.
+  std::uint64_t budget = 1000;
+  std::size_t population = 40;  ///< of NSGA-II, at least 8; rounded up to a multiple of 4
+  std::uint64_t seed = 1;
+  /// Start NSGA-II from the corners of the numbers crossed with all words, and points that fill the
+  /// space. Off: from random points, for comparison.
+  bool seed_extremes = true;
+  unsigned threads = 1;  ///< that evaluate; the result does not depend on it
+  /// Called between batches on the caller's thread.
+  std::function<void(const SearchProgress&)> progress;
+  std::stop_token stop;  ///< asked between batches; what was found so far is the result
+};
+
+struct Evaluated {
+  Point point;
+  Objectives objectives;  ///< as Space::evaluate() gave them
+};
+
+struct SearchResult {
+  std::vector<Evaluated> archive;  ///< everything evaluated, in that order; no point twice
+  bool stopped = false;            ///< before the budget was spent
+};
+
+/// Equal spaces, options and seeds give equal results on every machine of one pagmo version, for
+/// any number of threads. Errc::invalid_argument: no variables, an empty range, budget 0,
+/// population below 8; Errc::exhausted: exhaustive search of more than 50 million points.
+CLEAVE_EXPORT core::Result<SearchResult> search(const Space& space, const SearchOptions& options);
+
+}  // namespace cleave::inline v0::optimizer

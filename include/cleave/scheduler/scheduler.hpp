@@ -1,0 +1,140 @@
+// Picks a table row for every request: pure decisions, no I/O, no clock, no libtorch.
+#pragma once
+
+#include <cleave/core/configuration.hpp>
+#include <cleave/core/export.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/core/units.hpp>
+#include <cleave/table/pareto_table.hpp>
+#include <cleave/table/predictor.hpp>
+#include <cleave/table/workload.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace cleave::inline v0::scheduler {
+
+/// What a caller asks of one inference.
+struct Request {
+  /// From the request's start; infinity: none.
+  core::Seconds deadline = core::Seconds(std::numeric_limits<double>::infinity());
+  double accuracy_floor = 0;  ///< 0..1; rows below it are not considered
+  core::Seconds elapsed;      ///< of the deadline, already gone when decide() is called
+};
+
+/// What the device knows at this moment. The spans must live as long as the call they are given to.
+struct LiveState {
+  table::LinkState link;
+  bool cloud_reachable = true;
+  core::Seconds queue;  ///< that a request waits in the cloud before its tail runs
+  /// The level each knob is set to now, in the table's order of knobs. Empty: not known, and then
+  /// no cost of switching is charged.
+  std::span<const core::LevelIndex> edge_levels, cloud_levels;
+};
+
+enum class Reason : std::uint8_t {
+  least_energy,  ///< the least energy of those that meet deadline and floor
+  fastest,       ///< none meets the deadline: the soonest answer
+  refused,       ///< none meets the deadline (or the floor) and the caller prefers no answer
+  fixed,         ///< the policy always picks this row
+};
+CLEAVE_EXPORT std::string_view to_string(Reason reason);
+
+/// Decision::row when there is none.
+inline constexpr std::uint32_t no_row = std::numeric_limits<std::uint32_t>::max();
+
+struct Decision {
+  std::uint32_t row = no_row;    ///< of the table; no_row: refused
+  table::Prediction prediction;  ///< in parts, corrected by what was learnt, without switching
+  core::Seconds switching;       ///< setting the knobs of this row from what is set now
+  core::Seconds latency;         ///< expected: the parts and the switching
+  core::Seconds bound;           ///< not exceeded with the confidence asked for
+  core::Joules energy;           ///< at the table's boundary, switching included
+  bool meets_deadline = false;   ///< elapsed + bound <= deadline
+  Reason reason = Reason::refused;
+};
+
+/// What became of a decision.
+struct Outcome {
+  std::uint32_t row = no_row;
+  table::LinkState link;         ///< of the LiveState that it was decided with
+  table::LatencyParts measured;  ///< what each part took
+  /// It ran as decided. False (link lost, fell back to the edge, cancelled): nothing is learnt, as
+  /// the parts say nothing of the row.
+  bool completed = true;
+};
+
+/// Everything a policy may be asked from several threads at once. decide() never allocates, blocks
+/// or throws.
+class CLEAVE_EXPORT Policy {
+ public:
+  virtual ~Policy();
+
+  /// "cleave", "all-cloud", ...
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  [[nodiscard]] virtual const table::ParetoTable& table() const = 0;
+  [[nodiscard]] virtual Decision decide(const Request& request, const LiveState& state) = 0;
+  /// Takes the result in. Not on the request's path: it may re-compose the whole table (tens of
+  /// microseconds for 1,000 rows).
+  virtual void observe(const Outcome& outcome) = 0;
+  /// Re-composes the rows for this link if it is not the one they were composed for, so that the
+  /// next decide() need not. Optional; call it when the estimate of the link moves.
+  virtual void refresh(const table::LinkState& link) = 0;
+};
+
+/// What CleavePolicy assumes of the errors it learns (see scheduler/corrections.hpp): natural
+/// logarithms of measured over predicted, as normal variables that drift back to zero.
+struct LearningOptions {
+  bool enabled = true;
+  double row_deviation = 0.5;      ///< prior standard deviation of one row's own error
+  double shared_deviation = 0.15;  ///< and of the error shared by a host's setting, or by the link
+  double noise = 0.05;             ///< least standard deviation of one measurement
+  double half_life = 400;     ///< requests after which what was learnt has lost half its weight
+  double largest_factor = 8;  ///< corrections stay within [1/this, this]
+};
+
+enum class OnMiss : std::uint8_t {
+  fastest,  ///< no row meets the deadline: take the fastest
+  refuse,   ///< ... give no row, so the caller can drop the request
+};
+
+struct PolicyOptions {
+  /// The share of requests that should finish within the latency promised, 0.5 .. 0.9999.
+  double confidence = 0.95;
+  OnMiss on_miss = OnMiss::fastest;
+  /// Rows composed for a link that differs by no more than this (relative, in each of its three
+  /// figures) are used as they are; otherwise decide() composes every row anew.
+  double link_tolerance = 0.02;
+  LearningOptions learning;
+};
+
+/// The names make_policy() knows.
+CLEAVE_EXPORT std::span<const std::string_view> policy_names();
+
+/// - "cleave": the least energy whose latency, at the confidence asked for, meets deadline and
+///   accuracy floor given link, queue, the cost of switching knobs and what was learnt; else the
+///   fastest, or none (OnMiss). Cloud out of reach: all-edge rows only.
+/// - "all-cloud": always the fastest row that runs nothing on the edge. "all-edge": always the
+///   fastest row that runs nothing in the cloud.
+/// - "fastest", "frugal": always the front's row of least latency, of least energy.
+/// - "dynasplit": the front by energy, the first row whose stored latency meets the deadline, else
+///   the fastest; no link, queue, switching or learning (arXiv 2410.23881, section 5).
+/// The fixed policies look at neither deadline, floor, nor whether the cloud is there: falling back
+/// is up to who runs the row.
+/// Errc::not_found: no such policy, or the table has no row it could pick; Errc::invalid_argument:
+/// an empty table, rows that do not fit its knobs, options out of range.
+CLEAVE_EXPORT core::Result<std::unique_ptr<Policy>> make_policy(
+    std::string_view name, std::shared_ptr<const table::ParetoTable> table,
+    const PolicyOptions& options = {});
+
+/// Where a row runs the network: all in the cloud, all on the edge, or split.
+CLEAVE_EXPORT table::DecisionKind kind_of(const table::TableRow& row);
+
+/// One line for people: the row, why it was picked, what it is expected to cost.
+CLEAVE_EXPORT std::string explain(const table::ParetoTable& table, const Decision& decision);
+
+}  // namespace cleave::inline v0::scheduler
