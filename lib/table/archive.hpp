@@ -36,6 +36,14 @@ class Layout {
  private:
   template <class T>
   requires(std::is_arithmetic_v<T> && !Is<T, bool>) void field(T& value) { archive_(value); }
+  // A byte other than 0 and 1 is no bool.
+  template <Is<bool> T>
+  void field(T& value) {
+    auto number = static_cast<std::uint8_t>(value);
+    archive_(number);
+    if constexpr (Archive::is_loading::value)
+      value = number != 0;
+  }
   template <class T>
   requires std::is_enum_v<T>
   void field(T& value) {
