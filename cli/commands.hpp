@@ -1,0 +1,18 @@
+// The subcommands: each declares itself on the app and writes its exit code to `result`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace cleave::cli {
+
+void add_doctor(CLI::App& app, int& result);
+void add_inspect(CLI::App& app, int& result);
+void add_link(CLI::App& app, int& result);
+void add_optimize(CLI::App& app, int& result);
+void add_profile(CLI::App& app, int& result);
+void add_report(CLI::App& app, int& result);
+void add_run(CLI::App& app, int& result);
+void add_serve(CLI::App& app, int& result);
+void add_zoo(CLI::App& app, int& result);
+
+}  // namespace cleave::cli

@@ -1,0 +1,73 @@
+// `cleave`: answers what needs no libtorch itself and hands the rest to cleave-torch.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cleave/core/version.hpp>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+
+namespace {
+
+// Replaces this process by the executable that links libtorch; returns only if that failed.
+int hand_over(char** argv) {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto folder = program.parent_path();
+  // libgomp spins at barriers unless told otherwise before it is loaded: with one other busy
+  // process on a small machine a pass takes ten times as long. The user's own setting wins.
+  ::setenv("OMP_WAIT_POLICY", "passive", 0);
+  for (const auto& candidate : {folder / CLEAVE_BIN_TO_LIBEXEC / "cleave-torch",
+                                folder / "cleave-torch"})
+    if (std::filesystem::exists(candidate, error)) {
+      ::execv(candidate.c_str(), argv);
+      return cleave::cli::print_error({cleave::core::Errc::io, std::strerror(errno),
+                                       candidate.string(), "check the installation"});
+    }
+  return cleave::cli::print_error(
+      {cleave::core::Errc::unsupported, "this build of cleave has no libtorch", argv[1],
+       "install or build cleave with CLEAVE_TORCH=ON"});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace cleave::cli;
+  prepare_process();
+  locate_data(CLEAVE_BIN_TO_DATA);
+  if (argc > 1)
+    for (const Command& command : commands())
+      if (command.torch && command.name == argv[1])
+        return hand_over(argv);
+
+  CLI::App app("cleave runs one neural network on two machines: the head on an edge device, the "
+               "tail in the\ncloud, split where it meets each request's deadline with the least "
+               "energy.",
+               "cleave");
+  app.set_version_flag("--version", "cleave " + std::string(cleave::core::version()));
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  cleave zoo build mobilenet_v2 -o mobilenet.pt\n"
+      "  cleave inspect mobilenet.pt\n"
+      "  cleave serve --model mobilenet.pt --listen 0.0.0.0:7070\n"
+      "  cleave profile mobilenet.pt --cloud cloud:7070 --board raspberry_pi_4 -o m.profile\n"
+      "  cleave optimize m.profile -o m.table\n"
+      "  cleave run --model mobilenet.pt --table m.table --cloud cloud:7070 --requests 100\n\n"
+      "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 a file is missing, corrupt, too\n"
+      "new or of another model, 4 the other side is not there or refuses, 5 not permitted,\n"
+      "130 interrupted. `cleave SUBCOMMAND --help` tells more.");
+  int result = success;
+  for (const Command& command : commands())
+    if (command.torch)
+      app.add_subcommand(std::string(command.name), std::string(command.summary));
+  add_optimize(app, result);
+  add_report(app, result);
+  add_doctor(app, result);
+  add_link(app, result);
+  return run_app(app, argc, argv, result);
+}

@@ -1,0 +1,23 @@
+// The options by which a model is named on the command line.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cleave/model/model.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace cleave::cli {
+
+struct ModelOptions {
+  std::string path;
+  std::vector<std::string> inputs;
+  bool all_cuts = false;
+};
+
+/// MODEL as a positional argument (or --model), --input and --all-cuts.
+void add_model_options(CLI::App& app, ModelOptions& options, bool positional);
+
+core::Result<std::shared_ptr<const model::Model>> load_model(const ModelOptions& options);
+
+}  // namespace cleave::cli

@@ -1,0 +1,39 @@
+// Reading what people type: sizes, rates, durations, addresses.
+#pragma once
+
+#include <cleave/core/energy.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/core/units.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cleave::cli {
+
+/// "1x3x224x224"
+core::Result<std::vector<std::int64_t>> parse_sizes(std::string_view text);
+/// "5ms", "250us", "2s"; a number alone is milliseconds.
+core::Result<core::Seconds> parse_duration(std::string_view text);
+/// "20mbit", "1gbit", "500kbit", "2.5MB" (per second); a number alone is megabits per second.
+core::Result<core::BytesPerSecond> parse_rate(std::string_view text);
+/// "edge", "edge+cloud device", "edge+cloud machine", or the short "device", "machine".
+core::Result<core::Boundary> parse_boundary(std::string_view text);
+/// "a,b,c"; empty parts are dropped.
+std::vector<std::string> split_list(std::string_view text, char separator = ',');
+
+struct Address {
+  std::string host;
+  std::uint16_t port = 0;
+};
+/// "host:port", "[::1]:port", ":port" or "port"; an absent host is 127.0.0.1.
+core::Result<Address> parse_address(std::string_view text);
+
+/// 0.0123 -> "12.3 ms"
+std::string format(core::Seconds time);
+std::string format(core::Joules energy);
+std::string format(core::Bytes bytes);
+/// bytes per second -> "20.0 Mbit/s"
+std::string format(core::BytesPerSecond rate);
+
+}  // namespace cleave::cli

@@ -1,0 +1,30 @@
+// `cleave-torch`: the subcommands that need libtorch. Users start it through `cleave`.
+#include <unistd.h>
+
+#include <cleave/core/version.hpp>
+#include <cstdlib>
+
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+
+int main(int argc, char** argv) {
+  using namespace cleave::cli;
+  prepare_process();
+  if (::getenv("OMP_WAIT_POLICY") == nullptr) {
+    // libgomp reads its environment when it is loaded, which has already happened here.
+    ::setenv("OMP_WAIT_POLICY", "passive", 1);
+    ::execv("/proc/self/exe", argv);
+  }
+  locate_data(CLEAVE_LIBEXEC_TO_DATA);
+
+  CLI::App app("The subcommands of cleave that need libtorch.", "cleave");
+  app.set_version_flag("--version", "cleave " + std::string(cleave::core::version()));
+  app.require_subcommand(1);
+  int result = success;
+  add_inspect(app, result);
+  add_profile(app, result);
+  add_serve(app, result);
+  add_run(app, result);
+  add_zoo(app, result);
+  return run_app(app, argc, argv, result);
+}

@@ -1,0 +1,69 @@
+// What edge and cloud say to each other about one request, inside the transport's frames.
+//
+// Service "infer".
+//   method "tail":   request: u8 format (1), u64 structure, u64 weights, u64 cut, string codec,
+//                    u32 count + u16 levels of the cloud's knobs, then the encoded cut tensors.
+//                    reply: u8 format (1), f64 decode, f64 compute, f64 encode (seconds), then the
+//                    outputs, encoded with "raw".
+//   method "models": request: empty. reply: u8 format (1), u32 count of (u64 structure, u64
+//                    weights), u32 count of (string knob, u32 count of string levels).
+// Numbers are little-endian; a string is a u32 length and its bytes.
+#pragma once
+
+#include <cleave/core/configuration.hpp>
+#include <cleave/core/export.hpp>
+#include <cleave/core/ids.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/core/units.hpp>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cleave::inline v0::exec {
+
+inline constexpr std::string_view infer_service = "infer";
+inline constexpr std::string_view tail_method = "tail";
+inline constexpr std::string_view models_method = "models";
+
+struct TailRequest {
+  core::Fingerprint model;
+  core::CutId cut;
+  std::string codec;
+  std::vector<core::LevelIndex> levels;  ///< of the cloud's knobs; empty: as they are
+  std::span<const std::byte> values;     ///< encoded; points into the message
+};
+
+struct TailTimes {
+  core::Seconds decode, compute, encode;
+};
+
+struct TailReply {
+  TailTimes times;
+  std::span<const std::byte> outputs;  ///< encoded with "raw"; points into the message
+};
+
+struct HostDescription {
+  struct KnobDescription {
+    std::string name;
+    std::vector<std::string> levels;
+  };
+  std::vector<core::Fingerprint> models;
+  std::vector<KnobDescription> knobs;
+};
+
+/// Appends the request up to, and without, the encoded values; the caller encodes them behind it.
+CLEAVE_EXPORT void write_tail_request_header(const TailRequest& request,
+                                             std::vector<std::byte>& out);
+/// Errc::corrupt for anything that write_tail_request_header() could not have written.
+CLEAVE_EXPORT core::Result<TailRequest> parse_tail_request(std::span<const std::byte> message);
+
+/// Appends the reply up to, and without, the encoded outputs.
+CLEAVE_EXPORT void write_tail_reply_header(const TailTimes& times, std::vector<std::byte>& out);
+CLEAVE_EXPORT core::Result<TailReply> parse_tail_reply(std::span<const std::byte> message);
+
+CLEAVE_EXPORT std::vector<std::byte> write_description(const HostDescription& description);
+CLEAVE_EXPORT core::Result<HostDescription> parse_description(std::span<const std::byte> message);
+
+}  // namespace cleave::inline v0::exec

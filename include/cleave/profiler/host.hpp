@@ -1,0 +1,62 @@
+// Times every step of a model on this machine, at every level of its knobs.
+#pragma once
+
+#include <cleave/core/backend.hpp>
+#include <cleave/core/clock.hpp>
+#include <cleave/core/energy.hpp>
+#include <cleave/core/export.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/device/arbiter.hpp>
+#include <cleave/table/profile.hpp>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace cleave::inline v0::profiler {
+
+/// A host's watts at one level of each of its knobs.
+struct HostPower {
+  core::Watts busy, idle, machine_busy;
+  core::Origin origin = core::Origin::modelled;
+};
+using PowerOf = std::function<HostPower(std::span<const core::LevelIndex> levels)>;
+
+struct HostOptions {
+  std::string name;           ///< the machine, for people
+  std::string board, source;  ///< where the watts come from
+  PowerOf power;              ///< required
+  core::JoulesPerByte transmit, receive;
+  std::vector<std::string> codecs;  ///< to be priced
+  /// Passes per combination of levels, and at least so long; the sum over a combination is bounded
+  /// by max_time.
+  int min_passes = 12;
+  core::Seconds min_time = core::Seconds(0.6);
+  core::Seconds max_time = core::Seconds(6);
+  int warm_up = 2;
+  /// Before each pass the host idles for a random time of one to two of these. A request arrives at
+  /// a host that was waiting: under a CPU quota its first milliseconds run untouched, then it
+  /// stalls. Passes that start like requests have steps whose means add up to what a head of any
+  /// length takes. 0: none (a host without a quota).
+  core::Seconds idle_gap;
+  std::uint64_t seed = 1;
+  const core::Clock* clock = nullptr;         ///< a SteadyClock if null
+  std::function<void(core::Seconds)> idle;    ///< waits; std::this_thread::sleep_for if empty
+  std::function<void(double)> progress;       ///< of this host's work, 0..1
+  std::stop_token stop;
+};
+
+/// One setting per combination of levels, taken in a shuffled order; per-step times from
+/// instrumented passes, which alternate with plain ones, and whose step means are scaled so that
+/// they add up to the mean of the plain passes: the instrumentation's overhead is removed, and
+/// under a quota, where a step either runs untouched or stalls, means and not medians add up.
+/// Spreads are over passes. Runs on the calling thread and leaves the knobs at whatever level was
+/// last measured. Errors: those of the model and the knobs; cancelled.
+CLEAVE_EXPORT core::Result<table::HostProfile> measure_host(const core::Executable& model,
+                                                            const core::Values& example,
+                                                            device::Arbiter& knobs,
+                                                            const HostOptions& options);
+
+}  // namespace cleave::inline v0::profiler

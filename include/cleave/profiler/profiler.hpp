@@ -1,0 +1,59 @@
+// From a model, this machine, a cloud and a link to a Profile.
+#pragma once
+
+#include <cleave/core/backend.hpp>
+#include <cleave/core/clock.hpp>
+#include <cleave/core/export.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/device/arbiter.hpp>
+#include <cleave/exec/remote.hpp>
+#include <cleave/profiler/host.hpp>
+#include <cleave/table/profile.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cleave::inline v0::profiler {
+
+/// Inputs with labels, for accuracy; label -1 means unknown.
+struct Sample {
+  core::Values inputs;
+  std::int32_t label = -1;
+};
+
+struct ProfileOptions {
+  std::string model_name;
+  HostOptions edge;  ///< `codecs`, `progress`, `stop`, `clock` are taken from here below
+  std::vector<std::string> codecs{"raw", "fp16", "int8"};
+  /// Joules per byte of the edge's radio at the link's measured rates; may be empty (wired).
+  std::function<core::JoulesPerByte(core::BytesPerSecond)> transmit, receive;
+  /// For the accuracy of each codec at each useful cut. May be empty: then only lossless codecs
+  /// can be used. Samples without a label count agreement with the model without a codec.
+  std::span<const Sample> samples;
+  /// Configurations measured to tell how good the predictions are; and to fit the overhead of a
+  /// request, which takes others.
+  int held_out = 30;
+  int overhead_fit = 12;
+  int repeats = 5;  ///< requests per configuration there
+  std::uint64_t seed = 1;
+  const core::Clock* clock = nullptr;
+  std::function<void(double fraction, std::string_view phase)> progress;
+  std::stop_token stop;
+};
+
+/// Measures, in this order: the cloud's half (the cloud times itself), the edge's half, the link,
+/// bytes and accuracy per cut and codec, and held-out configurations. Accuracy is measured at the
+/// cuts with fewer bytes than all cuts before them; at the others only lossless codecs can be used.
+/// Errors: unavailable, refused, mismatch (the cloud), those of the model and the knobs, cancelled.
+CLEAVE_EXPORT core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
+                                                   const core::Values& example,
+                                                   device::Arbiter& edge_knobs,
+                                                   exec::Remote& cloud,
+                                                   const ProfileOptions& options);
+
+}  // namespace cleave::inline v0::profiler

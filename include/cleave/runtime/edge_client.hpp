@@ -1,0 +1,94 @@
+// What an application embeds: give it inputs and a deadline, get outputs.
+#pragma once
+
+#include <cleave/core/backend.hpp>
+#include <cleave/core/clock.hpp>
+#include <cleave/core/export.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/core/sinks.hpp>
+#include <cleave/device/arbiter.hpp>
+#include <cleave/device/meter.hpp>
+#include <cleave/exec/executor.hpp>
+#include <cleave/exec/remote.hpp>
+#include <cleave/scheduler/scheduler.hpp>
+#include <cleave/table/pareto_table.hpp>
+#include <cstdint>
+#include <future>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace cleave::inline v0::runtime {
+
+class CloudLink;
+
+struct EdgeOptions {
+  std::shared_ptr<const core::Executable> model;    ///< required
+  std::shared_ptr<const table::ParetoTable> table;  ///< required; of the model's structure
+  /// The knobs of the table's edge_knobs, in that order. Null: the knobs stay as they are, which
+  /// is only right for a table whose knobs have one level each.
+  std::shared_ptr<device::Arbiter> knobs;
+  /// The cloud; null: everything runs on the edge. See connect() in cleave/runtime/cloud_link.hpp.
+  std::shared_ptr<CloudLink> cloud;
+  /// The edge's meter. Null: energies are modelled, by the table's watts over measured time. With a
+  /// meter the edge's part of a request is measured, as long as requests do not overlap.
+  std::shared_ptr<device::Meter> meter;
+  std::string policy = "cleave";  ///< one of scheduler::policy_names()
+  scheduler::PolicyOptions policy_options;
+  int workers = 1;  ///< threads for submit(); each may run a request
+  std::shared_ptr<const core::Clock> clock;  ///< a SteadyClock if null
+  core::LogSink* log = &core::null_log();
+  core::MetricsSink* metrics = &core::null_metrics();
+};
+
+struct Request {
+  core::Values inputs;
+  /// From the call; infinity: none.
+  core::Seconds deadline = core::Seconds(std::numeric_limits<double>::infinity());
+  double accuracy_floor = 0;  ///< 0..1
+  std::uint8_t priority = 1;  ///< larger is more urgent, in the cloud's queue
+};
+
+struct Reply {
+  core::Values outputs;
+  scheduler::Decision decision;   ///< what was expected
+  table::LatencyParts latency;    ///< what it took
+  core::Seconds total;            ///< the request, from call to return
+  table::EnergyParts energy;
+  bool fell_back = false;         ///< decided for the cloud, finished on the edge
+  std::optional<core::Error> cloud_error;  ///< why
+  [[nodiscard]] bool met(core::Seconds deadline) const { return total <= deadline; }
+};
+
+/// Schedules and runs requests. infer() and submit() may be called from several threads; requests
+/// that overlap share the knobs by the arbiter's compromise and the cloud by its queue.
+class CLEAVE_EXPORT EdgeClient {
+ public:
+  /// Errc::mismatch: the table or the cloud is of another model; invalid_argument: options; those of
+  /// scheduler::make_policy. A cloud that is not there yet is no error: requests run on the edge.
+  static core::Result<std::unique_ptr<EdgeClient>> open(EdgeOptions options);
+  /// Waits for the requests under way. The knobs' arbiter restores them when its last owner goes.
+  ~EdgeClient();
+  EdgeClient(const EdgeClient&) = delete;
+  EdgeClient& operator=(const EdgeClient&) = delete;
+
+  /// One request, run on the calling thread (and libtorch's threads, whose number is set for the
+  /// calling thread). Errors are the model's, the knobs', or Errc::refused where the policy prefers
+  /// no answer to a late one; a failing cloud or link is none: the request then finishes here.
+  [[nodiscard]] core::Result<Reply> infer(const Request& request);
+
+  /// The same on one of the client's own threads; the deadline counts from this call.
+  [[nodiscard]] std::future<core::Result<Reply>> submit(Request request);
+
+  [[nodiscard]] const table::ParetoTable& table() const;
+  /// The link as it is believed to be now.
+  [[nodiscard]] table::LinkState link() const;
+
+ private:
+  struct Impl;
+  explicit EdgeClient(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cleave::inline v0::runtime

@@ -1,0 +1,244 @@
+#include <algorithm>
+#include <cleave/runtime/cloud_link.hpp>
+#include <cleave/runtime/edge_client.hpp>
+#include <cleave/table/measured.hpp>
+#include <cmath>
+#include <mutex>
+
+#include "lib/runtime/worker_pool.hpp"
+
+namespace cleave::inline v0::runtime {
+namespace {
+
+using core::Errc;
+using core::fail;
+using core::Seconds;
+
+// How long the edge would take for the part that a row leaves to the cloud: what an all-edge row at
+// the same levels computes beyond the head, or, if the table has none, the fastest all-edge row.
+std::vector<Seconds> local_tails(const table::ParetoTable& table) {
+  std::vector<Seconds> tails;
+  for (const table::TableRow& row : table.rows) {
+    std::optional<Seconds> same;
+    std::optional<Seconds> fastest;
+    for (const table::TableRow& other : table.rows) {
+      if (other.ingredients.uses_cloud)
+        continue;
+      const Seconds whole = other.ingredients.edge_compute;
+      if (other.configuration.stages.front().levels == row.configuration.stages.front().levels)
+        same = whole;
+      if (!fastest || whole < *fastest)
+        fastest = whole;
+    }
+    const Seconds whole = same.value_or(fastest.value_or(Seconds(0)));
+    tails.push_back(std::max(Seconds(0), whole - row.ingredients.edge_compute));
+  }
+  return tails;
+}
+
+table::LatencyParts latency_parts(const exec::MeasuredParts& parts) {
+  table::LatencyParts latency;
+  latency.edge_compute = parts.edge_compute;
+  latency.encode = parts.encode;
+  latency.transfer = parts.upload;
+  latency.decode = parts.decode;
+  latency.round_trip = parts.network;
+  latency.queue = parts.queue;
+  latency.cloud_compute = parts.cloud_compute;
+  latency.reply = parts.reply;
+  latency.overhead = parts.apply + parts.abandoned;
+  return latency;
+}
+
+core::Result<void> check(const EdgeOptions& options) {
+  if (!options.model || !options.table)
+    return fail(Errc::invalid_argument, "an edge client needs a model and a table");
+  if (options.workers < 0)
+    return fail(Errc::invalid_argument, "the number of workers must not be negative");
+  const core::Fingerprint model = options.model->fingerprint();
+  if (options.table->model.structure != model.structure)
+    return fail(Errc::mismatch, "the table was made for another model (" +
+                                    to_string(options.table->model) + ")",
+                to_string(model), "profile and optimize this model");
+  const auto& wanted = options.table->edge_knobs;
+  if (!options.knobs) {
+    for (const core::Knob& knob : wanted)
+      if (knob.levels.size() > 1)
+        return fail(Errc::invalid_argument, "the table sets the knob '" + knob.name +
+                                                "', but the client was given no knobs");
+    return {};
+  }
+  const std::vector<core::Knob> have = options.knobs->knobs();
+  bool same = have.size() == wanted.size();
+  for (std::size_t i = 0; same && i < have.size(); ++i)
+    same = have[i].name == wanted[i].name && have[i].levels == wanted[i].levels;
+  if (!same)
+    return fail(Errc::mismatch, "the table was made for other knobs than this host's", "",
+                "give the same board, levels and threads as when profiling");
+  return {};
+}
+
+}  // namespace
+
+struct EdgeClient::Impl {
+  explicit Impl(EdgeOptions given)
+      : options(std::move(given)),
+        clock(options.clock ? options.clock : std::make_shared<core::SteadyClock>()),
+        tails(local_tails(*options.table)),
+        executor(options.model, options.knobs.get(), options.cloud.get(),
+                 {.clock = clock, .metrics = options.metrics}) {}
+
+  core::Result<Reply> run(const Request& request, Seconds start) {
+    std::vector<core::LevelIndex> edge_levels;
+    std::vector<core::LevelIndex> cloud_levels;
+    {
+      const std::lock_guard lock(mutex);
+      edge_levels = last_edge_levels;
+      cloud_levels = last_cloud_levels;
+    }
+    scheduler::LiveState state;
+    state.link = link();
+    state.cloud_reachable = options.cloud && options.cloud->reachable();
+    state.queue = options.cloud ? options.cloud->queue() : Seconds(0);
+    state.edge_levels = edge_levels;
+    state.cloud_levels = cloud_levels;
+    const scheduler::Request wanted{request.deadline, request.accuracy_floor, clock->now() - start};
+    Reply reply;
+    reply.decision = policy->decide(wanted, state);
+    if (reply.decision.row == scheduler::no_row)
+      return fail(Errc::refused, "no configuration meets the deadline and the accuracy floor");
+    const table::TableRow& row = options.table->rows.at(reply.decision.row);
+
+    exec::ExecuteOptions execute;
+    execute.priority = request.priority;
+    execute.patience = patience(request, wanted.elapsed, reply.decision);
+    execute.remaining = execute.patience;
+    const auto metered_from = read_meter();
+    auto execution = executor.execute(row.configuration, request.inputs, execute);
+    if (!execution)
+      return fail(execution);
+    reply.outputs = std::move(execution->outputs);
+    reply.latency = latency_parts(execution->parts);
+    reply.fell_back = execution->fell_back;
+    reply.cloud_error = std::move(execution->remote_error);
+    reply.energy = table::energy_of(row.ingredients, reply.latency, execution->sent,
+                                    execution->received);
+    if (const auto metered_to = read_meter(); metered_from && metered_to)
+      use_measured(*metered_to - *metered_from, reply.energy);
+    reply.total = clock->now() - start;
+
+    policy->observe({reply.decision.row, state.link, reply.latency, !reply.fell_back});
+    {
+      const std::lock_guard lock(mutex);
+      last_edge_levels = row.configuration.stages.front().levels;
+      if (row.ingredients.uses_cloud && !reply.fell_back)
+        last_cloud_levels = row.configuration.stages.back().levels;
+    }
+    options.metrics->observe("runtime.request_seconds", reply.total.count());
+    if (reply.fell_back) {
+      options.metrics->add("runtime.fallbacks");
+      options.log->log(core::Severity::warning, "runtime",
+                       "finished on the edge: " + reply.cloud_error->message());
+    }
+    return reply;
+  }
+
+  [[nodiscard]] table::LinkState link() const {
+    if (options.cloud)
+      if (const auto estimate = options.cloud->estimate())
+        return *estimate;
+    return options.table->reference;
+  }
+
+  // How long to wait for the cloud, from when the cut tensors are encoded. Up to the moment at which
+  // the edge could still make the deadline by itself; but never less than what is normal for the
+  // cloud's part, since giving up then would turn a slightly late answer into a much later one.
+  [[nodiscard]] Seconds patience(const Request& request, Seconds elapsed,
+                                 const scheduler::Decision& decision) const {
+    const table::LatencyParts& expected = decision.prediction.latency;
+    const Seconds head = expected.edge_compute + expected.encode;
+    const Seconds cloud_part = std::max(Seconds(0), decision.bound - head);
+    const Seconds normal = 2.0 * cloud_part + core::milliseconds(20);
+    if (!std::isfinite(request.deadline.count()))
+      return normal + Seconds(1);
+    return std::max(normal, request.deadline - elapsed - head - tails.at(decision.row));
+  }
+
+  std::optional<core::Joules> read_meter() {
+    if (!options.meter)
+      return std::nullopt;
+    const auto reading = options.meter->read();
+    if (!reading) {
+      options.log->log(core::Severity::warning, "runtime", reading.error().message());
+      return std::nullopt;
+    }
+    return reading->joules;
+  }
+
+  // A meter knows the edge's joules as a whole, not what they were spent on.
+  void use_measured(core::Joules edge, table::EnergyParts& energy) const {
+    energy.edge_compute = edge;
+    energy.edge_wait = energy.radio = core::Joules(0);
+    if (options.table->boundary == core::Boundary::edge)
+      energy.origin = core::Origin::measured;
+  }
+
+  EdgeOptions options;
+  std::shared_ptr<const core::Clock> clock;
+  std::vector<Seconds> tails;
+  exec::Executor executor;
+  std::unique_ptr<scheduler::Policy> policy;
+  std::mutex mutex;
+  std::vector<core::LevelIndex> last_edge_levels, last_cloud_levels;
+  WorkerPool workers;  // last: its threads use all of the above
+};
+
+EdgeClient::EdgeClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+EdgeClient::~EdgeClient() = default;
+
+core::Result<std::unique_ptr<EdgeClient>> EdgeClient::open(EdgeOptions options) {
+  if (auto checked = check(options); !checked)
+    return fail(checked);
+  auto policy = scheduler::make_policy(options.policy, options.table, options.policy_options);
+  if (!policy)
+    return fail(policy);
+  if (options.cloud && options.cloud->reachable())
+    if (auto serves = options.cloud->check_serves(options.model->fingerprint()); !serves)
+      return fail(serves);
+  auto impl = std::make_unique<Impl>(std::move(options));
+  impl->policy = std::move(*policy);
+  impl->workers.start(impl->options.workers, "cleave-edge");
+  return std::unique_ptr<EdgeClient>(new EdgeClient(std::move(impl)));
+}
+
+core::Result<Reply> EdgeClient::infer(const Request& request) {
+  return impl_->run(request, impl_->clock->now());
+}
+
+std::future<core::Result<Reply>> EdgeClient::submit(Request request) {
+  auto promise = std::make_shared<std::promise<core::Result<Reply>>>();
+  auto future = promise->get_future();
+  if (impl_->options.workers == 0) {
+    promise->set_value(fail(Errc::invalid_argument, "this client has no workers"));
+    return future;
+  }
+  impl_->workers.post([impl = impl_.get(), promise, request = std::move(request),
+                       start = impl_->clock->now()] {
+    try {
+      promise->set_value(impl->run(request, start));
+    } catch (...) {
+      promise->set_exception(std::current_exception());
+    }
+  });
+  return future;
+}
+
+const table::ParetoTable& EdgeClient::table() const {
+  return *impl_->options.table;
+}
+
+table::LinkState EdgeClient::link() const {
+  return impl_->link();
+}
+
+}  // namespace cleave::inline v0::runtime

@@ -1,0 +1,204 @@
+#include <cleave/profiler/host.hpp>
+#include <cleave/transport/codec.hpp>
+#include <numeric>
+#include <random>
+#include <thread>
+
+#include "profiler/statistics.hpp"
+
+namespace cleave::inline v0::profiler {
+namespace {
+
+using core::Seconds;
+
+// Every combination of the knobs' levels.
+std::vector<std::vector<core::LevelIndex>> combinations(const std::vector<core::Knob>& knobs) {
+  std::vector<std::vector<core::LevelIndex>> all{{}};
+  for (const core::Knob& knob : knobs) {
+    std::vector<std::vector<core::LevelIndex>> longer;
+    for (const auto& prefix : all)
+      for (std::size_t level = 0; level < knob.levels.size(); ++level) {
+        longer.push_back(prefix);
+        longer.back().push_back(static_cast<core::LevelIndex>(level));
+      }
+    all = std::move(longer);
+  }
+  return all;
+}
+
+class HostMeasurement {
+ public:
+  HostMeasurement(const core::Executable& model, const core::Values& example,
+                  const HostOptions& options)
+      : model_(model),
+        example_(example),
+        options_(options),
+        clock_(options.clock != nullptr ? *options.clock : steady_),
+        random_(options.seed) {}
+
+  core::Result<table::Setting> measure(std::vector<core::LevelIndex> levels) {
+    table::Setting setting;
+    const HostPower power = options_.power(levels);
+    setting.levels = std::move(levels);
+    setting.busy = power.busy;
+    setting.idle = power.idle;
+    setting.machine_busy = power.machine_busy;
+    setting.power_origin = power.origin;
+    if (auto timed = time_passes(setting); !timed)
+      return core::fail(timed);
+    for (const std::string& codec : options_.codecs) {
+      auto cost = time_codec(codec);
+      if (!cost)
+        return core::fail(cost);
+      setting.codecs.push_back(*cost);
+    }
+    return setting;
+  }
+
+ private:
+  void idle_as_between_requests() {
+    if (options_.idle_gap <= Seconds(0))
+      return;
+    // Not std::uniform_real_distribution: its values differ between standard libraries.
+    const double u = static_cast<double>(random_() >> 11) * 0x1p-53;
+    const Seconds gap = options_.idle_gap * (1 + u);
+    if (options_.idle)
+      options_.idle(gap);
+    else
+      std::this_thread::sleep_for(std::chrono::duration<double>(gap.count()));
+  }
+
+  core::Result<void> time_passes(table::Setting& setting) {
+    const core::CutId first = model_.cuts().front().id;
+    const core::CutId last = model_.cuts().back().id;
+    const std::size_t steps = model_.step_count();
+    std::vector<std::vector<double>> per_step(steps);
+    std::vector<double> plain;
+    for (int i = 0; i < options_.warm_up; ++i)
+      if (auto r = model_.run(first, last, example_); !r)
+        return core::fail(r);
+    const Seconds start = clock_.now();
+    std::vector<core::StepTime> times;
+    for (int pass = 0;; ++pass) {
+      const Seconds spent = clock_.now() - start;
+      if (options_.stop.stop_requested())
+        return core::fail(core::Errc::cancelled, "interrupted");
+      const bool enough = pass >= options_.min_passes && spent >= options_.min_time;
+      if (enough || (pass >= 2 && spent >= options_.max_time))
+        break;
+      // Plain and instrumented passes in turn, and which comes first in turn too.
+      for (int half = 0; half < 2; ++half) {
+        idle_as_between_requests();
+        if ((half + pass) % 2 == 0) {
+          const Seconds before = clock_.now();
+          if (auto r = model_.run(first, last, example_); !r)
+            return core::fail(r);
+          plain.push_back((clock_.now() - before).count());
+        } else {
+          times.clear();
+          if (auto r = model_.run_timed(first, last, example_, times); !r)
+            return core::fail(r);
+          for (const core::StepTime& t : times)
+            per_step.at(t.step).push_back(t.time.count());
+        }
+      }
+    }
+    double sum = 0;
+    for (const auto& samples : per_step)
+      sum += mean_of(samples);
+    setting.whole = timing_of(plain);
+    const double scale = sum > 0 ? setting.whole.mean.count() / sum : 1;
+    for (const auto& samples : per_step)
+      setting.steps.push_back(timing_of(samples, scale));
+    return {};
+  }
+
+  // fixed + per_byte * bytes through two sizes: the larger is that of a typical early cut.
+  core::Result<table::CodecCost> time_codec(const std::string& name) {
+    constexpr std::int64_t small = 256;
+    constexpr std::int64_t large = 65536;
+    const auto codec = transport::find_codec(name);
+    if (!codec)
+      return core::fail(codec);
+    double encode[2];
+    double decode[2];
+    const std::int64_t counts[2] = {small, large};
+    for (int i = 0; i < 2; ++i) {
+      core::Tensor tensor = core::empty_tensor(core::DType::float32, {counts[i]});
+      for (std::int64_t k = 0; k < counts[i]; ++k)
+        tensor.data_as<float>()[k] = static_cast<float>(k % 251) * 0.01f - 1.0f;
+      const core::Values values{tensor};
+      std::vector<double> encodes;
+      std::vector<double> decodes;
+      std::vector<std::byte> bytes;
+      for (int repeat = 0; repeat < 12; ++repeat) {
+        bytes.clear();
+        const Seconds t0 = clock_.now();
+        if (auto r = transport::encode_values(values, **codec, bytes); !r)
+          return core::fail(r);
+        const Seconds t1 = clock_.now();
+        if (auto r = transport::decode_values(bytes, {}); !r)
+          return core::fail(r);
+        const Seconds t2 = clock_.now();
+        if (repeat < 2)  // warm-up
+          continue;
+        encodes.push_back((t1 - t0).count());
+        decodes.push_back((t2 - t1).count());
+      }
+      encode[i] = mean_of(encodes);
+      decode[i] = mean_of(decodes);
+    }
+    const double bytes_between = 4.0 * static_cast<double>(large - small);
+    table::CodecCost cost;
+    cost.encode_per_byte = std::max(0.0, (encode[1] - encode[0]) / bytes_between);
+    cost.decode_per_byte = std::max(0.0, (decode[1] - decode[0]) / bytes_between);
+    cost.encode_fixed = Seconds(std::max(0.0, encode[0] - cost.encode_per_byte * 4.0 * small));
+    cost.decode_fixed = Seconds(std::max(0.0, decode[0] - cost.decode_per_byte * 4.0 * small));
+    return cost;
+  }
+
+  const core::Executable& model_;
+  const core::Values& example_;
+  const HostOptions& options_;
+  core::SteadyClock steady_;
+  const core::Clock& clock_;
+  std::mt19937_64 random_;
+};
+
+}  // namespace
+
+core::Result<table::HostProfile> measure_host(const core::Executable& model,
+                                              const core::Values& example, device::Arbiter& knobs,
+                                              const HostOptions& options) {
+  table::HostProfile host;
+  host.name = options.name;
+  host.board = options.board;
+  host.source = options.source;
+  host.transmit = options.transmit;
+  host.receive = options.receive;
+  auto order = combinations(knobs.knobs());
+  std::vector<std::size_t> shuffled(order.size());
+  std::iota(shuffled.begin(), shuffled.end(), std::size_t{0});
+  std::mt19937_64 random(options.seed);
+  for (std::size_t i = shuffled.size(); i > 1; --i)
+    std::swap(shuffled[i - 1], shuffled[random() % i]);
+
+  host.settings.resize(order.size());
+  HostMeasurement measurement(model, example, options);
+  for (std::size_t done = 0; done < shuffled.size(); ++done) {
+    const std::size_t which = shuffled[done];
+    auto lease = knobs.acquire(order[which]);
+    if (!lease)
+      return core::fail(lease);
+    auto setting = measurement.measure(order[which]);
+    if (!setting)
+      return core::fail(setting);
+    host.settings[which] = std::move(*setting);
+    if (options.progress)
+      options.progress(static_cast<double>(done + 1) / static_cast<double>(shuffled.size()));
+  }
+  host.knobs = knobs.knobs();
+  return host;
+}
+
+}  // namespace cleave::inline v0::profiler

@@ -1,0 +1,54 @@
+// Means, medians and spreads of small samples.
+#pragma once
+
+#include <algorithm>
+#include <cleave/table/profile.hpp>
+#include <cmath>
+#include <vector>
+
+namespace cleave::inline v0::profiler {
+
+/// 0 for an empty sample.
+inline double mean_of(const std::vector<double>& sample) {
+  double sum = 0;
+  for (const double x : sample)
+    sum += x;
+  return sample.empty() ? 0 : sum / static_cast<double>(sample.size());
+}
+
+/// Linear interpolation between order statistics; q in 0..1. 0 for an empty sample.
+inline double quantile_of(std::vector<double> sample, double q) {
+  if (sample.empty())
+    return 0;
+  std::sort(sample.begin(), sample.end());
+  const double at = q * static_cast<double>(sample.size() - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const auto above = std::min(below + 1, sample.size() - 1);
+  return sample[below] + (at - static_cast<double>(below)) * (sample[above] - sample[below]);
+}
+
+inline double median_of(const std::vector<double>& sample) {
+  return quantile_of(sample, 0.5);
+}
+
+/// Standard deviation with n - 1; 0 for fewer than two.
+inline double deviation_of(const std::vector<double>& sample) {
+  if (sample.size() < 2)
+    return 0;
+  const double mean = mean_of(sample);
+  double sum = 0;
+  for (const double x : sample)
+    sum += (x - mean) * (x - mean);
+  return std::sqrt(sum / static_cast<double>(sample.size() - 1));
+}
+
+inline table::Timing timing_of(const std::vector<double>& seconds, double scale = 1) {
+  table::Timing timing;
+  timing.mean = core::Seconds(mean_of(seconds) * scale);
+  timing.median = core::Seconds(median_of(seconds));
+  timing.spread = core::Seconds(deviation_of(seconds));
+  timing.samples = static_cast<std::uint32_t>(seconds.size());
+  return timing;
+}
+
+}  // namespace cleave::inline v0::profiler
