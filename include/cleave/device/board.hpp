@@ -68,10 +68,17 @@ struct Board {
   /// cores, clamped to 0..1; active_cores to 0..cores (0: idle).
   [[nodiscard]] CLEAVE_EXPORT core::Watts power(std::size_t level, int active_cores,
                                                 double utilisation = 1) const;
-  /// The same for the whole machine: linear in the device's power between machine idle and busy. An
+  /// power() less idle: what the work adds to a processor that would be on anyway (boundary
+  /// edge_cloud_device).
+  [[nodiscard]] CLEAVE_EXPORT core::Watts added_power(std::size_t level, int active_cores,
+                                                      double utilisation = 1) const;
+  /// power() for the whole machine: linear in the device's power between machine idle and busy. An
   /// edge board gives power().
   [[nodiscard]] CLEAVE_EXPORT core::Watts machine_power(std::size_t level, int active_cores,
                                                         double utilisation = 1) const;
+  /// How many of the board's cores `threads` of a machine with `cpus` CPUs stand for, when all CPUs
+  /// stand for all cores: threads * cores / cpus, rounded up, at most all.
+  [[nodiscard]] CLEAVE_EXPORT int cores_for(int threads, int cpus) const;
   /// Nothing if the board has no such radio.
   [[nodiscard]] CLEAVE_EXPORT const Radio* radio(const std::string& name) const;
   /// The operating points as CPU-share levels: value = scale * frequency / highest frequency, with

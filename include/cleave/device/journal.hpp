@@ -42,8 +42,9 @@ class CLEAVE_EXPORT Journal {
   /// and removing it. `group` must be named cleave-*.
   [[nodiscard]] core::Result<void> will_create_group(const std::filesystem::path& group,
                                                      const std::filesystem::path& parent);
-  /// Undoes everything, the last change first, and removes the file. All entries are tried; the
-  /// first error is returned, and then the file stays with the entries that failed. What is gone
+  /// Undoes everything, the last change first, and verifies it. All entries are tried; the first
+  /// error is returned, and then the file keeps them for recover(). In a forked child it does
+  /// nothing: the settings are its parent's. What is gone
   /// already (a removed group, an unplugged CPU's policy) counts as undone.
   [[nodiscard]] core::Result<void> undo();
 

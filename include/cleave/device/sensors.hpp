@@ -20,8 +20,9 @@ struct Pressure {
 
 /// What is not readable on this machine is absent.
 struct LoadReading {
-  std::optional<double> utilisation;  ///< 0..1 of all CPUs, between the last two reads
-  std::optional<double> steal;        ///< 0..1, time the hypervisor gave to others
+  std::optional<double>
+      utilisation;              ///< 0..1 of all CPUs, between the last two reads; without steal
+  std::optional<double> steal;  ///< 0..1, time the hypervisor gave to others
   std::optional<Pressure> cpu_pressure, memory_pressure;
   std::optional<core::Bytes> memory_total, memory_available;
   std::optional<double> temperature;  ///< degrees Celsius, the hottest CPU zone

@@ -1,0 +1,284 @@
+#include "lib/device/parse.hpp"
+
+#include <cleave/device/cpufreq.hpp>
+#include <cleave/device/journal.hpp>
+
+#include <algorithm>
+#include <optional>
+
+namespace cleave::inline v0::device {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path policies_of(const Machine& machine) {
+  return machine.sys / "devices/system/cpu/cpufreq";
+}
+
+std::string label_of(long khz) {
+  return std::to_string((khz + 500) / 1000) + " MHz";
+}
+
+// The list the driver publishes, else the range in even steps. In kHz, ascending, distinct.
+core::Result<std::vector<long>> frequencies_of(Files& files, const fs::path& dir, int steps) {
+  std::vector<long> khz;
+  const fs::path list = dir / "scaling_available_frequencies";
+  if (const auto text = files.read(list); text && !text->empty()) {
+    for (std::string_view word : words(*text)) {
+      const auto value = parse_number<long>(word);
+      if (!value || *value <= 0)
+        return core::fail(core::Errc::corrupt, "not a frequency: \"" + std::string(word) + "\"",
+                          list.string());
+      khz.push_back(*value);
+    }
+  } else {
+    const auto least = read_number<long>(files, dir / "cpuinfo_min_freq");
+    if (!least)
+      return core::fail(least);
+    const auto most = read_number<long>(files, dir / "cpuinfo_max_freq");
+    if (!most)
+      return core::fail(most);
+    if (*least <= 0 || *most <= *least)
+      return core::fail(core::Errc::unsupported, "the policy has no range of frequencies",
+                        dir.string());
+    for (int i = 0; i < steps; ++i) khz.push_back(*least + (*most - *least) * i / (steps - 1));
+  }
+  std::sort(khz.begin(), khz.end());
+  khz.erase(std::unique(khz.begin(), khz.end()), khz.end());
+  return khz;
+}
+
+}  // namespace
+
+std::vector<std::string> cpufreq_policies(const Machine& machine) {
+  std::vector<std::string> policies;
+  for (const std::string& name : machine.files->list(policies_of(machine)))
+    if (name.starts_with("policy") && parse_number<int>(std::string_view(name).substr(6)))
+      policies.push_back(name);
+  return policies;
+}
+
+class CpufreqGovernor::Impl {
+ public:
+  Impl(std::string policy, CpufreqOptions options, Machine machine)
+      : policy_(std::move(policy)),
+        options_(std::move(options)),
+        machine_(std::move(machine)),
+        dir_(policies_of(machine_) / policy_) {
+    if (options_.state_dir.empty())
+      options_.state_dir = default_state_dir();
+  }
+
+  core::Result<void> look() {
+    Files& files = *machine_.files;
+    const auto policies = cpufreq_policies(machine_);
+    if (std::find(policies.begin(), policies.end(), policy_) == policies.end())
+      return core::fail(core::Errc::not_found, "there is no such cpufreq policy", dir_.string(),
+                        policies.empty() ? "this machine has no cpufreq driver"
+                                         : "the first is " + policies.front());
+    if (options_.steps < 2)
+      return core::fail(core::Errc::invalid_argument, "steps must be at least 2", policy_);
+    const auto governors = files.read(dir_ / "scaling_available_governors");
+    userspace_ = governors && contains_word(*governors, "userspace");
+    auto khz = frequencies_of(files, dir_, options_.steps);
+    if (!khz)
+      return core::fail(khz);
+    khz_ = std::move(*khz);
+    knob_.name = policy_ == policies.front() ? "cpu_frequency" : "cpu_frequency." + policy_;
+    knob_.host = options_.host;
+    knob_.unit = "Hz";
+    for (long f : khz_) knob_.levels.push_back({label_of(f), static_cast<double>(f) * 1e3});
+    const fs::path set = dir_ / (userspace_ ? "scaling_governor" : "scaling_max_freq");
+    if (!files.exists(set))
+      return core::fail(core::Errc::unsupported, "the policy's frequency cannot be set",
+                        set.string());
+    if (!files.writable(set))
+      return core::fail(core::Errc::permission_denied, "the policy's frequency may not be set",
+                        set.string(), "run as root, or give this user write access to the policy");
+    return {};
+  }
+
+  [[nodiscard]] const core::Knob& knob() const { return knob_; }
+  [[nodiscard]] bool userspace() const { return userspace_; }
+
+  core::Result<void> apply(core::LevelIndex level) {
+    if (level >= khz_.size())
+      return core::fail(
+          core::Errc::invalid_argument,
+          "no level " + std::to_string(level) + "; there are " + std::to_string(khz_.size()),
+          knob_.name);
+    if (!journal_) {
+      auto journal = Journal::open(options_.state_dir, "cpufreq-" + policy_, machine_.files);
+      if (!journal)
+        return core::fail(journal);
+      journal_ = std::move(*journal);
+    }
+    return userspace_ ? set_speed(khz_[level]) : clamp_to(khz_[level]);
+  }
+
+  core::Result<std::optional<core::LevelIndex>> current() {
+    Files& files = *machine_.files;
+    long khz = 0;
+    if (userspace_) {
+      const auto governor = files.read(dir_ / "scaling_governor");
+      if (!governor)
+        return core::fail(governor);
+      if (*governor != "userspace")
+        return std::nullopt;
+      const auto speed = read_number<long>(files, dir_ / "scaling_setspeed");
+      if (!speed)
+        return core::fail(speed);
+      khz = *speed;
+    } else {
+      const auto least = read_number<long>(files, dir_ / "scaling_min_freq");
+      if (!least)
+        return core::fail(least);
+      const auto most = read_number<long>(files, dir_ / "scaling_max_freq");
+      if (!most)
+        return core::fail(most);
+      if (*least != *most)
+        return std::nullopt;
+      khz = *most;
+    }
+    const auto found = std::find(khz_.begin(), khz_.end(), khz);
+    if (found == khz_.end())
+      return std::nullopt;
+    return static_cast<core::LevelIndex>(found - khz_.begin());
+  }
+
+  core::Result<void> restore() {
+    if (!journal_)
+      return {};
+    auto undone = journal_->undo();
+    if (undone)
+      journal_.reset();
+    return undone;
+  }
+
+ private:
+  // Notes the original, writes, reads back.
+  core::Result<void> set(const std::string& file, const std::string& value) {
+    Files& files = *machine_.files;
+    const fs::path path = dir_ / file;
+    const auto before = files.read(path);
+    if (!before)
+      return core::fail(before);
+    if (*before == value)
+      return {};
+    if (auto noted = journal_->will_write(path, *before); !noted)
+      return noted;
+    if (auto written = files.write(path, value); !written)
+      return written;
+    const auto now = files.read(path);
+    if (!now)
+      return core::fail(now);
+    if (*now != value)
+      return core::fail(core::Errc::refused,
+                        "the kernel kept \"" + *now + "\" when \"" + value + "\" was written",
+                        path.string(), "another limit (heat, power, firmware) may hold it");
+    return {};
+  }
+
+  core::Result<void> set_speed(long khz) {
+    Files& files = *machine_.files;
+    // The speed is kept within the policy's limits, which somebody may have narrowed.
+    if (auto wide = widen_to(khz); !wide)
+      return wide;
+    const auto governor = files.read(dir_ / "scaling_governor");
+    if (!governor)
+      return core::fail(governor);
+    if (*governor != "userspace")
+      if (auto switched = set("scaling_governor", "userspace"); !switched)
+        return switched;
+    // Under another governor scaling_setspeed reads "<unsupported>", so what it holds now matters
+    // only if the policy was found under userspace.
+    const fs::path path = dir_ / "scaling_setspeed";
+    if (found_userspace_ < 0)
+      found_userspace_ = *governor == "userspace" ? 1 : 0;
+    if (found_userspace_ == 1)
+      return set("scaling_setspeed", std::to_string(khz));
+    if (auto written = files.write(path, std::to_string(khz)); !written)
+      return written;
+    const auto now = read_number<long>(files, path);
+    if (!now)
+      return core::fail(now);
+    if (*now != khz)
+      return core::fail(core::Errc::refused,
+                        "the kernel kept " + std::to_string(*now) + " kHz when " +
+                            std::to_string(khz) + " was written",
+                        path.string(), "another limit (heat, power, firmware) may hold it");
+    return {};
+  }
+
+  core::Result<void> widen_to(long khz) {
+    Files& files = *machine_.files;
+    const auto least = read_number<long>(files, dir_ / "scaling_min_freq");
+    if (!least)
+      return core::fail(least);
+    if (khz < *least)
+      return set("scaling_min_freq", std::to_string(khz));
+    const auto most = read_number<long>(files, dir_ / "scaling_max_freq");
+    if (!most)
+      return core::fail(most);
+    if (khz > *most)
+      return set("scaling_max_freq", std::to_string(khz));
+    return {};
+  }
+
+  core::Result<void> clamp_to(long khz) {
+    const auto least = read_number<long>(*machine_.files, dir_ / "scaling_min_freq");
+    if (!least)
+      return core::fail(least);
+    // Minimum <= maximum at every moment: older kernels refuse anything else.
+    const bool up = khz >= *least;
+    for (const char* file : {up ? "scaling_max_freq" : "scaling_min_freq",
+                             up ? "scaling_min_freq" : "scaling_max_freq"})
+      if (auto done = set(file, std::to_string(khz)); !done)
+        return done;
+    return {};
+  }
+
+  std::string policy_;
+  CpufreqOptions options_;
+  Machine machine_;
+  fs::path dir_;
+  bool userspace_ = false;
+  int found_userspace_ = -1;  // was the policy under userspace before us? -1: not looked yet
+  std::vector<long> khz_;
+  core::Knob knob_;
+  std::optional<Journal> journal_;
+};
+
+CpufreqGovernor::CpufreqGovernor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+CpufreqGovernor::~CpufreqGovernor() {
+  // A failure leaves the journal, and recover() at the next start reports it.
+  (void)impl_->restore();
+}
+
+core::Result<std::unique_ptr<CpufreqGovernor>> CpufreqGovernor::open(const std::string& policy,
+                                                                     CpufreqOptions options,
+                                                                     Machine machine) {
+  auto impl = std::make_unique<Impl>(policy, std::move(options), std::move(machine));
+  if (auto looked = impl->look(); !looked)
+    return core::fail(looked);
+  return std::unique_ptr<CpufreqGovernor>(new CpufreqGovernor(std::move(impl)));
+}
+
+const core::Knob& CpufreqGovernor::knob() const {
+  return impl_->knob();
+}
+core::Result<void> CpufreqGovernor::apply(core::LevelIndex level) {
+  return impl_->apply(level);
+}
+core::Result<std::optional<core::LevelIndex>> CpufreqGovernor::current() {
+  return impl_->current();
+}
+core::Result<void> CpufreqGovernor::restore() {
+  return impl_->restore();
+}
+std::string CpufreqGovernor::method() const {
+  return impl_->userspace() ? "userspace" : "clamp";
+}
+
+}  // namespace cleave::inline v0::device

@@ -1,0 +1,287 @@
+#include "lib/device/cgroup.hpp"
+#include "lib/device/parse.hpp"
+
+#include <cleave/device/cpu_share.hpp>
+#include <cleave/device/cpufreq.hpp>
+#include <cleave/device/doctor.hpp>
+#include <cleave/device/meter.hpp>
+#include <cleave/device/sensors.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <set>
+
+namespace cleave::inline v0::device {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string percent(double share) {
+  return fixed(100 * share, 0) + " %";
+}
+
+int online_cpus(const Machine& machine) {
+  int cpus = 0;
+  if (const auto stat = machine.files->read(machine.proc / "stat"))
+    for (std::string_view line : lines(*stat))
+      if (line.starts_with("cpu") && line.size() > 3 && line[3] >= '0' && line[3] <= '9')
+        ++cpus;
+  return cpus;
+}
+
+Finding look_at_cpu(const Machine& machine) {
+  const int cpus = online_cpus(machine);
+  std::string model;
+  if (const auto info = machine.files->read(machine.proc / "cpuinfo"))
+    for (std::string_view line : lines(*info))
+      for (std::string_view key : {"model name", "Model", "Hardware"})
+        if (model.empty() && line.starts_with(key))
+          if (const auto colon = line.find(": "); colon != std::string_view::npos)
+            model = line.substr(colon + 2);
+  // Boards name themselves in the device tree (Devicetree Specification, root node's "model").
+  if (model.empty())
+    if (const auto tree = machine.files->read(machine.proc / "device-tree/model"))
+      model = tree->substr(0, tree->find('\0'));
+  if (cpus == 0)
+    return {"cpu", Status::warning, "the number of CPUs cannot be read",
+            "mount procfs on " + machine.proc.string()};
+  return {
+      "cpu", Status::ok,
+      std::to_string(cpus) + (cpus == 1 ? " CPU" : " CPUs") + (model.empty() ? "" : ", " + model),
+      ""};
+}
+
+Finding look_at_load(const Machine& machine) {
+  const auto text = machine.files->read(machine.proc / "loadavg");
+  const auto fields = text ? words(*text) : std::vector<std::string_view>();
+  const auto load = fields.empty() ? std::nullopt : parse_number<double>(fields[0]);
+  if (!load)
+    return {"load", Status::warning, "the load cannot be read", ""};
+  // Half a CPU of other work already shows in a measurement.
+  if (*load > 0.5)
+    return {"load", Status::warning, fixed(*load, 2) + " tasks running over the last minute",
+            "stop other programs before profiling"};
+  return {"load", Status::ok, fixed(*load, 2) + " tasks running over the last minute", ""};
+}
+
+Finding look_at_memory(const Machine& machine) {
+  const LoadReading load = LoadSensor(machine).read();
+  if (!load.memory_total || !load.memory_available)
+    return {"memory", Status::warning, "the memory cannot be read", ""};
+  const double gib = 1024.0 * 1024 * 1024;
+  const double available = load.memory_available->count() / gib;
+  const std::string what = fixed(available, 1) + " GiB available of " +
+                           fixed(load.memory_total->count() / gib, 1) + " GiB";
+  if (available < 1)
+    return {"memory", Status::warning, what,
+            "large networks (VGG16: 0.5 GiB of weights) may not fit"};
+  return {"memory", Status::ok, what, ""};
+}
+
+Finding look_at_temperature(const Machine& machine) {
+  const LoadReading load = LoadSensor(machine).read();
+  if (!load.temperature)
+    return {"temperature", Status::missing, "no thermal zone can be read",
+            "measurements cannot tell throttling from slow steps; virtual machines have none"};
+  const std::string what = fixed(*load.temperature, 1) + " degrees Celsius";
+  if (*load.temperature >= 75)
+    return {"temperature", Status::warning, what, "cool it: most boards throttle at 80 to 85"};
+  return {"temperature", Status::ok, what, ""};
+}
+
+Finding look_at_pressure(const Machine& machine) {
+  const LoadReading load = LoadSensor(machine).read();
+  if (!load.cpu_pressure)
+    return {"pressure", Status::missing, "no pressure stall information",
+            "boot with psi=1 (kernel 4.20 or newer, CONFIG_PSI)"};
+  const std::string what =
+      "CPU: tasks waited " + percent(load.cpu_pressure->some) + " of the last 10 s" +
+      (load.memory_pressure ? ", memory: " + percent(load.memory_pressure->some) : "");
+  const bool pressed =
+      load.cpu_pressure->some > 0.1 || (load.memory_pressure && load.memory_pressure->some > 0.01);
+  return {"pressure", pressed ? Status::warning : Status::ok, what,
+          pressed ? "stop other programs before profiling" : ""};
+}
+
+Finding look_at_cpufreq(const Machine& machine) {
+  const auto policies = cpufreq_policies(machine);
+  if (policies.empty())
+    return {"cpufreq", Status::missing, "no cpufreq driver: the clock cannot be set",
+            "emulate a board's levels with a CPU share (needs the cgroup below)"};
+  std::string what;
+  std::string problem;
+  for (const std::string& policy : policies) {
+    const auto governor = CpufreqGovernor::open(policy, {}, machine);
+    if (!governor) {
+      problem = governor.error().message();
+      continue;
+    }
+    const auto& levels = (*governor)->knob().levels;
+    if (what.empty())
+      what = std::to_string(policies.size()) +
+             (policies.size() == 1 ? " policy, " : " policies, the first with ") +
+             std::to_string(levels.size()) + " levels from " + levels.front().label + " to " +
+             levels.back().label + " (" + (*governor)->method() + ")";
+  }
+  if (!problem.empty())
+    return {"cpufreq", Status::warning, problem, "run as root to set the clock"};
+  return {"cpufreq", Status::ok, what, ""};
+}
+
+Finding look_at_rapl(const Machine& machine) {
+  const auto meter = RaplMeter::open(machine);
+  if (meter) {
+    std::string what = "energy of";
+    for (const std::string& package : (*meter)->packages()) what += " " + package;
+    return {"rapl", Status::ok, what, ""};
+  }
+  const core::Error& error = meter.error();
+  if (error.code == core::Errc::not_found)
+    return {"rapl", Status::missing, "no RAPL energy counter: energies are modelled, not measured",
+            "on a bare Intel or AMD machine: modprobe intel_rapl_msr; elsewhere choose a board "
+            "description"};
+  return {"rapl", Status::warning, error.what + " (" + error.where + ")", error.hint};
+}
+
+Finding look_at_hwmon(const Machine& machine) {
+  Files& files = *machine.files;
+  const fs::path root = machine.sys / "class/hwmon";
+  std::set<std::string> chips;
+  std::string sensors;
+  for (const std::string& chip : files.list(root)) {
+    const auto name = files.read(root / chip / "name");
+    chips.insert(name ? *name : chip);
+    // powerN_input in microwatts, powerN_average, energyN_input in microjoules
+    // (Documentation/hwmon/sysfs-interface.rst)
+    for (const std::string& file : files.list(root / chip))
+      if ((file.starts_with("power") && (file.ends_with("_input") || file.ends_with("_average"))) ||
+          (file.starts_with("energy") && file.ends_with("_input")))
+        sensors += (sensors.empty() ? "" : ", ") + (name ? *name : chip) + " " + file;
+  }
+  if (chips.empty())
+    return {"hwmon", Status::missing, "no hardware monitor", ""};
+  if (sensors.empty())
+    return {"hwmon", Status::missing,
+            std::to_string(chips.size()) + " hardware monitors, none with a power sensor", ""};
+  return {"hwmon", Status::ok, "power sensors: " + sensors, ""};
+}
+
+Finding look_at_battery(const Machine& machine) {
+  Files& files = *machine.files;
+  const fs::path root = machine.sys / "class/power_supply";
+  std::string found;
+  bool discharging = false;
+  for (const std::string& supply : files.list(root)) {
+    const auto type = files.read(root / supply / "type");
+    if (!type || *type != "Battery")
+      continue;
+    const auto status = files.read(root / supply / "status");
+    discharging = discharging || (status && *status == "Discharging");
+    found += (found.empty() ? "" : ", ") + supply + (status ? " (" + *status + ")" : "");
+  }
+  if (found.empty())
+    return {"battery", Status::missing, "no battery", ""};
+  if (discharging)
+    return {"battery", Status::warning, found,
+            "plug it in before profiling: many machines slow down on battery"};
+  return {"battery", Status::ok, found, ""};
+}
+
+Finding look_at_cgroup(const Machine& machine) {
+  const auto hierarchy = cpu_hierarchy(machine);
+  if (!hierarchy)
+    return {"cgroup", Status::missing, hierarchy.error().what, hierarchy.error().hint};
+  // The same look as before a first change, without making a group.
+  CpuShareOptions options;
+  options.levels = {{"all", 1.0}};
+  const auto governor = CpuShareGovernor::open(options, machine);
+  const std::string version = "version " + std::to_string(hierarchy->version);
+  if (!governor)
+    return {"cgroup", Status::warning,
+            version + ": CPU shares cannot be set: " + governor.error().what +
+                (governor.error().where.empty() ? "" : " (" + governor.error().where + ")"),
+            governor.error().hint};
+  return {"cgroup", Status::ok, version + ": CPU shares can be set", ""};
+}
+
+Finding look_at_openmp(const Machine& machine) {
+  // libgomp reads these when it is loaded (libgomp manual, "Environment Variables").
+  const auto policy = environment_of(machine, "OMP_WAIT_POLICY");
+  const auto spin = environment_of(machine, "GOMP_SPINCOUNT");
+  std::string lower = policy.value_or("");
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (lower == "passive" || (spin && *spin == "0"))
+    return {"openmp", Status::ok, "threads that wait give up the CPU", ""};
+  return {"openmp", Status::warning,
+          "threads that wait spin: with one other busy process a pass may take ten times as long",
+          "set OMP_WAIT_POLICY=passive before the program starts"};
+}
+
+Finding look_at_blas(const Machine& machine) {
+  Files& files = *machine.files;
+  // Debian keeps alternatives of libblas.so.3 per architecture.
+  std::vector<fs::path> folders{machine.lib};
+  for (const std::string& name : files.list(machine.lib))
+    if (name.find("-linux-gnu") != std::string::npos)
+      folders.push_back(machine.lib / name);
+  for (const fs::path& folder : folders) {
+    const auto library = files.resolve(folder / "libblas.so.3");
+    if (!library)
+      continue;
+    const std::string path = library->string();
+    for (const char* fast : {"openblas", "mkl", "blis", "atlas", "armpl"})
+      if (path.find(fast) != std::string::npos)
+        return {"blas", Status::ok, path, ""};
+    return {"blas", Status::warning,
+            path + " is the reference BLAS: transformers run about a hundred times slower",
+            "apt install libopenblas0-openmp (update-alternatives --config libblas.so.3-...)"};
+  }
+  return {"blas", Status::missing, "no libblas.so.3 in " + machine.lib.string(),
+          "apt install libopenblas0-openmp"};
+}
+
+}  // namespace
+
+std::string_view to_string(Status status) {
+  switch (status) {
+    case Status::ok:
+      return "ok";
+    case Status::warning:
+      return "warning";
+    case Status::missing:
+      return "missing";
+  }
+  return "unknown";
+}
+
+Diagnosis diagnose(const Machine& machine) {
+  Diagnosis diagnosis;
+  for (const auto look : {look_at_cpu, look_at_load, look_at_memory, look_at_temperature,
+                          look_at_pressure, look_at_cpufreq, look_at_cgroup, look_at_rapl,
+                          look_at_hwmon, look_at_battery, look_at_openmp, look_at_blas})
+    diagnosis.push_back(look(machine));
+  return diagnosis;
+}
+
+std::string to_json(const Diagnosis& diagnosis) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Finding& finding : diagnosis)
+    list.push_back({{"topic", finding.topic},
+                    {"status", std::string(to_string(finding.status))},
+                    {"what", finding.what},
+                    {"what_to_do", finding.what_to_do}});
+  // Names out of firmware need not be UTF-8.
+  return list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace cleave::inline v0::device
