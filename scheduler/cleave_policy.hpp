@@ -1,0 +1,47 @@
+// The policy that the library is for; make_policy("cleave") in the public header describes it.
+#pragma once
+
+#include "scheduler/composed.hpp"
+#include "scheduler/corrections.hpp"
+#include "scheduler/snapshots.hpp"
+
+#include <cleave/scheduler/scheduler.hpp>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+namespace cleave::inline v0::scheduler {
+
+class CleavePolicy final : public Policy {
+ public:
+  /// The table and options are checked by make_policy().
+  CleavePolicy(std::shared_ptr<const table::ParetoTable> table, const PolicyOptions& options);
+
+  [[nodiscard]] std::string_view name() const override { return "cleave"; }
+  [[nodiscard]] const table::ParetoTable& table() const override { return *table_; }
+  [[nodiscard]] Decision decide(const Request& request, const LiveState& state) override;
+  void observe(const Outcome& outcome) override;
+  void refresh(const table::LinkState& link) override;
+
+ private:
+  [[nodiscard]] bool close(const table::LinkState& a, const table::LinkState& b) const;
+  /// Picks without the precomposed order, for a link that it was not made for.
+  [[nodiscard]] ComposedTable::Pick scan(const ComposedTable& composed, const Request& request,
+                                         core::Seconds remaining, const LiveState& state,
+                                         bool& meets) const;
+  void recompose(const table::LinkState& link);
+
+  std::shared_ptr<const table::ParetoTable> table_;
+  PolicyOptions options_;
+  double deviations_;
+  SwitchingCosts switching_;
+  Snapshots<ComposedTable> composed_;
+  std::atomic<bool> scanned_ = false;  // decide() met a link that composed_ is not for
+  std::mutex writing_;                 // guards what follows, and the writer's side of composed_
+  Corrections corrections_;
+  table::LinkState wanted_;
+  bool stale_ = false;  // corrections_ and wanted_ are newer than composed_
+};
+
+}  // namespace cleave::inline v0::scheduler

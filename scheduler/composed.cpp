@@ -1,0 +1,190 @@
+#include "scheduler/composed.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+namespace cleave::inline v0::scheduler {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+core::Seconds changed(std::span<const core::LevelIndex> now, const core::LevelIndex* wanted,
+                      const std::vector<core::Seconds>& costs) {
+  core::Seconds sum;
+  if (now.size() != costs.size())
+    return sum;
+  for (std::size_t k = 0; k < costs.size(); ++k)
+    if (now[k] != wanted[k])
+      sum += costs[k];
+  return sum;
+}
+
+bool usable(const Composed& row, const Request& request, const LiveState& state) {
+  return (state.cloud_reachable || !row.cloud) &&
+         row.accuracy >= static_cast<float>(request.accuracy_floor);
+}
+
+}  // namespace
+
+SwitchingCosts::SwitchingCosts(const table::ParetoTable& table) {
+  const auto costs = [](const std::vector<core::Knob>& knobs) {
+    std::vector<core::Seconds> out(knobs.size());
+    std::transform(knobs.begin(), knobs.end(), out.begin(),
+                   [](const core::Knob& knob) { return knob.switch_cost; });
+    return out;
+  };
+  edge_costs_ = costs(table.edge_knobs);
+  cloud_costs_ = costs(table.cloud_knobs);
+  for (const table::TableRow& row : table.rows) {
+    const auto& stages = row.configuration.stages;
+    edge_levels_.insert(edge_levels_.end(), stages[0].levels.begin(), stages[0].levels.end());
+    // An all-edge row may name no cloud levels; the place is kept so that rows stay aligned.
+    auto cloud = stages[1].levels;
+    cloud.resize(cloud_costs_.size());
+    cloud_levels_.insert(cloud_levels_.end(), cloud.begin(), cloud.end());
+    uses_cloud_.push_back(row.ingredients.uses_cloud);
+  }
+}
+
+Switching SwitchingCosts::of(std::uint32_t row, const LiveState& state) const {
+  Switching out;
+  out.edge =
+      changed(state.edge_levels, edge_levels_.data() + row * edge_costs_.size(), edge_costs_);
+  if (uses_cloud_[row])
+    out.cloud =
+        changed(state.cloud_levels, cloud_levels_.data() + row * cloud_costs_.size(), cloud_costs_);
+  return out;
+}
+
+Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const Factors& factors,
+                     double spread, double deviations, const table::LinkState& link) {
+  const table::Ingredients in = corrected(table.rows[row].ingredients, factors);
+  const table::Prediction made = table::compose(in, corrected(link, factors), core::Seconds());
+  Composed out;
+  out.latency = made.latency.total().count();
+  out.spread = 1 + deviations * spread;
+  out.bound = out.latency * out.spread;
+  out.energy = made.energy.total(table.boundary).count();
+  out.busy = in.edge_busy.count();
+  out.idle = in.edge_idle.count();
+  out.accuracy = static_cast<float>(in.accuracy.value);
+  out.row = row;
+  out.cloud = in.uses_cloud;
+  // A link without bandwidth makes infinities and their differences.
+  if (!std::isfinite(out.bound) || !std::isfinite(out.energy))
+    out.latency = out.bound = out.energy = infinity;
+  return out;
+}
+
+Cost cost_of(const Composed& row, const Switching& switching, core::Seconds queue) {
+  const double wait = row.cloud ? queue.count() : 0;
+  const double change = switching.total().count();
+  Cost cost;
+  cost.latency = row.latency + wait + change;
+  cost.bound = (row.latency + wait) * row.spread + change;
+  cost.energy =
+      row.energy + row.busy * switching.edge.count() + row.idle * (wait + switching.cloud.count());
+  cost.switching = switching.total();
+  return cost;
+}
+
+bool better(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b) {
+  return std::tie(a.energy, a.bound, row_a) < std::tie(b.energy, b.bound, row_b);
+}
+
+bool faster(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b) {
+  return std::tie(a.bound, a.energy, row_a) < std::tie(b.bound, b.energy, row_b);
+}
+
+ComposedTable::ComposedTable(std::size_t rows) : factors_(rows), spreads_(rows) {
+  by_energy_.reserve(rows);
+  blocks_.reserve(rows / block_size + 1);
+  edge_by_bound_.reserve(rows);
+  cloud_by_bound_.reserve(rows);
+}
+
+void ComposedTable::compose(const table::ParetoTable& table, const Corrections& corrections,
+                            double deviations, const table::LinkState& link) {
+  link_ = link;
+  by_energy_.clear();
+  edge_by_bound_.clear();
+  cloud_by_bound_.clear();
+  blocks_.clear();
+  for (std::uint32_t row = 0; row < table.rows.size(); ++row) {
+    factors_[row] = corrections.factors(row);
+    spreads_[row] = corrections.spread(row);
+    const Composed made = compose_row(table, row, factors_[row], spreads_[row], deviations, link);
+    if (made.bound == infinity)
+      continue;
+    by_energy_.push_back(made);
+    (made.cloud ? cloud_by_bound_ : edge_by_bound_).push_back(made);
+  }
+  std::sort(by_energy_.begin(), by_energy_.end(),
+            [](const Composed& a, const Composed& b) { return a.energy < b.energy; });
+  const auto by_bound = [](const Composed& a, const Composed& b) { return a.bound < b.bound; };
+  std::sort(edge_by_bound_.begin(), edge_by_bound_.end(), by_bound);
+  std::sort(cloud_by_bound_.begin(), cloud_by_bound_.end(), by_bound);
+  for (std::size_t i = 0; i < by_energy_.size(); ++i) {
+    if (i % block_size == 0)
+      blocks_.push_back({infinity, infinity, -1});
+    Block& block = blocks_.back();
+    double& least = by_energy_[i].cloud ? block.least_cloud_bound : block.least_edge_bound;
+    least = std::min(least, by_energy_[i].bound);
+    block.best_accuracy = std::max(block.best_accuracy, by_energy_[i].accuracy);
+  }
+}
+
+ComposedTable::Pick ComposedTable::cheapest(const Request& request, core::Seconds remaining,
+                                            const LiveState& state,
+                                            const SwitchingCosts& switching) const {
+  Pick best;
+  const double time = remaining.count();
+  // Switching only adds, and a row's bound grows by at least the queue.
+  const double cloud_time = time - state.queue.count();
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    const std::size_t begin = b * block_size;
+    if (best.row != no_row && by_energy_[begin].energy > best.cost.energy)
+      break;
+    const Block& block = blocks_[b];
+    const bool on_edge = block.least_edge_bound <= time;
+    const bool in_cloud = state.cloud_reachable && block.least_cloud_bound <= cloud_time;
+    if ((!on_edge && !in_cloud) || block.best_accuracy < static_cast<float>(request.accuracy_floor))
+      continue;
+    const std::size_t end = std::min(begin + block_size, by_energy_.size());
+    for (std::size_t i = begin; i < end; ++i) {
+      const Composed& row = by_energy_[i];
+      if (best.row != no_row && row.energy > best.cost.energy)
+        break;
+      if (row.bound > (row.cloud ? cloud_time : time) || !usable(row, request, state))
+        continue;
+      const Cost cost = cost_of(row, switching.of(row.row, state), state.queue);
+      if (cost.bound <= time && (best.row == no_row || better(cost, row.row, best.cost, best.row)))
+        best = {row.row, cost};
+    }
+  }
+  return best;
+}
+
+ComposedTable::Pick ComposedTable::fastest(const Request& request, const LiveState& state,
+                                           const SwitchingCosts& switching) const {
+  Pick best;
+  const auto scan = [&](const std::vector<Composed>& rows, double queue) {
+    for (const Composed& row : rows) {
+      if (best.row != no_row && row.bound + queue > best.cost.bound)
+        break;
+      if (!usable(row, request, state))
+        continue;
+      const Cost cost = cost_of(row, switching.of(row.row, state), state.queue);
+      if (best.row == no_row || faster(cost, row.row, best.cost, best.row))
+        best = {row.row, cost};
+    }
+  };
+  scan(edge_by_bound_, 0);
+  if (state.cloud_reachable)
+    scan(cloud_by_bound_, state.queue.count());
+  return best;
+}
+
+}  // namespace cleave::inline v0::scheduler

@@ -1,0 +1,110 @@
+// The rows of a table composed for one link, laid out so that picking one is quick.
+#pragma once
+
+#include "scheduler/corrections.hpp"
+
+#include <cleave/scheduler/scheduler.hpp>
+#include <cleave/table/pareto_table.hpp>
+#include <cleave/table/predictor.hpp>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace cleave::inline v0::scheduler {
+
+/// What switching to a row costs.
+struct Switching {
+  core::Seconds edge, cloud;
+  [[nodiscard]] core::Seconds total() const { return edge + cloud; }
+};
+
+/// The knob levels of all rows side by side.
+class SwitchingCosts {
+ public:
+  explicit SwitchingCosts(const table::ParetoTable& table);
+  /// Of the knobs whose level differs, the sum of their switch costs; a host's share is 0 if its
+  /// levels are not known, the cloud's for a row that does not use it.
+  [[nodiscard]] Switching of(std::uint32_t row, const LiveState& state) const;
+
+ private:
+  std::vector<core::Seconds> edge_costs_, cloud_costs_;
+  std::vector<core::LevelIndex> edge_levels_, cloud_levels_;
+  std::vector<bool> uses_cloud_;
+};
+
+/// A row with an empty queue on the link it was composed for.
+struct Composed {
+  double latency = 0;  ///< s
+  double spread = 1;   ///< what the expected latency is multiplied with for the bound, >= 1
+  double bound = 0;    ///< latency x spread
+  double energy = 0;   ///< J
+  double busy = 0;     ///< W of the edge
+  double idle = 0;     ///< W of the edge
+  float accuracy = 0;
+  std::uint32_t row = 0;
+  bool cloud = false;
+};
+
+/// One row's cost for one request.
+struct Cost {
+  double latency, bound, energy;
+  core::Seconds switching;
+};
+
+/// Composes one row; `deviations` is how many standard deviations the bound lies above the mean.
+Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const Factors& factors,
+                     double spread, double deviations, const table::LinkState& link);
+
+/// A queue delays a row that uses the cloud, the edge idling meanwhile: both grow linearly with it,
+/// so that composing for an empty queue is enough. Switching edge knobs keeps the edge busy, the
+/// cloud's keeps it waiting.
+Cost cost_of(const Composed& row, const Switching& switching, core::Seconds queue);
+
+/// Of two costs, which to prefer: less energy, then less time, then the earlier row.
+bool better(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b);
+/// The same for the fastest.
+bool faster(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b);
+
+/// Everything decide() reads, immutable once published.
+class ComposedTable {
+ public:
+  ComposedTable() = default;
+  /// Reserves all memory, so that compose() allocates nothing.
+  explicit ComposedTable(std::size_t rows);
+
+  void compose(const table::ParetoTable& table, const Corrections& corrections, double deviations,
+               const table::LinkState& link);
+
+  struct Pick {
+    std::uint32_t row = no_row;
+    Cost cost{};
+  };
+  /// The least energy within `remaining`; no_row if none is.
+  [[nodiscard]] Pick cheapest(const Request& request, core::Seconds remaining,
+                              const LiveState& state, const SwitchingCosts& switching) const;
+  /// The least bound; no_row if floor and reach leave none.
+  [[nodiscard]] Pick fastest(const Request& request, const LiveState& state,
+                             const SwitchingCosts& switching) const;
+
+  [[nodiscard]] const table::LinkState& link() const { return link_; }
+  [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
+  [[nodiscard]] double spread(std::uint32_t row) const { return spreads_[row]; }
+
+ private:
+  // Blocks of rows are skipped whole if none can meet the deadline.
+  static constexpr std::size_t block_size = 32;
+  struct Block {
+    double least_edge_bound, least_cloud_bound;
+    float best_accuracy;
+  };
+
+  table::LinkState link_;
+  std::vector<Composed> by_energy_;
+  std::vector<Block> blocks_;
+  std::vector<Composed> edge_by_bound_, cloud_by_bound_;
+  std::vector<Factors> factors_;
+  std::vector<double> spreads_;
+};
+
+}  // namespace cleave::inline v0::scheduler

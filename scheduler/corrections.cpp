@@ -1,0 +1,159 @@
+#include "scheduler/corrections.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace cleave::inline v0::scheduler {
+namespace {
+
+using core::Seconds;
+
+// Parts below this are clock resolution; their ratio says nothing.
+constexpr Seconds shortest_part = core::microseconds(5);
+
+Seconds moving(const table::LatencyParts& t) {
+  return t.encode + t.transfer + t.decode + t.round_trip + t.reply + t.overhead;
+}
+
+}  // namespace
+
+table::Ingredients corrected(const table::Ingredients& in, const Factors& factors) {
+  table::Ingredients out = in;
+  out.edge_compute = in.edge_compute * factors.edge;
+  out.cloud_compute = in.cloud_compute * factors.cloud;
+  out.encode_first = in.encode_first * factors.move;
+  out.encode_rest = in.encode_rest * factors.move;
+  out.decode_rest = in.decode_rest * factors.move;
+  out.decode_last = in.decode_last * factors.move;
+  out.overhead = in.overhead * factors.move;
+  return out;
+}
+
+table::LinkState corrected(const table::LinkState& link, const Factors& factors) {
+  return {.round_trip = link.round_trip * factors.move,
+          .up = link.up / factors.move,
+          .down = link.down / factors.move};
+}
+
+Corrections::Corrections(const table::ParetoTable& table, const LearningOptions& options)
+    : options_(options),
+      keep_(std::exp2(-1 / options.half_life)),
+      rows_(table.rows.size()),
+      factors_(table.rows.size()) {
+  std::map<std::vector<core::LevelIndex>, std::uint32_t> edges, clouds;
+  const auto index_of = [](auto& seen, const std::vector<core::LevelIndex>& levels) {
+    return seen.emplace(levels, static_cast<std::uint32_t>(seen.size())).first->second;
+  };
+  const Belief own{.mean = 0, .variance = options.row_deviation * options.row_deviation};
+  const Belief shared{.mean = 0, .variance = options.shared_deviation * options.shared_deviation};
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const table::TableRow& row = table.rows[i];
+    RowState& state = rows_[i];
+    state.edge = state.move = state.cloud = own;
+    state.edge_setting = index_of(edges, row.configuration.stages[0].levels);
+    state.cloud_setting = index_of(clouds, row.configuration.stages[1].levels);
+    state.uses_cloud = row.ingredients.uses_cloud;
+    state.spread = row.ingredients.spread;
+  }
+  edge_settings_.assign(edges.size(), shared);
+  cloud_settings_.assign(clouds.size(), shared);
+  link_ = shared;
+}
+
+void Corrections::drift(Belief& belief, double prior_deviation) const {
+  const double prior = prior_deviation * prior_deviation;
+  belief.mean *= keep_;
+  belief.variance = prior + (belief.variance - prior) * keep_ * keep_;
+}
+
+void Corrections::learn(Belief& own, Belief& shared, double predicted, double measured,
+                        double noise) {
+  if (!(predicted >= shortest_part.count()) || !(measured > 0) || !std::isfinite(measured) ||
+      !std::isfinite(predicted))
+    return;
+  const double total = own.variance + shared.variance + noise * noise;
+  const double surprise = std::log(measured / predicted) - own.mean - shared.mean;
+  const double limit = 3 * std::sqrt(total);
+  const double error = std::clamp(surprise, -limit, limit);
+  const double own_gain = own.variance / total;
+  const double shared_gain = shared.variance / total;
+  const double largest = std::log(options_.largest_factor);
+  own.mean = std::clamp(own.mean + own_gain * error, -largest, largest);
+  shared.mean = std::clamp(shared.mean + shared_gain * error, -largest, largest);
+  own.variance *= 1 - own_gain;
+  shared.variance *= 1 - shared_gain;
+  if (error != surprise)
+    own.variance = std::max(own.variance, options_.row_deviation * options_.row_deviation / 4);
+}
+
+void Corrections::observe(std::uint32_t index, const table::LatencyParts& predicted,
+                          const table::LatencyParts& measured) {
+  for (Belief& belief : edge_settings_) drift(belief, options_.shared_deviation);
+  for (Belief& belief : cloud_settings_) drift(belief, options_.shared_deviation);
+  drift(link_, options_.shared_deviation);
+  for (RowState& row : rows_) {
+    if (!row.touched)
+      continue;
+    drift(row.edge, options_.row_deviation);
+    drift(row.move, options_.row_deviation);
+    drift(row.cloud, options_.row_deviation);
+  }
+
+  RowState& row = rows_[index];
+  const double noise = std::max(options_.noise, row.spread);
+  const Factors before = factors_[index];
+  row.touched = true;
+  learn(row.edge, edge_settings_[row.edge_setting], predicted.edge_compute.count(),
+        measured.edge_compute.count(), noise);
+  if (row.uses_cloud) {
+    learn(row.move, link_, moving(predicted).count(), moving(measured).count(), noise);
+    learn(row.cloud, cloud_settings_[row.cloud_setting], predicted.cloud_compute.count(),
+          measured.cloud_compute.count(), noise);
+  }
+  update_factors();
+
+  // How far off the corrected prediction was; the queue is known, not predicted. A surprise that
+  // was cut off above is cut off here too, since the row's correction answers it.
+  const Seconds expected = predicted.edge_compute * before.edge + moving(predicted) * before.move +
+                           predicted.cloud_compute * before.cloud;
+  const Seconds took = measured.edge_compute + moving(measured) + measured.cloud_compute;
+  if (expected >= shortest_part && took.count() > 0 && std::isfinite(took.count())) {
+    Residuals& seen = row.uses_cloud ? in_cloud_ : on_edge_;
+    const double error = std::clamp(std::log(took / expected), -3 * noise, 3 * noise);
+    seen.weight = std::min(seen.weight + 1, 50.0);
+    seen.variance += (error * error - seen.variance) / seen.weight;
+  }
+}
+
+double Corrections::spread(std::uint32_t index) const {
+  // The profile's spread counts like this many requests.
+  constexpr double prior_weight = 10;
+  const RowState& row = rows_[index];
+  const Residuals& seen = row.uses_cloud ? in_cloud_ : on_edge_;
+  return std::sqrt((prior_weight * row.spread * row.spread + seen.weight * seen.variance) /
+                   (prior_weight + seen.weight));
+}
+
+void Corrections::update_factors() {
+  const double link = std::exp(link_.mean);
+  std::vector<double> edge(edge_settings_.size()), cloud(cloud_settings_.size());
+  const auto factor = [](const Belief& belief) { return std::exp(belief.mean); };
+  std::transform(edge_settings_.begin(), edge_settings_.end(), edge.begin(), factor);
+  std::transform(cloud_settings_.begin(), cloud_settings_.end(), cloud.begin(), factor);
+  const double largest = options_.largest_factor;
+  const auto bounded = [&](double value) { return std::clamp(value, 1 / largest, largest); };
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const RowState& row = rows_[i];
+    Factors out{.edge = edge[row.edge_setting], .move = link, .cloud = cloud[row.cloud_setting]};
+    if (row.touched) {
+      out.edge *= factor(row.edge);
+      out.move *= factor(row.move);
+      out.cloud *= factor(row.cloud);
+    }
+    factors_[i] = {
+        .edge = bounded(out.edge), .move = bounded(out.move), .cloud = bounded(out.cloud)};
+  }
+}
+
+}  // namespace cleave::inline v0::scheduler

@@ -1,0 +1,82 @@
+// What was learnt of how far the predictions are off.
+#pragma once
+
+#include <cleave/scheduler/scheduler.hpp>
+#include <cleave/table/pareto_table.hpp>
+#include <cleave/table/predictor.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace cleave::inline v0::scheduler {
+
+/// What predicted parts are multiplied with.
+struct Factors {
+  double edge = 1;   ///< edge compute
+  double move = 1;   ///< encode, transfer, decode, round trip, reply, overhead
+  double cloud = 1;  ///< cloud compute
+};
+
+/// The row's ingredients as corrected.
+table::Ingredients corrected(const table::Ingredients& in, const Factors& factors);
+/// The link as corrected: with corrected() it makes compose() scale all of `move` alike.
+table::LinkState corrected(const table::LinkState& link, const Factors& factors);
+
+/// The logarithm of measured/predicted is, for each of the three groups of Factors, the sum of an
+/// error that is the row's own and one that rows share: those of one edge setting (edge), those of
+/// one cloud setting (cloud), all (move). Each is a normal variable with mean 0 beforehand; a
+/// measurement moves both in proportion to their variances (a Kalman filter's step), so a surprise
+/// corrects the row a lot and its neighbours a little, and what is well known moves little. What
+/// exceeds three standard deviations is cut off there, and makes the row uncertain again: one
+/// outlier does little harm, a second like it is believed.
+///
+/// With every request observed, all errors drift back to what they were beforehand, at the
+/// half-life given: a row that was once found slow, and therefore never picked again, comes to be
+/// tried again.
+///
+/// The groups are as coarse as what can be told apart: with overlap, encode, transfer and decode
+/// hide one another. Not thread-safe.
+class Corrections {
+ public:
+  Corrections(const table::ParetoTable& table, const LearningOptions& options);
+
+  /// `predicted` is uncorrected.
+  void observe(std::uint32_t row, const table::LatencyParts& predicted,
+               const table::LatencyParts& measured);
+
+  [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
+  /// Relative standard deviation of the row's latency: the profile's at first, then more and more
+  /// that of what was observed of all rows that use (do not use) the cloud.
+  [[nodiscard]] double spread(std::uint32_t row) const;
+
+ private:
+  struct Belief {
+    double mean = 0;
+    double variance = 0;
+  };
+  struct RowState {
+    Belief edge, move, cloud;
+    std::uint32_t edge_setting = 0, cloud_setting = 0;
+    bool uses_cloud = false;
+    bool touched = false;
+    double spread = 0;
+  };
+  struct Residuals {
+    double variance = 0;
+    double weight = 0;
+  };
+
+  void drift(Belief& belief, double prior_deviation) const;
+  void learn(Belief& own, Belief& shared, double predicted, double measured, double noise);
+  void update_factors();
+
+  LearningOptions options_;
+  double keep_;  ///< of a mean, from one request to the next
+  std::vector<RowState> rows_;
+  std::vector<Belief> edge_settings_, cloud_settings_;
+  Belief link_;
+  Residuals on_edge_, in_cloud_;
+  std::vector<Factors> factors_;
+};
+
+}  // namespace cleave::inline v0::scheduler
