@@ -57,6 +57,8 @@ function(cleave_add_component name)
     ${target}
     PROPERTIES EXPORT_NAME ${name}
                OUTPUT_NAME cleave_${name}
+               # Nothing asks for it, and without it static and shared builds share ccache's results.
+               DEFINE_SYMBOL ""
                VERSION ${PROJECT_VERSION}
                SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
                VERIFY_INTERFACE_HEADER_SETS ${CLEAVE_TESTS})
@@ -80,6 +82,8 @@ function(cleave_add_tests name)
   target_compile_definitions(${target} PRIVATE CLEAVE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   if(arg_WHOLE)
     add_test(NAME ${name} COMMAND ${target})
+    # Its networks run on more than one thread.
+    set_tests_properties(${name} PROPERTIES PROCESSORS 2)
   else()
     gtest_discover_tests(${target} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
                          DISCOVERY_TIMEOUT 60)

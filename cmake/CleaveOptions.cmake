@@ -27,6 +27,10 @@ endif()
 add_library(cleave_options INTERFACE)
 target_compile_options(cleave_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow
                                                 -Wnon-virtual-dtor)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+  # It takes any reference returned by a function with a temporary argument for one to it.
+  target_compile_options(cleave_options INTERFACE -Wno-dangling-reference)
+endif()
 
 if(CLEAVE_SANITIZE)
   string(REPLACE "," ";" sanitize_list "${CLEAVE_SANITIZE}")

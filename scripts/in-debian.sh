@@ -58,7 +58,7 @@ make_tree() {
   unshare --mount --propagation private debootstrap --variant=minbase \
     --include=ca-certificates "$suite" "$tree.partial" "$mirror"
   # Whatever this machine's apt needs to reach its mirror (a proxy, a clock that is off).
-  grep -lsE '^[[:space:]]*Acquire' /etc/apt/apt.conf /etc/apt/apt.conf.d/* |
+  find /etc/apt/apt.conf.d -type f -exec grep -lE '^[[:space:]]*Acquire' {} + |
     xargs -r cp -t "$tree.partial/etc/apt/apt.conf.d/"
   # A tree that can be made again need not be synced to disk package by package.
   echo force-unsafe-io > "$tree.partial/etc/dpkg/dpkg.cfg.d/unsafe-io"
