@@ -1,0 +1,112 @@
+#include "lib/model/zoo_networks.hpp"
+#include "lib/model/zoo_torch.hpp"
+
+#include <cleave/core/file.hpp>
+#include <cleave/model/zoo.hpp>
+
+#include <sstream>
+
+namespace cleave::inline v0::model {
+
+namespace {
+
+struct Recipe {
+  ZooEntry entry;
+  zoo_detail::Module (*build)(std::uint64_t seed);
+};
+
+const std::vector<Recipe>& recipes() {
+  static const std::vector<Recipe> all{
+      {{"vgg16",
+        "VGG16, 16 plain layers, 1000 classes",
+        {1, 3, 224, 224},
+        true,
+        1000,
+        138357544,
+        "Simonyan and Zisserman 2014 (configuration D); count of torchvision's vgg16"},
+       zoo_detail::vgg16},
+      {{"resnet50",
+        "ResNet50, bottleneck residual blocks, 1000 classes",
+        {1, 3, 224, 224},
+        true,
+        1000,
+        25557032,
+        "He et al. 2015, with the stride in the 3x3 convolution; count of torchvision's resnet50"},
+       zoo_detail::resnet50},
+      {{"mobilenet_v2",
+        "MobileNetV2, width 1.0, inverted residuals, 1000 classes",
+        {1, 3, 224, 224},
+        true,
+        1000,
+        3504872,
+        "Sandler et al. 2018; count of torchvision's mobilenet_v2"},
+       zoo_detail::mobilenet_v2},
+      {{"vit_b_16",
+        "ViT-B/16, vision transformer, 1000 classes",
+        {1, 3, 224, 224},
+        false,
+        1000,
+        86567656,
+        "Dosovitskiy et al. 2020; count of torchvision's vit_b_16"},
+       zoo_detail::vit_b_16},
+      {{"googlenet",
+        "GoogLeNet with batch normalisation, no auxiliary classifiers, 1000 classes",
+        {1, 3, 224, 224},
+        true,
+        1000,
+        6624904,
+        "Szegedy et al. 2014; count of torchvision's googlenet with aux_logits=False"},
+       zoo_detail::googlenet},
+      {{"fashion_residual",
+        "small residual classifier for 112x112 grey images, 10 classes",
+        {1, 1, 112, 112},
+        true,
+        10,
+        1121882,
+        "cleave's own, see data/models/README.md"},
+       zoo_detail::fashion_residual},
+  };
+  return all;
+}
+
+}  // namespace
+
+std::vector<ZooEntry> zoo() {
+  std::vector<ZooEntry> entries;
+  for (const Recipe& recipe : recipes()) entries.push_back(recipe.entry);
+  return entries;
+}
+
+core::Result<torch::jit::Module> make_zoo_module(std::string_view name, std::uint64_t seed) {
+  std::string names;
+  for (const Recipe& recipe : recipes()) {
+    if (recipe.entry.name == name) {
+      try {
+        return recipe.build(seed);
+      } catch (const std::exception& e) {
+        return core::fail(core::Errc::internal, e.what(), "building " + recipe.entry.name);
+      }
+    }
+    names += (names.empty() ? "" : ", ") + recipe.entry.name;
+  }
+  return core::fail(core::Errc::not_found, "no such network in the zoo", std::string(name),
+                    "there are " + names);
+}
+
+core::Result<void> build_zoo_model(std::string_view name, std::uint64_t seed,
+                                   const std::filesystem::path& out) {
+  const auto module = make_zoo_module(name, seed);
+  if (!module)
+    return core::fail(module);
+  std::string bytes;
+  try {
+    std::ostringstream stream;
+    module->save(stream);
+    bytes = std::move(stream).str();
+  } catch (const std::exception& e) {
+    return core::fail(core::Errc::internal, e.what(), "serialising " + std::string(name));
+  }
+  return core::write_file(out, bytes);
+}
+
+}  // namespace cleave::inline v0::model
