@@ -1,13 +1,13 @@
 // cleave inspect: what a model consists of and where it can be cut.
 #include <cinttypes>
 #include <cstdio>
+#include <cleave/report/terminal.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/model_options.hpp"
-#include "cli/parse.hpp"
 
 namespace cleave::cli {
 namespace {
@@ -53,12 +53,12 @@ void print(const model::Model& model) {
   for (const model::InputSpec& input : model.inputs())
     std::printf("  input %s %s\n", input.name.c_str(), model::to_string(input).c_str());
   std::printf("  %" PRId64 " parameters, %s of weights, %zu steps, %zu cuts\n\n",
-              model.parameter_count(), format(model.weight_bytes()).c_str(), model.steps().size(),
+              model.parameter_count(), report::format(model.weight_bytes()).c_str(), model.steps().size(),
               model.cuts().size());
   std::printf("%-16s  %8s  %10s  %s\n", "cut", "position", "bytes", "after");
   for (const core::Cut& cut : model.cuts())
     std::printf("%-16s  %8u  %10s  %s%s%s\n", to_string(cut.id).c_str(), cut.position,
-                format(cut.bytes).c_str(), cut.layer.c_str(), cut.layer.empty() ? "" : "  ",
+                report::format(cut.bytes).c_str(), cut.layer.c_str(), cut.layer.empty() ? "" : "  ",
                 cut.op.c_str());
   for (const model::RefusedCut& cut : model.refused_cuts())
     std::printf("no cut at position %u, after %s %s: %s\n", cut.position, cut.layer.c_str(),

@@ -2,7 +2,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 
 namespace cleave::cli {
 namespace {
@@ -25,15 +24,6 @@ core::Result<Measure> parse_measure(std::string_view text, std::string_view what
   while (!unit.empty() && unit.front() == ' ')
     unit.remove_prefix(1);
   return Measure{number, unit};
-}
-
-std::string scaled(double value, double scale, const char* unit) {
-  char buffer[48];
-  std::snprintf(buffer, sizeof buffer, "%.3g %s", value / scale, unit);
-  // %.3g turns 1234 into 1.23e+03; such values read better plain.
-  if (std::abs(value / scale) >= 1000)
-    std::snprintf(buffer, sizeof buffer, "%.0f %s", value / scale, unit);
-  return buffer;
 }
 
 }  // namespace
@@ -128,32 +118,6 @@ core::Result<Address> parse_address(std::string_view text) {
     return fail(Errc::invalid_argument, "not an address", std::string(text),
                 "write it like 192.0.2.1:7070");
   return address;
-}
-
-std::string format(core::Seconds time) {
-  const double s = time.count();
-  if (std::abs(s) < 1e-3)
-    return scaled(s, 1e-6, "us");
-  return std::abs(s) < 1 ? scaled(s, 1e-3, "ms") : scaled(s, 1, "s");
-}
-
-std::string format(core::Joules energy) {
-  const double j = energy.count();
-  return std::abs(j) < 1 ? scaled(j, 1e-3, "mJ") : scaled(j, 1, "J");
-}
-
-std::string format(core::Bytes bytes) {
-  const double b = bytes.count();
-  if (b < 1e3)
-    return scaled(b, 1, "B");
-  return b < 1e6 ? scaled(b, 1e3, "kB") : scaled(b, 1e6, "MB");
-}
-
-std::string format(core::BytesPerSecond rate) {
-  const double bits = 8 * rate.count();
-  if (bits < 1e6)
-    return scaled(bits, 1e3, "kbit/s");
-  return bits < 1e9 ? scaled(bits, 1e6, "Mbit/s") : scaled(bits, 1e9, "Gbit/s");
 }
 
 }  // namespace cleave::cli

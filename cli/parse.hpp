@@ -29,11 +29,4 @@ struct Address {
 /// "host:port", "[::1]:port", ":port" or "port"; an absent host is 127.0.0.1.
 core::Result<Address> parse_address(std::string_view text);
 
-/// 0.0123 -> "12.3 ms"
-std::string format(core::Seconds time);
-std::string format(core::Joules energy);
-std::string format(core::Bytes bytes);
-/// bytes per second -> "20.0 Mbit/s"
-std::string format(core::BytesPerSecond rate);
-
 }  // namespace cleave::cli

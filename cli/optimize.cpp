@@ -1,0 +1,145 @@
+// cleave optimize: from a profile to the table that the scheduler picks from.
+#include <charconv>
+#include <cleave/report/terminal.hpp>
+#include <cleave/table/files.hpp>
+#include <cstdio>
+#include <iostream>
+
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/parse.hpp"
+#ifdef CLEAVE_WITH_OPTIMIZER
+#include <cleave/optimizer/optimize.hpp>
+#endif
+
+namespace cleave::cli {
+namespace {
+
+struct Options {
+  std::string profile, out, algorithm = "nsga2", budget = "20%", boundary = "device";
+  std::uint64_t seed = 1;
+  unsigned threads = 1;
+  double accuracy_floor = 0, margin = 0.05;
+  std::size_t population = 40;
+  bool json = false, quiet = false;
+};
+
+#ifdef CLEAVE_WITH_OPTIMIZER
+
+// "20%" is a share of the space, "500" a number of configurations.
+core::Result<void> parse_budget(const std::string& text, optimizer::OptimizeOptions& options) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (error == std::errc() && unit == "%" && number > 0 && number <= 100) {
+    options.budget_share = number / 100;
+    return {};
+  }
+  if (error == std::errc() && unit.empty() && number >= 1 && number <= 1e15) {
+    options.evaluations = static_cast<std::uint64_t>(number);
+    return {};
+  }
+  return core::fail(core::Errc::invalid_argument, "not a budget", text,
+                    "write 20% (of the configurations) or 500");
+}
+
+core::Result<void> optimize(const Options& given) {
+  optimizer::OptimizeOptions options;
+  const auto boundary = parse_boundary(given.boundary);
+  if (!boundary)
+    return core::fail(boundary);
+  options.boundary = *boundary;
+  if (auto parsed = parse_budget(given.budget, options); !parsed)
+    return parsed;
+  const auto algorithm = optimizer::parse_algorithm(given.algorithm);
+  if (!algorithm)
+    return core::fail(algorithm);
+  options.algorithm = *algorithm;
+  options.seed = given.seed;
+  options.threads = given.threads;
+  options.accuracy_floor = given.accuracy_floor;
+  options.margin = given.margin;
+  options.population = given.population;
+  const auto profile = table::load_profile(given.profile);
+  if (!profile)
+    return core::fail(profile);
+
+  const Interrupt interrupt;
+  options.stop = interrupt.token();
+  const bool draw = !given.quiet;
+  options.progress = [draw](const optimizer::SearchProgress& progress) {
+    if (draw)
+      std::fprintf(stderr, "%llu evaluations, hypervolume %.4f\n",
+                   static_cast<unsigned long long>(progress.evaluations), progress.hypervolume);
+  };
+  const auto table = optimizer::optimize(*profile, options);
+  if (!table)
+    return core::fail(table);
+  if (auto saved = table::save(*table, given.out); !saved)
+    return saved;
+  if (given.json) {
+    std::cout << table::to_json(*table) << '\n';
+    return {};
+  }
+  std::cout << report::front_table(*table);
+  std::printf("%s, seed %llu: %llu of %llu configurations evaluated, %zu rows kept\nwrote %s\n",
+              table->search.algorithm.c_str(),
+              static_cast<unsigned long long>(table->search.seed),
+              static_cast<unsigned long long>(table->search.evaluations),
+              static_cast<unsigned long long>(table->search.space), table->rows.size(),
+              given.out.c_str());
+  if (interrupt.requested())
+    return core::fail(core::Errc::cancelled, "interrupted; the table holds the best so far",
+                      given.out);
+  return {};
+}
+
+#else
+
+core::Result<void> optimize(const Options&) {
+  return core::fail(core::Errc::unsupported, "this build of cleave has no optimizer", "optimize",
+                    "install or build cleave with CLEAVE_PAGMO=ON");
+}
+
+#endif
+
+}  // namespace
+
+void add_optimize(CLI::App& app, int& result) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("optimize", summary_of("optimize"));
+  command->add_option("profile", options->profile, "A profile made by cleave profile")->required();
+  command->add_option("-o,--output", options->out, "The table to write")->required();
+  command->add_option("--algorithm", options->algorithm, "nsga2, random or exhaustive")
+      ->capture_default_str();
+  command->add_option("--budget", options->budget,
+                      "Evaluate at most this share of the configurations (20%), or this many (500)")
+      ->capture_default_str();
+  command->add_option("--population", options->population, "Of NSGA-II")->capture_default_str();
+  command->add_option("--seed", options->seed, "Equal seeds give equal tables")
+      ->capture_default_str();
+  command->add_option("--search-threads", options->threads, "Threads that evaluate")
+      ->capture_default_str();
+  command->add_option("--boundary", options->boundary,
+                      "Whose energy counts: edge, device (edge + the cloud's processor), machine "
+                      "(edge + the cloud's whole machine)")
+      ->capture_default_str();
+  command->add_option("--accuracy-floor", options->accuracy_floor,
+                      "Leave out configurations that are right less often")
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--margin", options->margin,
+                      "Keep rows within this relative distance of the front, too")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
+  command->add_flag("--quiet", options->quiet, "No progress");
+  add_json_flag(*command, options->json);
+  command->footer("Ctrl-C writes the best table found so far.\n\n"
+                  "Example:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table");
+  command->callback([options, &result] {
+    if (const auto done = optimize(*options); !done)
+      result = print_error(done.error());
+  });
+}
+
+}  // namespace cleave::cli

@@ -1,0 +1,336 @@
+// cleave run: requests on the edge, under one or several policies.
+#include <chrono>
+#include <cinttypes>
+#include <cleave/core/file.hpp>
+#include <cleave/core/top_class.hpp>
+#include <cleave/data/inputs.hpp>
+#include <cleave/data/npy.hpp>
+#include <cleave/device/journal.hpp>
+#include <cleave/report/terminal.hpp>
+#include <cleave/runtime/cloud_link.hpp>
+#include <cleave/runtime/edge_client.hpp>
+#include <cleave/table/files.hpp>
+#include <cleave/table/workload.hpp>
+#include <cstdio>
+#include <iostream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+#include "cli/edge_options.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/model_options.hpp"
+#include "cli/parse.hpp"
+#include "cli/progress.hpp"
+
+namespace cleave::cli {
+namespace {
+
+using core::Errc;
+using core::fail;
+using core::Seconds;
+
+struct Options {
+  ModelOptions model;
+  HostOptions host;
+  std::string table, cloud, data, labels, policies = "cleave", deadlines, log, output, pause = "10ms";
+  std::size_t requests = 1, block = 20;
+  std::uint64_t seed = 1;
+  double accuracy_floor = 0, confidence = 0.95;
+  bool json = false, quiet = false;
+};
+
+struct Range {
+  Seconds shortest, longest;
+};
+
+// "20ms:400ms", one duration, or, if nothing was said, from the table's fastest row to its slowest.
+core::Result<Range> deadline_range(const std::string& text, const table::ParetoTable& table) {
+  if (text.empty()) {
+    Range range{Seconds(std::numeric_limits<double>::infinity()), Seconds(0)};
+    for (const table::TableRow& row : table.rows)
+      if (row.on_front) {
+        range.shortest = std::min(range.shortest, row.latency);
+        range.longest = std::max(range.longest, row.latency);
+      }
+    return range;
+  }
+  const std::size_t colon = text.find(':');
+  const auto shortest = parse_duration(text.substr(0, colon));
+  if (!shortest)
+    return fail(shortest);
+  if (colon == std::string::npos)
+    return Range{*shortest, *shortest};
+  const auto longest = parse_duration(text.substr(colon + 1));
+  if (!longest)
+    return fail(longest);
+  if (*longest < *shortest)
+    return fail(Errc::invalid_argument, "the longest deadline is below the shortest", text);
+  return Range{*shortest, *longest};
+}
+
+// Everything that the requests of all policies share.
+class Experiment {
+ public:
+  Experiment(const Options& options, const Interrupt& interrupt)
+      : options_(options), interrupt_(interrupt) {}
+
+  core::Result<void> open() {
+    auto model = load_model(options_.model);
+    if (!model)
+      return fail(model);
+    model_ = std::move(*model);
+    auto table = table::load_table(options_.table);
+    if (!table)
+      return fail(table);
+    table_ = std::make_shared<const table::ParetoTable>(std::move(*table));
+    if (table_->model.structure != model_->fingerprint().structure)
+      return fail(Errc::mismatch, "the table was made for another model, " + table_->model_name,
+                  options_.table, "profile and optimize this model");
+    if (!options_.data.empty()) {
+      auto data = data::open_inputs(options_.data, options_.labels.empty()
+                                                       ? std::nullopt
+                                                       : std::optional<std::filesystem::path>(
+                                                             options_.labels));
+      if (!data)
+        return fail(data);
+      data_ = std::move(*data);
+    }
+    if (!options_.cloud.empty())
+      if (auto connected = connect(); !connected)
+        return connected;
+    auto host = open_host(options_.host, core::edge_host, *model_);
+    if (!host)
+      return fail(host);
+    host_ = std::move(*host);
+    return open_clients();
+  }
+
+  core::Result<void> run() {
+    const auto range = deadline_range(options_.deadlines, *table_);
+    if (!range)
+      return fail(range);
+    const auto workload =
+        table::weibull_workload(options_.requests, options_.seed, range->shortest, range->longest,
+                                data_ ? data_->size() : 1);
+    Progress progress(options_.quiet);
+    const auto pause = parse_duration(options_.pause);
+    if (!pause)
+      return fail(pause);
+    const std::size_t total = workload.size() * clients_.size();
+    std::size_t done = 0;
+    for (std::size_t from = 0, turn = 0; from < workload.size(); from += options_.block, ++turn)
+      for (std::size_t p = 0; p < clients_.size(); ++p) {
+        // The policies take turns block by block, and each begins a round once in a while, so that
+        // a machine that gets slower or faster does so for all of them.
+        const std::size_t which = (p + turn) % clients_.size();
+        const std::size_t to = std::min(workload.size(), from + options_.block);
+        for (std::size_t i = from; i < to; ++i) {
+          if (interrupt_.requested())
+            return fail(Errc::cancelled, "interrupted");
+          std::this_thread::sleep_for(std::chrono::duration<double>(pause->count()));
+          if (auto one = request(which, workload[i]); !one)
+            return one;
+          progress.update(double(++done) / double(total), "requests");
+        }
+      }
+    progress.finish();
+    return {};
+  }
+
+  [[nodiscard]] const std::vector<table::RunLog>& logs() const { return logs_; }
+  [[nodiscard]] const core::Values& last_outputs() const { return last_outputs_; }
+  [[nodiscard]] bool has_data() const { return data_.has_value(); }
+
+ private:
+  core::Result<void> connect() {
+    const auto address = parse_address(options_.cloud);
+    if (!address)
+      return fail(address);
+    runtime::CloudLinkOptions link;
+    link.host = address->host;
+    link.port = address->port;
+    link_ = std::make_shared<runtime::CloudLink>(link);
+    if (auto connected = link_->wait_connected(Seconds(3)); !connected)
+      return connected;
+    return link_->check_serves(model_->fingerprint());
+  }
+
+  core::Result<void> open_clients() {
+    for (const std::string& policy : split_list(options_.policies)) {
+      runtime::EdgeOptions edge;
+      edge.model = model_;
+      edge.table = table_;
+      edge.knobs = std::shared_ptr<device::Arbiter>(host_->arbiter.get(), [](auto*) {});
+      edge.cloud = link_;
+      edge.policy = policy;
+      edge.policy_options.confidence = options_.confidence;
+      edge.workers = 0;
+      auto client = runtime::EdgeClient::open(std::move(edge));
+      if (!client)
+        return fail(client);
+      clients_.push_back(std::move(*client));
+      logs_.push_back({policy, table_->boundary, {}});
+    }
+    if (clients_.empty())
+      return fail(Errc::invalid_argument, "no policy given", "--policies");
+    return {};
+  }
+
+  core::Result<void> request(std::size_t which, const table::RequestSpec& spec) {
+    runtime::Request request;
+    table::RequestOutcome outcome;
+    outcome.request = spec;
+    if (data_) {
+      auto input = data_->input(spec.input, model_->inputs().front().sizes);
+      if (!input)
+        return fail(input);
+      request.inputs = {std::move(*input)};
+      outcome.label_class = data_->label(spec.input);
+    } else {
+      request.inputs = model_->example_inputs(spec.input);
+    }
+    request.deadline = spec.deadline;
+    request.accuracy_floor = options_.accuracy_floor;
+    auto reply = clients_[which]->infer(request);
+    if (!reply) {
+      // A refusal or a failed knob is this request's outcome; a model that cannot run is the end.
+      if (reply.error().code != Errc::refused)
+        return fail(reply);
+      outcome.error = reply.error().message();
+    } else {
+      const table::TableRow& row = table_->rows[reply->decision.row];
+      outcome.row = reply->decision.row;
+      outcome.label = row.label;
+      outcome.decided = scheduler::kind_of(row);
+      outcome.fell_back = reply->fell_back;
+      outcome.latency = reply->total;
+      outcome.parts = reply->latency;
+      outcome.energy = reply->energy;
+      outcome.predicted = reply->decision.latency;
+      outcome.predicted_class = core::top_class(reply->outputs);
+      last_outputs_ = std::move(reply->outputs);
+    }
+    logs_[which].outcomes.push_back(std::move(outcome));
+    return {};
+  }
+
+  const Options& options_;
+  const Interrupt& interrupt_;
+  std::shared_ptr<const model::Model> model_;
+  std::shared_ptr<const table::ParetoTable> table_;
+  std::optional<data::LabelledInputs> data_;
+  std::shared_ptr<runtime::CloudLink> link_;
+  std::unique_ptr<Host> host_;
+  std::vector<std::unique_ptr<runtime::EdgeClient>> clients_;
+  std::vector<table::RunLog> logs_;
+  core::Values last_outputs_;
+};
+
+void print_one(const table::RequestOutcome& outcome, core::Boundary boundary) {
+  if (!outcome.error.empty()) {
+    std::printf("%s\n", outcome.error.c_str());
+    return;
+  }
+  std::printf("class %d, %s (deadline %s, %s), %s %s (%s), %s%s\n", outcome.predicted_class,
+              report::format(outcome.latency).c_str(),
+              report::format(outcome.request.deadline).c_str(), outcome.met() ? "met" : "missed",
+              report::format(outcome.energy.total(boundary)).c_str(),
+              std::string(to_string(boundary)).c_str(),
+              std::string(to_string(outcome.energy.origin)).c_str(), outcome.label.c_str(),
+              outcome.fell_back ? "; the cloud failed, finished on the edge" : "");
+}
+
+core::Result<void> run(const Options& options) {
+  const device::Recovery recovery = device::recover(device::default_state_dir());
+  for (const core::Error& error : recovery.errors)
+    print_error(error);
+  const Interrupt interrupt;
+  Experiment experiment(options, interrupt);
+  if (auto opened = experiment.open(); !opened)
+    return opened;
+  if (auto done = experiment.run(); !done)
+    return done;
+  const auto& logs = experiment.logs();
+  if (!options.log.empty())
+    if (auto written = core::write_file(options.log, table::to_json(logs)); !written)
+      return written;
+  if (!options.output.empty()) {
+    const core::Tensor* tensor = nullptr;
+    for (const core::Value& value : experiment.last_outputs())
+      if (tensor == nullptr)
+        tensor = value.tensor();
+    if (tensor == nullptr)
+      return fail(Errc::unsupported, "the model's first output is not a tensor", options.output);
+    if (auto saved = data::save_npy(*tensor, options.output); !saved)
+      return saved;
+  }
+  if (options.json) {
+    std::cout << table::to_json(logs) << '\n';
+  } else if (options.requests == 1) {
+    for (const table::RunLog& log : logs)
+      print_one(log.outcomes.front(), log.boundary);
+  } else {
+    std::vector<table::RunSummary> summaries;
+    for (const table::RunLog& log : logs)
+      summaries.push_back(table::summarise(log));
+    std::cout << report::policy_table(summaries);
+  }
+  return {};
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, int& result) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("run", summary_of("run"));
+  add_model_options(*command, options->model, false);
+  command->add_option("--table", options->table, "A table made by cleave optimize")->required();
+  command->add_option("--cloud", options->cloud,
+                      "host:port of `cleave serve` (none: everything runs on the edge)");
+  command->add_option("--data", options->data,
+                      "Inputs: an image, a folder of images, IDX, .npy or CSV (none: random)");
+  command->add_option("--labels", options->labels, "Their classes: IDX, .npy or CSV");
+  command->add_option("--requests", options->requests, "How many requests each policy runs")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
+  command->add_option("--policies,--policy", options->policies,
+                      "Of cleave, all-cloud, all-edge, fastest, frugal, dynasplit; all run the same "
+                      "requests")
+      ->capture_default_str();
+  command->add_option("--deadlines,--deadline", options->deadlines,
+                      "One deadline, or shortest:longest of a Weibull distribution, as 20ms:400ms "
+                      "(default: the range of the table's front)");
+  command->add_option("--accuracy-floor", options->accuracy_floor,
+                      "Use only configurations that are right at least so often")
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--confidence", options->confidence,
+                      "How sure a deadline is to be met")
+      ->check(CLI::Range(0.5, 0.9999))
+      ->capture_default_str();
+  command->add_option("--block", options->block, "Requests before the policies take turns")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--pause", options->pause, "Idle time before each request")
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "Of deadlines and inputs")->capture_default_str();
+  command->add_option("--log", options->log, "Write every request's outcome (JSON)");
+  command->add_option("-o,--output", options->output, "Write the last request's output (.npy)");
+  command->add_flag("--quiet", options->quiet, "No progress");
+  add_host_options(*command, options->host, core::edge_host);
+  add_json_flag(*command, options->json);
+  command->footer(
+      "If the link or the cloud fails, the edge finishes the request itself.\n\n"
+      "Examples:\n"
+      "  cleave run --model m.pt --table m.table --cloud cloud:7070 --data cat.png --deadline 80ms\n"
+      "  cleave run --model m.pt --table m.table --cloud cloud:7070 --data images/ --requests 300 \\\n"
+      "      --policies cleave,all-cloud,all-edge --log run.json");
+  command->callback([options, &result] {
+    if (const auto done = run(*options); !done)
+      result = print_error(done.error());
+  });
+}
+
+}  // namespace cleave::cli

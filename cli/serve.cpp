@@ -1,0 +1,111 @@
+// cleave serve: the cloud's side.
+#include <unistd.h>
+
+#include <cleave/core/file.hpp>
+#include <cleave/device/journal.hpp>
+#include <cleave/profiler/service.hpp>
+#include <cleave/runtime/cloud_server.hpp>
+#include <cstdio>
+#include <thread>
+
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+#include "cli/edge_options.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/model_options.hpp"
+#include "cli/parse.hpp"
+
+namespace cleave::cli {
+namespace {
+
+using core::fail;
+
+struct Options {
+  std::vector<std::string> models, inputs;
+  HostOptions host;
+  std::string listen = "127.0.0.1:7070", port_file;
+  int workers = 1;
+};
+
+core::Result<void> serve(const Options& options) {
+  const Interrupt interrupt;
+  const auto log = stderr_log(core::Severity::warning);
+  const auto address = parse_address(options.listen);
+  if (!address)
+    return fail(address);
+  auto models = std::make_shared<exec::ModelStore>();
+  std::vector<std::shared_ptr<const model::Model>> loaded;
+  for (const std::string& path : options.models) {
+    auto model = load_model({path, options.inputs, false});
+    if (!model)
+      return fail(model);
+    models->put(*model);
+    loaded.push_back(std::move(*model));
+  }
+  // All models run on libtorch, whose thread count belongs to the calling thread: any of them sets
+  // it for all.
+  auto host = open_host(options.host, core::cloud_host, *loaded.front());
+  if (!host)
+    return fail(host);
+
+  profiler::HostOptions measured;
+  char name[256] = "";
+  measured.name = ::gethostname(name, sizeof name - 1) == 0 ? name : "cloud";
+  measured.board = (*host)->board.name;
+  measured.source = (*host)->board.citation();
+  measured.power = (*host)->power;
+  profiler::MeasureService measure(*models, *(*host)->arbiter, std::move(measured));
+
+  runtime::CloudServerOptions server_options;
+  server_options.address = address->host;
+  server_options.port = address->port;
+  server_options.workers = options.workers;
+  server_options.knobs = std::shared_ptr<device::Arbiter>((*host)->arbiter.get(), [](auto*) {});
+  server_options.log = log.get();
+  auto server = runtime::CloudServer::start(
+      server_options, models,
+      {{std::string(profiler::profile_service), std::string(profiler::measure_method),
+        [&](std::span<const std::byte> message) { return measure.measure(message); }}});
+  if (!server)
+    return fail(server);
+  if (!options.port_file.empty())
+    if (auto written = core::write_file(options.port_file, std::to_string((*server)->port()) + "\n");
+        !written)
+      return written;
+  for (const auto& model : loaded)
+    std::printf("serving %s %s\n", model->name().c_str(), to_string(model->fingerprint()).c_str());
+  std::printf("listening on %s port %u; Ctrl-C ends it\n", address->host.c_str(),
+              (*server)->port());
+  std::fflush(stdout);
+  interrupt.wait();
+  (*server)->stop();
+  return {};
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, int& result) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("serve", summary_of("serve"));
+  command->add_option("--model", options->models, "A TorchScript file; may be given several times")
+      ->required();
+  command->add_option("--input", options->inputs,
+                      "Shape of an input where the file does not tell it, as 1x3x224x224");
+  command->add_option("--listen", options->listen, "Address and port; port 0 takes a free one")
+      ->capture_default_str();
+  command->add_option("--port-file", options->port_file, "Write the port there once it listens");
+  command->add_option("--workers", options->workers, "Requests run at a time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  add_host_options(*command, options->host, core::cloud_host);
+  command->footer(
+      "The protocol is neither encrypted nor authenticated: listen on loopback or inside a private\n"
+      "network only.\n\n"
+      "Example:\n  cleave serve --model m.pt --listen 10.0.0.2:7070 --threads 1,2");
+  command->callback([options, &result] {
+    if (const auto done = serve(*options); !done)
+      result = print_error(done.error());
+  });
+}
+
+}  // namespace cleave::cli

@@ -1,0 +1,169 @@
+#include <algorithm>
+#include <cleave/exec/executor.hpp>
+#include <cleave/profiler/profiler.hpp>
+#include <cleave/profiler/service.hpp>
+#include <cleave/transport/codec.hpp>
+
+#include "profiler/cuts.hpp"
+#include "profiler/host_wire.hpp"
+#include "profiler/link.hpp"
+#include "profiler/validate.hpp"
+
+namespace cleave::inline v0::profiler {
+namespace {
+
+using core::Seconds;
+
+// The shares of the whole that the phases take, roughly; the bar moves by them.
+enum Phase { cloud_phase, cuts_phase, edge_phase, link_phase, fit_phase, check_phase, phase_count };
+constexpr double phase_weight[phase_count] = {0.10, 0.25, 0.30, 0.10, 0.07, 0.18};
+constexpr std::string_view phase_name[phase_count] = {
+    "the cloud times itself", "bytes and accuracy per cut", "timing the edge's steps",
+    "measuring the link",     "fitting the overhead",       "checking the predictions"};
+
+class PhasedProgress {
+ public:
+  explicit PhasedProgress(const ProfileOptions& options) : options_(options) {}
+  void begin(Phase phase) {
+    phase_ = phase;
+    at(0);
+  }
+  void at(double fraction) const {
+    if (!options_.progress)
+      return;
+    double before = 0;
+    for (int i = 0; i < phase_; ++i)
+      before += phase_weight[i];
+    options_.progress(before + phase_weight[phase_] * fraction, phase_name[phase_]);
+  }
+  [[nodiscard]] std::function<void(double)> reporter() const {
+    return [this](double fraction) { at(fraction); };
+  }
+
+ private:
+  const ProfileOptions& options_;
+  Phase phase_ = cloud_phase;
+};
+
+core::Result<table::HostProfile> measure_cloud(const core::Executable& model,
+                                               const core::Values& example, exec::Remote& cloud,
+                                               const ProfileOptions& options) {
+  std::vector<std::byte> body;
+  MeasureRequest request;
+  request.model = model.fingerprint();
+  request.codecs = options.codecs;
+  request.passes = static_cast<std::uint32_t>(options.edge.min_passes);
+  request.time = options.edge.min_time;
+  write_measure_request_header(request, body);
+  const auto raw = transport::find_codec("raw");
+  if (!raw)
+    return core::fail(raw);
+  if (auto encoded = transport::encode_values(example, **raw, body); !encoded)
+    return core::fail(encoded);
+  const auto reply = cloud.call(
+      {profile_service, measure_method, std::move(body), 1, Seconds(0), Seconds(600)});
+  if (!reply)
+    return core::fail(reply);
+  return parse_host_profile(reply->body, model.step_count(), options.codecs.size());
+}
+
+// The largest message that a configuration may send, for sizing the link's measurement.
+core::Bytes largest_useful(const std::vector<table::CutProfile>& cuts) {
+  const std::vector<bool> useful = shrinking_cuts(cuts);
+  core::Bytes largest;
+  for (std::size_t i = 0; i < cuts.size(); ++i)
+    if (useful[i])
+      largest = std::max(largest, cuts[i].raw);
+  return largest;
+}
+
+}  // namespace
+
+core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
+                                     const core::Values& example, device::Arbiter& edge_knobs,
+                                     exec::Remote& cloud, const ProfileOptions& options) {
+  if (options.codecs.empty())
+    return core::fail(core::Errc::invalid_argument, "no codec to profile", "codecs");
+  const core::SteadyClock steady;
+  const core::Clock& clock = options.clock != nullptr ? *options.clock : steady;
+  PhasedProgress progress(options);
+  table::Profile result;
+  result.model = model->fingerprint();
+  result.model_name = options.model_name;
+  result.codecs = options.codecs;
+
+  progress.begin(cloud_phase);
+  auto cloud_half = measure_cloud(*model, example, cloud, options);
+  if (!cloud_half)
+    return core::fail(cloud_half);
+  result.hosts[core::cloud_host] = std::move(*cloud_half);
+
+  // Accuracy needs many passes and no timing: before any knob slows the edge down.
+  progress.begin(cuts_phase);
+  auto cuts = measure_cuts(*model, example,
+                           {options.codecs, options.samples, progress.reporter(), options.stop});
+  if (!cuts)
+    return core::fail(cuts);
+  result.cuts = std::move(cuts->cuts);
+  result.reply = cuts->reply;
+
+  progress.begin(edge_phase);
+  HostOptions edge = options.edge;
+  edge.codecs = options.codecs;
+  edge.clock = &clock;
+  edge.stop = options.stop;
+  edge.progress = progress.reporter();
+  auto edge_half = measure_host(*model, example, edge_knobs, edge);
+  if (!edge_half)
+    return core::fail(edge_half);
+  result.hosts[core::edge_host] = std::move(*edge_half);
+
+  progress.begin(link_phase);
+  {
+    // The link is measured at the fastest setting: what a slower one adds is priced with its steps.
+    const auto& settings = result.hosts[core::edge_host].settings;
+    const auto fastest = std::min_element(
+        settings.begin(), settings.end(),
+        [](const auto& a, const auto& b) { return a.whole.mean < b.whole.mean; });
+    const auto lease = edge_knobs.acquire(fastest->levels);
+    if (!lease)
+      return core::fail(lease);
+    auto link = measure_link(cloud, clock,
+                             {.largest = largest_useful(result.cuts),
+                              .progress = progress.reporter(),
+                              .stop = options.stop});
+    if (!link)
+      return core::fail(link);
+    result.link = std::move(*link);
+  }
+  if (options.transmit)
+    result.hosts[core::edge_host].transmit = options.transmit(result.link.up);
+  if (options.receive)
+    result.hosts[core::edge_host].receive = options.receive(result.link.down);
+
+  exec::Executor executor(model, &edge_knobs, &cloud, {});
+  ValidationOptions validation;
+  validation.repeats = options.repeats;
+  validation.idle_gap = edge.idle_gap;
+  validation.idle = edge.idle;
+  validation.stop = options.stop;
+  validation.progress = progress.reporter();
+  progress.begin(fit_phase);
+  const auto fitted = draw_configurations(result, options.overhead_fit, options.seed);
+  const auto overhead = fit_overhead(result, executor, fitted, example, validation);
+  if (!overhead)
+    return core::fail(overhead);
+  result.link.overhead = *overhead;
+
+  progress.begin(check_phase);
+  const auto held_out =
+      draw_configurations(result, options.held_out, options.seed + 1, fitted);
+  const auto error = validate(result, executor, held_out, example, validation);
+  if (!error)
+    return core::fail(error);
+  result.error = *error;
+  progress.at(1);
+  return result;
+}
+
+}  // namespace cleave::inline v0::profiler

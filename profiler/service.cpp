@@ -1,0 +1,36 @@
+#include <algorithm>
+#include <cleave/profiler/service.hpp>
+#include <cleave/transport/codec.hpp>
+
+#include "profiler/host_wire.hpp"
+
+namespace cleave::inline v0::profiler {
+
+MeasureService::MeasureService(const exec::ModelStore& models, device::Arbiter& arbiter,
+                               HostOptions host)
+    : models_(models), arbiter_(arbiter), host_(std::move(host)) {}
+
+core::Result<std::vector<std::byte>> MeasureService::measure(std::span<const std::byte> message) {
+  const auto request = parse_measure_request(message);
+  if (!request)
+    return core::fail(request);
+  const auto model = models_.find(request->model);
+  if (!model)
+    return core::fail(model);
+  const auto inputs = transport::decode_values(request->inputs);
+  if (!inputs)
+    return core::fail(inputs);
+
+  HostOptions options = host_;
+  options.codecs = request->codecs;
+  options.min_passes = static_cast<int>(std::clamp(request->passes, 1u, max_passes));
+  options.min_time = std::min(request->time, max_time);
+  options.max_time = max_time;
+  const std::lock_guard lock(mutex_);
+  const auto host = measure_host(**model, *inputs, arbiter_, options);
+  if (!host)
+    return core::fail(host);
+  return write_host_profile(*host);
+}
+
+}  // namespace cleave::inline v0::profiler
