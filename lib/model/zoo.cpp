@@ -1,10 +1,13 @@
 #include "lib/model/zoo_networks.hpp"
 #include "lib/model/zoo_torch.hpp"
 
-#include <cleave/core/file.hpp>
+#include <cleave/model/torch.hpp>
 #include <cleave/model/zoo.hpp>
 
-#include <sstream>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace cleave::inline v0::model {
 
@@ -15,8 +18,8 @@ struct Recipe {
   zoo_detail::Module (*build)(std::uint64_t seed);
 };
 
-const std::vector<Recipe>& recipes() {
-  static const std::vector<Recipe> all{
+std::vector<Recipe> recipes() {
+  return {
       {{"vgg16",
         "VGG16, 16 plain layers, 1000 classes",
         {1, 3, 224, 224},
@@ -66,7 +69,25 @@ const std::vector<Recipe>& recipes() {
         "cleave's own, see data/models/README.md"},
        zoo_detail::fashion_residual},
   };
-  return all;
+}
+
+core::Result<Recipe> find(std::string_view name) {
+  std::string names;
+  for (Recipe& recipe : recipes()) {
+    if (recipe.entry.name == name)
+      return std::move(recipe);
+    names += (names.empty() ? "" : ", ") + recipe.entry.name;
+  }
+  return core::fail(core::Errc::not_found, "no such network in the zoo", std::string(name),
+                    "there are " + names);
+}
+
+core::Result<torch::jit::Module> make(const Recipe& recipe, std::uint64_t seed) {
+  try {
+    return recipe.build(seed);
+  } catch (const std::exception& e) {
+    return core::fail(core::Errc::internal, e.what(), "building " + recipe.entry.name);
+  }
 }
 
 }  // namespace
@@ -78,35 +99,21 @@ std::vector<ZooEntry> zoo() {
 }
 
 core::Result<torch::jit::Module> make_zoo_module(std::string_view name, std::uint64_t seed) {
-  std::string names;
-  for (const Recipe& recipe : recipes()) {
-    if (recipe.entry.name == name) {
-      try {
-        return recipe.build(seed);
-      } catch (const std::exception& e) {
-        return core::fail(core::Errc::internal, e.what(), "building " + recipe.entry.name);
-      }
-    }
-    names += (names.empty() ? "" : ", ") + recipe.entry.name;
-  }
-  return core::fail(core::Errc::not_found, "no such network in the zoo", std::string(name),
-                    "there are " + names);
+  const auto recipe = find(name);
+  if (!recipe)
+    return core::fail(recipe);
+  return make(*recipe, seed);
 }
 
 core::Result<void> build_zoo_model(std::string_view name, std::uint64_t seed,
                                    const std::filesystem::path& out) {
-  const auto module = make_zoo_module(name, seed);
+  const auto recipe = find(name);
+  if (!recipe)
+    return core::fail(recipe);
+  const auto module = make(*recipe, seed);
   if (!module)
     return core::fail(module);
-  std::string bytes;
-  try {
-    std::ostringstream stream;
-    module->save(stream);
-    bytes = std::move(stream).str();
-  } catch (const std::exception& e) {
-    return core::fail(core::Errc::internal, e.what(), "serialising " + std::string(name));
-  }
-  return core::write_file(out, bytes);
+  return save_module(*module, {{"x", core::DType::float32, recipe->entry.input}}, out);
 }
 
 }  // namespace cleave::inline v0::model
