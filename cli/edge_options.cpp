@@ -73,8 +73,8 @@ void add_host_options(CLI::App& app, HostOptions& options, core::HostIndex host)
   if (!edge)
     return;
   app.add_option("--emulate-share", options.emulate_share,
-                 "Let a share of one CPU of this machine stand for the board at its highest "
-                 "frequency; lower frequencies get less (a control group's quota)")
+                 "Let this share of a CPU of this machine, per thread, stand for the whole board "
+                 "at its highest frequency, and less for lower ones (a control group's quota)")
       ->check(CLI::Range(0.001, 1.0));
   app.add_option("--levels", options.levels, "Use only these frequencies of the board, in MHz")
       ->delimiter(',');
@@ -132,12 +132,17 @@ core::Result<std::unique_ptr<Host>> open_host(const HostOptions& options, core::
         return share != nullptr ? share->set_parallelism(threads) : core::Result<void>{};
       }));
 
-  const std::vector<int> thread_counts = *counts;
-  opened->power = [board = opened->board, board_levels, thread_counts,
+  // How many of the board's cores each thread level stands for. An emulated board is represented as
+  // a whole: the most threads are all its cores.
+  std::vector<int> active_cores = *counts;
+  if (options.emulate_share > 0)
+    for (int& active : active_cores)
+      active = std::max(1, opened->board.cores * active / counts->back());
+  opened->power = [board = opened->board, board_levels, active_cores,
                    edge = host == core::edge_host](std::span<const core::LevelIndex> levels) {
     const std::size_t level =
         board_levels.empty() ? board.levels.size() - 1 : board_levels.at(levels.front());
-    const int threads = thread_counts.at(levels.back());
+    const int threads = active_cores.at(levels.back());
     profiler::HostPower power;
     power.busy = board.power(level, threads);
     power.idle = board.power(level, 0);
