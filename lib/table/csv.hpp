@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace cleave::inline v0::table {
 
@@ -29,7 +30,11 @@ class CsvLines {
   requires std::is_arithmetic_v<T> CsvLines& number(T value) {
     separate();
     char digits[40];
-    const auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
+    auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
+    // The shortest text of 100000 is 1e+05; a count of bytes should look like one.
+    if constexpr (std::is_floating_point_v<T>)
+      if (value == std::trunc(value) && std::abs(value) < 1e15)
+        end = std::to_chars(digits, digits + sizeof digits, static_cast<long long>(value)).ptr;
     out_.append(digits, end);
     return *this;
   }

@@ -205,7 +205,7 @@ std::string to_json(const ParetoTable& table) {
 
 std::string to_csv(const Profile& profile) {
   CsvLines csv;
-  csv.text("cut").text("position").text("layer").text("op").text("raw_bytes");
+  csv.text("cut").text("position").text("layer").text("op").text("tensor_bytes");
   for (const std::string& codec : profile.codecs)
     csv.text(codec + "_bytes").text(codec + "_accuracy");
   csv.end_line();

@@ -1,0 +1,19 @@
+// A small profile and table whose every field has a value of its own. The golden files hold exactly
+// these, so they never change; a new field gets its own value and a new golden file.
+#pragma once
+
+#include <cleave/table/pareto_table.hpp>
+#include <cleave/table/profile.hpp>
+
+namespace cleave::tests {
+
+/// Two codecs (raw, int8), four cuts over five steps, two edge settings, one cloud setting.
+table::Profile sample_profile();
+/// Two rows: all-edge and a split.
+table::ParetoTable sample_table();
+
+/// The configuration of a sample profile's cut, codec and edge level; cloud level 0.
+core::Configuration sample_configuration(const table::Profile& profile, std::size_t cut,
+                                         const std::string& codec, core::LevelIndex edge_level);
+
+}  // namespace cleave::tests
