@@ -35,7 +35,7 @@ find_package_handle_standard_args(
     "libtorch was not found: on Debian, apt install libtorch-dev, or configure with -DCLEAVE_TORCH=OFF")
 
 if(CleaveTorch_FOUND AND NOT TARGET CleaveTorch::torch)
-  add_library(CleaveTorch::torch INTERFACE IMPORTED)
+  add_library(CleaveTorch::torch INTERFACE IMPORTED GLOBAL)
   # SYSTEM (the default for imported targets): libtorch's headers are not ours to mend.
   set_target_properties(
     CleaveTorch::torch

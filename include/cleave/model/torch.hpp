@@ -12,12 +12,21 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace cleave::inline v0::model {
 
 /// Reads a TorchScript file as it is, trainable. The file is checked as by load(), whose errors it
 /// shares.
 CLEAVE_EXPORT core::Result<torch::jit::Module> load_module(const std::filesystem::path& path);
+
+/// Writes a module as a TorchScript file, atomically, with the inputs it expects beside it, so that
+/// load() needs not be told. The inputs are an extra file of the archive, "cleave_inputs.txt", one
+/// line each as to_string(InputSpec) writes them; from Python:
+/// `torch.jit.save(m, path, _extra_files={"cleave_inputs.txt": "1x3x224x224"})`.
+CLEAVE_EXPORT core::Result<void> save_module(const torch::jit::Module& module,
+                                             const std::vector<InputSpec>& inputs,
+                                             const std::filesystem::path& path);
 
 /// Lowers a module that is already in memory. The module itself is not changed and may go on being
 /// trained; the Model keeps its own frozen weights, which share storages with the module's where

@@ -1,0 +1,85 @@
+// A network as a fixed sequence of steps. A model may have several plans over one set of weights;
+// a cut belongs to one plan.
+#pragma once
+
+#include "lib/model/torch_pch.hpp"
+
+#include <cleave/core/backend.hpp>
+#include <cleave/core/result.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace cleave::inline v0::model {
+
+/// What a step does: takes its arguments from the end of the stack and leaves its results there.
+/// Immutable; run() may be called from several threads at once.
+class Step {
+ public:
+  virtual ~Step() = default;
+  virtual void run(torch::jit::Stack& stack) const = 0;
+};
+
+/// Where an argument comes from.
+struct Source {
+  std::uint32_t index = 0;  ///< into Plan::constants or the frame
+  bool constant = false;
+  bool last_use = false;  ///< the frame may let go of the value
+};
+
+/// A result that nothing reads.
+inline constexpr std::uint32_t no_slot = std::numeric_limits<std::uint32_t>::max();
+
+struct PlacedStep {
+  std::unique_ptr<const Step> step;
+  std::vector<Source> arguments;
+  std::vector<std::uint32_t> results;  ///< slots, or no_slot
+  std::vector<std::uint32_t> written;  ///< arguments that it declares to change in place
+  std::string layer, op;
+  std::uint64_t hash = 0;  ///< of what it does and what it is wired to, not of the weights' values
+  torch::jit::Node* node = nullptr;  ///< in Plan::graph; null for a step made of several
+};
+
+/// A value of the plan: an input of the network, or a step's result.
+struct Slot {
+  c10::TypePtr type;
+  std::int64_t defined = -1;   ///< by this step; -1: an input
+  std::int64_t last_use = -1;  ///< by this step; steps.size(): an output; -1: never
+  torch::jit::Value* value = nullptr;
+};
+
+/// The values of one pass, by slot.
+using Frame = std::vector<c10::IValue>;
+
+struct Plan {
+  std::shared_ptr<torch::jit::Graph> graph;  ///< what the steps were made of; keeps nodes alive
+  std::vector<PlacedStep> steps;
+  std::vector<c10::IValue> constants;  ///< weights and other constants; the one copy
+  std::vector<Slot> slots;
+  std::vector<std::uint32_t> inputs;  ///< slots
+  std::vector<std::string> input_names;
+  std::vector<Source> outputs;
+
+  /// The slots whose values live across a position: for 0 the inputs, else what is defined before
+  /// and read at or after. Not for the last position, where the outputs are.
+  [[nodiscard]] std::vector<std::uint32_t> live(std::uint32_t position) const;
+
+  /// Runs one step over the frame.
+  void run_step(std::uint32_t index, Frame& frame, torch::jit::Stack& stack) const;
+  /// Runs the steps from begin to end; appends a time for each if `times` is not null.
+  void run(std::uint32_t begin, std::uint32_t end, Frame& frame,
+           std::vector<core::StepTime>* times) const;
+  /// The value that a source names.
+  [[nodiscard]] const c10::IValue& look_up(const Source& source, const Frame& frame) const {
+    return source.constant ? constants[source.index] : frame[source.index];
+  }
+};
+
+/// Turns a graph without calls, whose inputs are values only, into a plan of one step a node.
+/// Errc::unsupported names the node that cannot be lowered.
+core::Result<Plan> plan_aten(std::shared_ptr<torch::jit::Graph> graph);
+
+}  // namespace cleave::inline v0::model
