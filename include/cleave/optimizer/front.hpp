@@ -15,9 +15,9 @@ namespace cleave::inline v0::optimizer {
 CLEAVE_EXPORT std::vector<std::size_t> pareto_front(std::span<const std::vector<double>> points);
 
 /// The volume that the points dominate, up to the reference point, as a share of the box between
-/// `ideal` and `reference` (0..1). Points outside that box are cut off at it. An empty set covers
-/// 0; so does a box without volume (ideal == reference in some objective), unless a point reaches
-/// ideal, which covers 1.
+/// `ideal` and `reference` (0..1). Points beyond the box count as far as the box goes. An objective
+/// in which ideal and reference are equal is left out; if all are, any point covers 1. No points
+/// cover 0. Every list has the same length.
 CLEAVE_EXPORT double hypervolume(std::span<const std::vector<double>> points,
                                  const std::vector<double>& ideal,
                                  const std::vector<double>& reference);

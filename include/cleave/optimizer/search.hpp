@@ -43,12 +43,15 @@ class CLEAVE_EXPORT Space {
   /// equal length, one after the other. Called from several threads if SearchOptions::threads > 1.
   [[nodiscard]] virtual Objectives evaluate(const Point& point) const = 0;
   [[nodiscard]] virtual std::size_t contexts() const = 0;
+  /// Per context, at least 2.
   [[nodiscard]] virtual std::size_t objectives() const = 0;
+  /// Canonical points that a search should look at before all others; the default names none.
+  [[nodiscard]] virtual std::vector<Point> suggested() const;
 };
 
 enum class Algorithm : std::uint8_t {
   nsga2,       ///< pagmo2's NSGA-II from a seeded start (the default)
-  random,      ///< uniform without repetition, for comparison
+  random,      ///< without repetition, for comparison; uniform if a million points or fewer
   exhaustive,  ///< every point
 };
 CLEAVE_EXPORT std::string_view to_string(Algorithm algorithm);
@@ -68,9 +71,10 @@ struct SearchOptions {
   std::uint64_t budget = 1000;
   std::size_t population = 40;  ///< of NSGA-II, at least 8; rounded up to a multiple of 4
   std::uint64_t seed = 1;
-  /// Start NSGA-II from the corners of the numbers crossed with all words, and points that fill the
-  /// space. Off: from random points, for comparison.
-  bool seed_extremes = true;
+  /// Start NSGA-II from the suggested points, the corners of the numbers crossed with all words,
+  /// and points that fill the space; and spend what its offspring leave of a generation's share on
+  /// neighbours of the front. Off: plain NSGA-II from random points, for comparison.
+  bool seeded = true;
   unsigned threads = 1;  ///< that evaluate; the result does not depend on it
   /// Called between batches on the caller's thread.
   std::function<void(const SearchProgress&)> progress;

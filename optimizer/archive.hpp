@@ -1,0 +1,52 @@
+// Everything that a search has evaluated, each point once.
+#pragma once
+
+#include <cleave/optimizer/search.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+namespace cleave::inline v0::optimizer {
+
+struct PointHash {
+  std::size_t operator()(const Point& point) const;
+};
+
+class Archive {
+ public:
+  Archive(const Space& space, std::uint64_t budget, unsigned threads)
+      : space_(space), budget_(budget), threads_(threads) {}
+
+  [[nodiscard]] bool contains(const Point& point) const { return index_.contains(point); }
+  [[nodiscard]] std::optional<std::size_t> find(const Point& point) const;
+  [[nodiscard]] std::uint64_t left() const { return budget_ - entries_.size(); }
+  [[nodiscard]] std::uint64_t budget() const { return budget_; }
+  [[nodiscard]] const std::vector<Evaluated>& entries() const { return entries_; }
+  [[nodiscard]] std::vector<Evaluated> take() { return std::move(entries_); }
+
+  /// Evaluates those of the canonical points that are new, in their order and as far as the budget
+  /// goes, several at a time. Gives how many.
+  std::size_t evaluate(const std::vector<Point>& points);
+
+  /// An entry's objectives in one context.
+  [[nodiscard]] Objectives objectives(std::size_t entry, std::size_t context) const;
+  /// Hypervolume of the first context's front, between the best and the worst seen.
+  [[nodiscard]] double hypervolume() const;
+
+ private:
+  const Space& space_;
+  std::uint64_t budget_;
+  unsigned threads_;
+  std::vector<Evaluated> entries_;
+  std::unordered_map<Point, std::size_t, PointHash> index_;
+};
+
+/// Of lists of objectives, the best and the worst finite value of each.
+struct Box {
+  Objectives ideal, reference;
+};
+Box bounding_box(const std::vector<Objectives>& points);
+
+}  // namespace cleave::inline v0::optimizer
