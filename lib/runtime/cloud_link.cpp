@@ -19,6 +19,7 @@ using core::Seconds;
 
 // How fast the memory of the cloud's queue fades.
 constexpr Seconds queue_memory(1.0);
+constexpr Seconds look_again(0.1);
 // Bodies too small to tell a bandwidth from.
 constexpr std::size_t least_for_bandwidth = 8192;
 
@@ -56,7 +57,9 @@ struct CloudLink::Impl {
     while (!closing) {
       if (channel && channel->connected()) {
         backoff = options.first_backoff;
-        changed.wait(lock, [this] { return closing || !channel || !channel->connected(); });
+        // A connection may be lost while nobody calls, so it is looked at now and then, too.
+        changed.wait_for(lock, duration(look_again),
+                         [this] { return closing || !channel || !channel->connected(); });
         continue;
       }
       channel.reset();
