@@ -42,6 +42,22 @@ void walk(const c10::IValue& value, const OnTensor& on_tensor, const OnContainer
   }
 }
 
+// Numbers, strings and the like, which nothing can change in place.
+bool is_scalar(const c10::Type& type) {
+  switch (type.kind()) {
+    case c10::TypeKind::IntType:
+    case c10::TypeKind::FloatType:
+    case c10::TypeKind::BoolType:
+    case c10::TypeKind::NumberType:
+    case c10::TypeKind::StringType:
+    case c10::TypeKind::NoneType:
+    case c10::TypeKind::DeviceObjType:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Identity storage_of(const at::Tensor& tensor) {
   return tensor.storage().unsafeGetStorageImpl();
 }
@@ -295,7 +311,7 @@ class Observer {
     // The last step that may write to what a slot may alias.
     std::vector<std::int64_t> last_write(plan_.slots.size(), -1);
     for (std::uint32_t slot = 0; slot < plan_.slots.size(); ++slot) {
-      if (!jit::AliasDb::isMutableType(plan_.slots[slot].type))
+      if (is_scalar(*plan_.slots[slot].type))
         continue;
       for (const std::uint32_t writer : writers) {
         if (aliases.writesToAlias(plan_.steps[writer].node, {plan_.slots[slot].value}))
