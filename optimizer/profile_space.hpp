@@ -24,7 +24,7 @@ struct ProfileSpaceOptions {
   double accuracy_floor = 0;
   bool accuracy_objective = true;
   double accuracy_step = 0.005;
-  std::vector<Context> contexts;  ///< at least one; the first is the reference
+  std::vector<Context> contexts = {};  ///< at least one; the first is the reference
 };
 
 /// Variables: cut, codec, and every knob of the edge, then of the cloud. A point that cannot be

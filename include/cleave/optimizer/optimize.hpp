@@ -37,13 +37,13 @@ struct OptimizeOptions {
   double accuracy_step = 0.005;
 
   /// The link that TableRow::latency is predicted for; none: the profile's own.
-  std::optional<table::LinkState> reference;
+  std::optional<table::LinkState> reference = {};
   /// The table holds the fronts of these links too, as multiples of the reference's bandwidths ...
   std::vector<double> bandwidth_factors = {0.25, 4};
   /// ... and, in full, of these.
-  std::vector<table::LinkState> links;
+  std::vector<table::LinkState> links = {};
   /// And of the reference link with the cloud's queue this long.
-  std::vector<core::Seconds> queues;
+  std::vector<core::Seconds> queues = {};
 
   /// Rows within this relative distance of a front are kept too: latency and energy may both exceed
   /// those of a front's row by no more than it.
@@ -51,8 +51,8 @@ struct OptimizeOptions {
   /// Bound on the table; the rows farthest from a front go first. At least 8.
   std::size_t max_rows = 1000;
 
-  std::function<void(const SearchProgress&)> progress;  ///< on the caller's thread
-  std::stop_token stop;  ///< the table then holds the best found so far
+  std::function<void(const SearchProgress&)> progress = {};  ///< on the caller's thread
+  std::stop_token stop = {};  ///< the table then holds the best found so far
 };
 
 /// How many different feasible configurations a profile allows under an accuracy floor.

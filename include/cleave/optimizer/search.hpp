@@ -77,8 +77,8 @@ struct SearchOptions {
   bool seeded = true;
   unsigned threads = 1;  ///< that evaluate; the result does not depend on it
   /// Called between batches on the caller's thread.
-  std::function<void(const SearchProgress&)> progress;
-  std::stop_token stop;  ///< asked between batches; what was found so far is the result
+  std::function<void(const SearchProgress&)> progress = {};
+  std::stop_token stop = {};  ///< asked between batches; what was found so far is the result
 };
 
 struct Evaluated {

@@ -22,18 +22,18 @@ namespace cleave::inline v0::scheduler {
 struct Request {
   /// From the request's start; infinity: none.
   core::Seconds deadline = core::Seconds(std::numeric_limits<double>::infinity());
-  double accuracy_floor = 0;  ///< 0..1; rows below it are not considered
-  core::Seconds elapsed;      ///< of the deadline, already gone when decide() is called
+  double accuracy_floor = 0;   ///< 0..1; rows below it are not considered
+  core::Seconds elapsed = {};  ///< of the deadline, already gone when decide() is called
 };
 
 /// What the device knows at this moment. The spans must live as long as the call they are given to.
 struct LiveState {
-  table::LinkState link;
+  table::LinkState link = {};
   bool cloud_reachable = true;
-  core::Seconds queue;  ///< that a request waits in the cloud before its tail runs
+  core::Seconds queue = {};  ///< that a request waits in the cloud before its tail runs
   /// The level each knob is set to now, in the table's order of knobs. Empty: not known, and then
   /// no cost of switching is charged.
-  std::span<const core::LevelIndex> edge_levels, cloud_levels;
+  std::span<const core::LevelIndex> edge_levels = {}, cloud_levels = {};
 };
 
 enum class Reason : std::uint8_t {
@@ -61,8 +61,8 @@ struct Decision {
 /// What became of a decision.
 struct Outcome {
   std::uint32_t row = no_row;
-  table::LinkState link;         ///< of the LiveState that it was decided with
-  table::LatencyParts measured;  ///< what each part took
+  table::LinkState link = {};         ///< of the LiveState that it was decided with
+  table::LatencyParts measured = {};  ///< what each part took
   /// It ran as decided. False (link lost, fell back to the edge, cancelled): nothing is learnt, as
   /// the parts say nothing of the row.
   bool completed = true;
@@ -109,7 +109,7 @@ struct PolicyOptions {
   /// Rows composed for a link that differs by no more than this (relative, in each of its three
   /// figures) are used as they are; otherwise decide() composes every row anew.
   double link_tolerance = 0.02;
-  LearningOptions learning;
+  LearningOptions learning = {};
 };
 
 /// The names make_policy() knows.
