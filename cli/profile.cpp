@@ -13,7 +13,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
-#include "cli/edge_options.hpp"
+#include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
@@ -27,7 +27,7 @@ using core::fail;
 
 struct Options {
   ModelOptions model;
-  HostOptions host;
+  device::HostOptions host;
   std::string cloud, data, labels, codecs = "raw,fp16,int8", out;
   std::size_t samples = 200;
   int passes = 12, held_out = 30;
@@ -104,7 +104,7 @@ core::Result<void> profile(const Options& options) {
     return connected;
   if (auto serves = cloud.check_serves((*model)->fingerprint()); !serves)
     return serves;
-  const auto host = open_host(options.host, core::edge_host, **model);
+  const auto host = open_host(options.host, *model);
   if (!host)
     return fail(host);
 
@@ -134,7 +134,7 @@ core::Result<void> profile(const Options& options) {
   const core::Values example =
       samples->empty() ? (*model)->example_inputs() : samples->front().inputs;
   const auto measured =
-      profiler::profile(*model, example, *(*host)->arbiter, cloud, profiling);
+      profiler::profile(*model, example, *(*host)->knobs, cloud, profiling);
   progress.finish();
   if (!measured)
     return fail(measured);

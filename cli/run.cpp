@@ -19,7 +19,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
-#include "cli/edge_options.hpp"
+#include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
@@ -34,7 +34,7 @@ using core::Seconds;
 
 struct Options {
   ModelOptions model;
-  HostOptions host;
+  device::HostOptions host;
   std::string table, cloud, data, labels, policies = "cleave", deadlines, log, output, pause = "10ms";
   std::size_t requests = 1, block = 20;
   std::uint64_t seed = 1;
@@ -101,7 +101,7 @@ class Experiment {
     if (!options_.cloud.empty())
       if (auto connected = connect(); !connected)
         return connected;
-    auto host = open_host(options_.host, core::edge_host, *model_);
+    auto host = open_host(options_.host, model_);
     if (!host)
       return fail(host);
     host_ = std::move(*host);
@@ -163,7 +163,7 @@ class Experiment {
       runtime::EdgeOptions edge;
       edge.model = model_;
       edge.table = table_;
-      edge.knobs = std::shared_ptr<device::Arbiter>(host_->arbiter.get(), [](auto*) {});
+      edge.knobs = host_->knobs;
       edge.cloud = link_;
       edge.policy = policy;
       edge.policy_options.confidence = options_.confidence;
@@ -223,7 +223,7 @@ class Experiment {
   std::shared_ptr<const table::ParetoTable> table_;
   std::optional<data::LabelledInputs> data_;
   std::shared_ptr<runtime::CloudLink> link_;
-  std::unique_ptr<Host> host_;
+  std::unique_ptr<device::Host> host_;
   std::vector<std::unique_ptr<runtime::EdgeClient>> clients_;
   std::vector<table::RunLog> logs_;
   core::Values last_outputs_;

@@ -10,7 +10,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
-#include "cli/edge_options.hpp"
+#include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
@@ -22,7 +22,7 @@ using core::fail;
 
 struct Options {
   std::vector<std::string> models, inputs;
-  HostOptions host;
+  device::HostOptions host;
   std::string listen = "127.0.0.1:7070", port_file;
   int workers = 1;
 };
@@ -44,7 +44,7 @@ core::Result<void> serve(const Options& options) {
   }
   // All models run on libtorch, whose thread count belongs to the calling thread: any of them sets
   // it for all.
-  auto host = open_host(options.host, core::cloud_host, *loaded.front());
+  auto host = open_host(options.host, loaded.front());
   if (!host)
     return fail(host);
 
@@ -54,13 +54,13 @@ core::Result<void> serve(const Options& options) {
   measured.board = (*host)->board.name;
   measured.source = (*host)->board.citation();
   measured.power = (*host)->power;
-  profiler::MeasureService measure(*models, *(*host)->arbiter, std::move(measured));
+  profiler::MeasureService measure(*models, *(*host)->knobs, std::move(measured));
 
   runtime::CloudServerOptions server_options;
   server_options.address = address->host;
   server_options.port = address->port;
   server_options.workers = options.workers;
-  server_options.knobs = std::shared_ptr<device::Arbiter>((*host)->arbiter.get(), [](auto*) {});
+  server_options.knobs = (*host)->knobs;
   server_options.log = log.get();
   auto server = runtime::CloudServer::start(
       server_options, models,

@@ -38,7 +38,7 @@ class HostMeasurement {
 
   core::Result<table::Setting> measure(std::vector<core::LevelIndex> levels) {
     table::Setting setting;
-    const HostPower power = options_.power(levels);
+    const device::HostPower power = options_.power(levels);
     setting.levels = std::move(levels);
     setting.busy = power.busy;
     setting.idle = power.idle;

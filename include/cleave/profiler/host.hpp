@@ -3,10 +3,10 @@
 
 #include <cleave/core/backend.hpp>
 #include <cleave/core/clock.hpp>
-#include <cleave/core/energy.hpp>
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/device/arbiter.hpp>
+#include <cleave/device/host.hpp>
 #include <cleave/table/profile.hpp>
 #include <cstdint>
 #include <functional>
@@ -17,17 +17,10 @@
 
 namespace cleave::inline v0::profiler {
 
-/// A host's watts at one level of each of its knobs.
-struct HostPower {
-  core::Watts busy, idle, machine_busy;
-  core::Origin origin = core::Origin::modelled;
-};
-using PowerOf = std::function<HostPower(std::span<const core::LevelIndex> levels)>;
-
 struct HostOptions {
   std::string name;           ///< the machine, for people
   std::string board, source;  ///< where the watts come from
-  PowerOf power;              ///< required
+  device::PowerOf power;      ///< required
   core::JoulesPerByte transmit, receive;
   std::vector<std::string> codecs;  ///< to be priced
   /// Passes per combination of levels, and at least so long; the sum over a combination is bounded

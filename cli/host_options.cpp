@@ -1,0 +1,34 @@
+#include "cli/host_options.hpp"
+
+namespace cleave::cli {
+
+void add_host_options(CLI::App& app, device::HostOptions& options, core::HostIndex host) {
+  options.host = host;
+  if (host == core::cloud_host)
+    options.board = "server_xeon";
+  app.add_option("--board", options.board,
+                 "Board description (a name, or a .json file) that the modelled watts come from")
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "Levels of the thread knob, as 1,2")
+      ->delimiter(',')
+      ->capture_default_str();
+  if (host == core::cloud_host)
+    return;
+  app.add_option("--emulate-share", options.emulate_share,
+                 "Let this share of a CPU of this machine, per thread, stand for the whole board "
+                 "at its highest frequency, and less for lower ones (a control group's quota)")
+      ->check(CLI::Range(0.001, 1.0));
+  app.add_option("--levels", options.levels, "Use only these frequencies of the board, in MHz")
+      ->delimiter(',');
+  app.add_option("--radio", options.radio,
+                 "The board's radio whose energy is counted (none: a wired link, not counted)");
+}
+
+core::Result<std::unique_ptr<device::Host>> open_host(
+    const device::HostOptions& options, std::shared_ptr<const core::Executable> model) {
+  return device::open_host(options, [model = std::move(model)](int threads) {
+    return model->set_threads(threads);
+  });
+}
+
+}  // namespace cleave::cli

@@ -1,0 +1,18 @@
+// The options that say what hardware a host is, or stands for, and which knobs it has.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cleave/core/backend.hpp>
+#include <cleave/device/host.hpp>
+#include <memory>
+
+namespace cleave::cli {
+
+/// --board and --threads; for the edge also --emulate-share, --levels and --radio.
+void add_host_options(CLI::App& app, device::HostOptions& options, core::HostIndex host);
+
+/// The thread knob sets the model's threads.
+core::Result<std::unique_ptr<device::Host>> open_host(
+    const device::HostOptions& options, std::shared_ptr<const core::Executable> model);
+
+}  // namespace cleave::cli

@@ -1,0 +1,55 @@
+// A host as hardware: the board it is or stands for, its knobs ready to be leased, and its watts.
+#pragma once
+
+#include <cleave/core/energy.hpp>
+#include <cleave/core/export.hpp>
+#include <cleave/core/ids.hpp>
+#include <cleave/core/result.hpp>
+#include <cleave/device/arbiter.hpp>
+#include <cleave/device/board.hpp>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace cleave::inline v0::device {
+
+/// A host's watts at one level of each of its knobs.
+struct HostPower {
+  core::Watts busy, idle;    ///< the device while it computes, and while it waits
+  core::Watts machine_busy;  ///< the machine around it; an edge board is its own machine
+  core::Origin origin = core::Origin::modelled;
+};
+using PowerOf = std::function<HostPower(std::span<const core::LevelIndex> levels)>;
+
+struct HostOptions {
+  core::HostIndex host = core::edge_host;
+  std::string board = "raspberry_pi_4";  ///< a name or a .json file, see find_board()
+  /// Above 0: this share of a CPU of this machine, per thread, stands for the whole board at its
+  /// highest frequency, and less for lower ones (a control group's quota). 0: this machine is what
+  /// it is; an edge with cpufreq then has its frequency as a knob.
+  double emulate_share = 0;
+  std::vector<std::string> levels;  ///< the board's to use, by label or MHz; empty: all
+  std::vector<int> threads = {1};   ///< levels of the thread knob, ascending
+  std::string radio;                ///< whose energy is counted; "": a wired link, not counted
+};
+
+/// The knobs are, in this order: the frequency (emulated or real) if there is one, then the
+/// threads. Power comes from the board: an emulated board is represented as a whole, the most
+/// threads standing for all its cores; otherwise a thread is a core.
+struct Host {
+  Board board;  ///< with the selected levels only
+  std::shared_ptr<Arbiter> knobs;
+  PowerOf power;
+  const Radio* radio = nullptr;  ///< of `board`
+  bool quota = false;            ///< a CPU quota is among the knobs
+};
+
+/// `set_threads` is called on the thread that leases the knobs, e.g. with
+/// `[model](int n) { return model->set_threads(n); }`. Errors: those of find_board() and the
+/// governors; invalid_argument (no such level or radio, threads).
+CLEAVE_EXPORT core::Result<std::unique_ptr<Host>> open_host(
+    const HostOptions& options, std::function<core::Result<void>(int)> set_threads);
+
+}  // namespace cleave::inline v0::device

@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <cleave/device/cpu_share.hpp>
+#include <cleave/device/cpufreq.hpp>
+#include <cleave/device/host.hpp>
+#include <cmath>
+
+namespace cleave::inline v0::device {
+namespace {
+
+using core::Errc;
+using core::fail;
+
+// Keeps the board's levels that were asked for.
+core::Result<void> select_levels(Board& board, const std::vector<std::string>& wanted) {
+  if (wanted.empty())
+    return {};
+  std::vector<BoardLevel> kept;
+  for (const BoardLevel& level : board.levels)
+    for (const std::string& text : wanted)
+      if (level.label == text || level.label == text + " MHz") {
+        kept.push_back(level);
+        break;
+      }
+  if (kept.size() != wanted.size()) {
+    std::string labels;
+    for (const BoardLevel& level : board.levels)
+      labels += (labels.empty() ? "" : ", ") + level.label;
+    return fail(Errc::invalid_argument, "the board has no such level, or it is named twice",
+                board.name, "it has " + labels);
+  }
+  board.levels = std::move(kept);
+  return {};
+}
+
+std::size_t nearest_level(const Board& board, double hertz) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < board.levels.size(); ++i)
+    if (std::abs(board.levels[i].frequency.count() - hertz) <
+        std::abs(board.levels[best].frequency.count() - hertz))
+      best = i;
+  return best;
+}
+
+core::Result<void> check_threads(const std::vector<int>& threads) {
+  bool ascending = !threads.empty() && threads.front() >= 1 && threads.back() <= 1024;
+  for (std::size_t i = 1; i < threads.size(); ++i)
+    ascending = ascending && threads[i - 1] < threads[i];
+  if (!ascending)
+    return fail(Errc::invalid_argument, "thread levels must ascend from at least 1 to at most 1024",
+                "threads", "write 1 or 1,2,4");
+  return {};
+}
+
+// The watts of each combination of levels; see Host.
+class BoardPower {
+ public:
+  BoardPower(Board board, std::vector<std::size_t> board_levels, std::vector<int> active_cores,
+             bool edge)
+      : board_(std::move(board)),
+        board_levels_(std::move(board_levels)),
+        active_cores_(std::move(active_cores)),
+        edge_(edge) {}
+
+  HostPower operator()(std::span<const core::LevelIndex> levels) const {
+    const std::size_t level =
+        board_levels_.empty() ? board_.levels.size() - 1 : board_levels_.at(levels.front());
+    const int active = active_cores_.at(levels.back());
+    HostPower power;
+    power.busy = board_.power(level, active);
+    power.idle = board_.power(level, 0);
+    power.machine_busy = edge_ ? power.busy : board_.machine_power(level, active);
+    return power;
+  }
+
+ private:
+  Board board_;
+  std::vector<std::size_t> board_levels_;  // of each level of the frequency knob, if there is one
+  std::vector<int> active_cores_;          // of each level of the thread knob
+  bool edge_;
+};
+
+}  // namespace
+
+core::Result<std::unique_ptr<Host>> open_host(const HostOptions& options,
+                                              std::function<core::Result<void>(int)> set_threads) {
+  auto board = find_board(options.board);
+  if (!board)
+    return fail(board);
+  if (auto checked = check_threads(options.threads); !checked)
+    return fail(checked);
+  const bool edge = options.host == core::edge_host;
+  auto host = std::make_unique<Host>();
+  host->board = std::move(*board);
+  if (auto selected = select_levels(host->board, options.levels); !selected)
+    return fail(selected);
+  if (!options.radio.empty()) {
+    host->radio = host->board.radio(options.radio);
+    if (host->radio == nullptr)
+      return fail(Errc::invalid_argument, "the board has no radio '" + options.radio + "'",
+                  host->board.name);
+  }
+
+  std::vector<std::unique_ptr<Governor>> governors;
+  CpuShareGovernor* share = nullptr;
+  std::vector<std::size_t> board_levels;
+  std::vector<int> active_cores = options.threads;
+  if (options.emulate_share > 0) {
+    CpuShareOptions share_options;
+    share_options.host = options.host;
+    share_options.levels = host->board.share_levels(options.emulate_share);
+    auto governor = CpuShareGovernor::open(std::move(share_options));
+    if (!governor)
+      return fail(governor);
+    share = governor->get();
+    for (std::size_t i = 0; i < host->board.levels.size(); ++i)
+      board_levels.push_back(i);
+    for (int& active : active_cores)
+      active = std::max(1, host->board.cores * active / options.threads.back());
+    governors.push_back(std::move(*governor));
+    host->quota = true;
+  } else if (edge) {
+    // No frequency knob is nothing wrong: the machine then has one level.
+    if (auto governor = CpufreqGovernor::open("policy0")) {
+      for (const core::Level& level : (*governor)->knob().levels)
+        board_levels.push_back(nearest_level(host->board, level.value));
+      governors.push_back(std::move(*governor));
+    }
+  }
+  auto set = [set_threads = std::move(set_threads), share](int threads) -> core::Result<void> {
+    if (auto done = set_threads(threads); !done)
+      return done;
+    // A share is of each core at work: two threads of a board at half speed have two halves.
+    return share != nullptr ? share->set_parallelism(threads) : core::Result<void>{};
+  };
+  governors.push_back(
+      std::make_unique<ThreadsGovernor>(options.threads, options.threads.front(), std::move(set)));
+  host->power = BoardPower(host->board, std::move(board_levels), std::move(active_cores), edge);
+  host->knobs = std::make_shared<Arbiter>(std::move(governors));
+  return host;
+}
+
+}  // namespace cleave::inline v0::device

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# The demo's steps in small, through the installed program; each result is looked at.
+. "$(dirname "$0")/common.sh"
+
+"$cleave" inspect "$model" --json | grep -q '"cuts"' || fail "inspect shows no cuts"
+start cloud.port "$cleave" serve --model "$model" --listen 127.0.0.1:0 --threads 1,2
+cloud_pid=${background[-1]}
+start link.port "$cleave" link --listen 127.0.0.1:0 --to "127.0.0.1:$(cat cloud.port)" \
+  --rate 50mbit --delay 2ms
+cloud=127.0.0.1:$(cat link.port)
+
+"$cleave" profile "$model" --cloud "$cloud" "${edge[@]}" --radio wifi --data "$images" \
+  --labels "$labels" --samples 20 --passes 3 --held-out 5 -o p.profile >profile.txt
+grep -q 'prediction error over 5 held-out' profile.txt || fail "no prediction error is told"
+"$cleave" optimize p.profile --seed 1 -o a.table >/dev/null 2>&1
+"$cleave" optimize p.profile --seed 1 -o b.table >/dev/null 2>&1
+cmp a.table b.table || fail "equal seeds gave different tables"
+"$cleave" optimize p.profile --algorithm exhaustive -o e.table >/dev/null 2>&1
+
+"$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --data "$images" \
+  --labels "$labels" --requests 10 --policies cleave,all-cloud,all-edge,fastest,frugal \
+  --log run.json >run.txt
+for policy in cleave all-cloud all-edge fastest frugal; do
+  grep -q "$policy" run.txt || fail "the table lacks $policy"
+done
+grep -q modelled run.txt || fail "the energy's origin is not told"
+"$cleave" report --profile p.profile --table a.table --runs run.json -o report.html >/dev/null
+grep -q '<html' report.html || fail "the report is no page"
+! grep -Eq '(src|href)="https?:' report.html || fail "the report loads something from outside"
+
+# One request on a file, its output kept.
+"$cleave" run --model "$model" --table a.table "${edge[@]}" --data "$images" --deadline 10s \
+  -o out.npy >one.txt
+head -c 6 out.npy | grep -q NUMPY || fail "the output is no .npy file"
+
+# The cloud dies while requests run: all complete, on the edge if need be.
+"$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --data "$images" \
+  --labels "$labels" --requests 60 --policies all-cloud --log killed.json >killed.txt &
+run_pid=$!
+until [ "$(awk '{print $14}' "/proc/$cloud_pid/stat")" -gt 0 ]; do read -rt 0.05 <> <(:) || true; done
+read -rt 2 <> <(:) || true
+kill -9 "$cloud_pid"
+wait "$run_pid" || fail "the run failed when its cloud was killed"
+"$cleave" report --runs killed.json --json >killed.report
+grep -q 'all-cloud' killed.txt || fail "no summary after the cloud was killed"
+
+# Ctrl-C leaves nothing half-written and no setting changed.
+"$cleave" run --model "$model" --table a.table "${edge[@]}" --data "$images" \
+  --requests 100000 --policies all-edge --log interrupted.json &
+run_pid=$!
+until grep -qs cleave "/proc/$run_pid/cgroup" || [ ${#edge[@]} -le 4 ]; do
+  kill -0 "$run_pid" 2>/dev/null || fail "the run ended by itself"
+  read -rt 0.05 <> <(:) || true
+done
+kill -INT "$run_pid"
+code=0
+wait "$run_pid" || code=$?
+[ "$code" = 130 ] || fail "an interrupted run exits with $code"
+[ ! -e interrupted.json ] || fail "an interrupted run left a log"
+! ls -d /sys/fs/cgroup/cpu/cleave-"$run_pid"-* 2>/dev/null || fail "a control group is left"
+echo "end to end: ok"
