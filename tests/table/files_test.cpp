@@ -35,8 +35,10 @@ class TableFiles : public testing::Test {
     EXPECT_TRUE(save(sample_profile(), path("p.bin")));
     return *core::read_file(path("p.bin"), 1 << 20);
   }
-  // Thousands of files are written here; core::write_file would sync each to the disk.
+  // Thousands of files are written here; core::write_file would sync each to the disk, and so would
+  // some file systems when a file is truncated and rewritten.
   void put(const std::string& name, std::span<const std::byte> bytes) const {
+    fs::remove(path(name));
     std::ofstream(path(name), std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));

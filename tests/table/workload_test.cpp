@@ -153,6 +153,7 @@ class RunLogs : public testing::Test {
   }
   ~RunLogs() override { fs::remove_all(folder_); }
   core::Result<std::vector<table::RunLog>> load(const std::string& text) {
+    fs::remove(folder_ / "runs.json");  // rewriting it in place may sync it to the disk
     std::ofstream(folder_ / "runs.json", std::ios::binary) << text;
     return table::load_run_logs(folder_ / "runs.json");
   }
