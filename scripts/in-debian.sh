@@ -58,8 +58,12 @@ make_tree() {
   unshare --mount --propagation private debootstrap --variant=minbase \
     --include=ca-certificates "$suite" "$tree.partial" "$mirror"
   # Whatever this machine's apt needs to reach its mirror (a proxy, a clock that is off).
-  find /etc/apt/apt.conf.d -type f -exec grep -lE '^[[:space:]]*Acquire' {} + |
-    xargs -r cp -t "$tree.partial/etc/apt/apt.conf.d/"
+  local file
+  for file in /etc/apt/apt.conf.d/*; do
+    if [ -f "$file" ] && grep -qE '^[[:space:]]*Acquire' "$file"; then
+      cp "$file" "$tree.partial/etc/apt/apt.conf.d/"
+    fi
+  done
   # A tree that can be made again need not be synced to disk package by package.
   echo force-unsafe-io > "$tree.partial/etc/dpkg/dpkg.cfg.d/unsafe-io"
   rm -rf "$tree.partial/var/cache/apt/archives/"*.deb
@@ -83,11 +87,14 @@ copy_source() {
 }
 
 mkdir -p "$cache" "$ccache_dir"
+# One command at a time in a tree: held until the command ends.
 exec 9> "$tree.lock"
-flock 9
+flock --nonblock 9 || {
+  echo "in-debian.sh: waiting for another command in $tree" >&2
+  flock 9
+}
 [ -d "$tree" ] || make_tree
 copy_source
-flock -u 9
 cp -L /etc/resolv.conf "$tree/etc/resolv.conf"
 mkdir -p "$tree/root/.cache/ccache"
 

@@ -1,5 +1,6 @@
 # Builds the components without libtorch as shared libraries, none of which may leave a symbol open,
 # and installs them to PREFIX.
+string(REPLACE "|" ";" LAUNCHER "${LAUNCHER}")
 if(LAUNCHER)
   set(launcher -D "CMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")
 endif()
