@@ -6,6 +6,7 @@
 #include <cleave/core/sinks.hpp>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 

@@ -1,10 +1,8 @@
 #include <cleave/device/governor.hpp>
 #include <cleave/exec/executor.hpp>
-#include <cleave/exec/infer_service.hpp>
 #include <gtest/gtest.h>
 
-#include <functional>
-
+#include "tests/support/fake_cloud.hpp"
 #include "tests/support/fake_executable.hpp"
 
 namespace cleave::tests {
@@ -14,49 +12,9 @@ using core::Errc;
 using core::milliseconds;
 using core::Seconds;
 
-// A cloud in the same process, on the same clock, whose failures are made to order.
-class FakeCloud final : public exec::Remote {
- public:
-  explicit FakeCloud(core::ManualClock& clock, std::shared_ptr<const core::Executable> model)
-      : clock_(clock) {
-    if (model)
-      models_.put(std::move(model));
-  }
-
-  core::Result<exec::RemoteReply> call(exec::RemoteCall call) override {
-    ++calls;
-    if (on_call)
-      if (auto failed = on_call(call); !failed)
-        return core::fail(failed);
-    clock_.advance(upload + network);
-    const Seconds start = clock_.now();
-    auto body = service_.tail(call.body);
-    if (!body)
-      return core::fail(body);
-    exec::RemoteReply reply;
-    reply.handler = clock_.now() - start;
-    reply.upload = upload;
-    reply.body = std::move(*body);
-    if (spoil)
-      spoil(reply.body);
-    return reply;
-  }
-
-  int calls = 0;
-  Seconds upload, network;
-  std::function<core::Result<void>(const exec::RemoteCall&)> on_call;
-  std::function<void(std::vector<std::byte>&)> spoil;
-
- private:
-  core::ManualClock& clock_;
-  exec::ModelStore models_;
-  exec::InferService service_{models_, nullptr,
-                              std::shared_ptr<const core::Clock>(&clock_, [](auto*) {})};
-};
-
 class ExecutorTest : public testing::Test {
  protected:
-  ExecutorTest() { cloud.network = milliseconds(10); }
+  ExecutorTest() { cloud.round_trip = milliseconds(10); }
 
   std::shared_ptr<core::ManualClock> clock = std::make_shared<core::ManualClock>();
   std::shared_ptr<FakeExecutable> model = std::make_shared<FakeExecutable>(
@@ -85,7 +43,10 @@ TEST_F(ExecutorTest, EveryCutGivesWhatTheWholeNetworkGives) {
 }
 
 TEST_F(ExecutorTest, PartsAreThoseOfTheStepsAndAddUpToTheTotal) {
-  cloud.upload = milliseconds(20);
+  // 32 floats and the headers around them, at a rate that makes 20 ms of the request.
+  const auto probe = executor.execute(at(2), model->example());
+  ASSERT_TRUE(probe);
+  cloud.rate = core::BytesPerSecond(probe->sent / core::Bytes(0.020));
   const auto execution = executor.execute(at(2), model->example());
   ASSERT_TRUE(execution);
   const exec::MeasuredParts& parts = execution->parts;
@@ -93,7 +54,9 @@ TEST_F(ExecutorTest, PartsAreThoseOfTheStepsAndAddUpToTheTotal) {
   EXPECT_NEAR(parts.cloud_compute.count(), 0.012, 1e-12);
   EXPECT_NEAR(parts.upload.count(), 0.020, 1e-12);
   EXPECT_NEAR(parts.network.count(), 0.010, 1e-12);
-  EXPECT_NEAR(parts.total.count(), 0.045, 1e-12);
+  const double download = probe->received / core::Bytes(cloud.rate.count());
+  EXPECT_NEAR(parts.reply.count(), download, 1e-12);
+  EXPECT_NEAR(parts.total.count(), 0.045 + download, 1e-12);
   const Seconds sum = parts.apply + parts.edge_compute + parts.encode + parts.upload + parts.queue +
                       parts.decode + parts.cloud_compute + parts.reply + parts.network +
                       parts.abandoned;
