@@ -8,10 +8,13 @@
 #include <cleave/report/terminal.hpp>
 #include <cleave/scheduler/scheduler.hpp>
 #include <cleave/table/files.hpp>
+#include <cleave/transport/codec.hpp>
+#include <cleave/transport/server.hpp>
 
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <vector>
 
 namespace {
 
@@ -57,6 +60,18 @@ int main() {
   const auto array = data::load_npy("toy.npy");
   expect(array && array->sizes == tensor.sizes && array->data_as<float>()[5] == 5,
          "the array came back changed");
+
+  const auto codec = transport::find_codec("raw");
+  expect(codec.has_value(), "there is no raw codec");
+  std::vector<std::byte> message;
+  expect(transport::encode_values({tensor}, **codec, message).has_value(),
+         "a tensor could not be encoded");
+  const auto values = transport::decode_values(message);
+  expect(values && values->size() == 1 && values->front().tensor() != nullptr &&
+             values->front().tensor()->data_as<float>()[5] == 5,
+         "the tensor came back changed");
+  const auto server = transport::Server::listen({});
+  expect(server && (*server)->port() != 0, "a server could not listen");
 
   const exec::ModelStore models;
   expect(!models.find({1, 2}), "an empty store found a model");
