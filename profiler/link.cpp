@@ -3,6 +3,8 @@
 #include <cleave/core/bytes.hpp>
 #include <cleave/exec/link_service.hpp>
 
+#include <algorithm>
+
 #include "profiler/statistics.hpp"
 
 namespace cleave::inline v0::profiler {
