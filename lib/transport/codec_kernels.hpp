@@ -1,0 +1,240 @@
+// The loops of the lossy codecs: plain C++, and AVX2/F16C where the machine has it. Both give the
+// same bits; tests compare them, so they are inline and reachable from there.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define CLEAVE_X86 1
+#endif
+
+namespace cleave::inline v0::transport::kernels {
+
+inline constexpr float largest_half = 65504.0F;
+
+/// IEEE 754 binary16 by round to nearest even, as VCVTPS2PH does it, but finite numbers saturate.
+inline std::uint16_t half_of(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
+  const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
+  if (magnitude > 0x7F800000U)  // NaN: quiet, upper payload kept
+    return static_cast<std::uint16_t>(sign | 0x7E00U | ((magnitude >> 13) & 0x1FFU));
+  if (magnitude == 0x7F800000U)
+    return sign | 0x7C00U;
+  if (magnitude >= std::bit_cast<std::uint32_t>(largest_half))
+    return sign | 0x7BFFU;
+  if (magnitude < 0x38800000U) {  // below 2^-14: a multiple of 2^-24; the addition rounds
+    const float sum = std::bit_cast<float>(magnitude) + 0.5F;
+    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(sum) - 0x3F000000U));
+  }
+  const std::uint32_t odd = (magnitude >> 13) & 1U;
+  return static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000U + 0xFFFU + odd) >> 13));
+}
+
+inline float float_of(std::uint16_t half) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000U) << 16;
+  const std::uint32_t exponent = (half >> 10) & 0x1FU;
+  const std::uint32_t mantissa = half & 0x3FFU;
+  if (exponent == 0x1FU) {
+    const std::uint32_t quiet = mantissa != 0 ? 0x00400000U : 0U;
+    return std::bit_cast<float>(sign | 0x7F800000U | quiet | (mantissa << 13));
+  }
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+  }
+  return std::bit_cast<float>(sign | ((exponent + 112U) << 23) | (mantissa << 13));
+}
+
+/// Smallest and largest of the values; `finite` is false if one is a NaN or an infinity, and then
+/// the other two mean nothing.
+struct Range {
+  float least = 0, most = 0;
+  bool finite = true;
+};
+
+/// q = min(255, trunc((x - least) * inverse + 0.5)).
+inline std::uint8_t quantized(float x, float least, float inverse) {
+  const float scaled = (x - least) * inverse + 0.5F;
+  return static_cast<std::uint8_t>(scaled < 255.0F ? scaled : 255.0F);
+}
+
+namespace portable {
+
+inline void to_half(const float* from, std::size_t count, std::byte* to) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint16_t half = half_of(from[i]);
+    std::memcpy(to + 2 * i, &half, 2);
+  }
+}
+
+inline void from_half(const std::byte* from, std::size_t count, float* to) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint16_t half = 0;
+    std::memcpy(&half, from + 2 * i, 2);
+    to[i] = float_of(half);
+  }
+}
+
+/// `count` is at least 1.
+inline Range range_of(const float* from, std::size_t count) {
+  Range range{from[0], from[0], true};
+  bool finite = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    finite = finite && (std::bit_cast<std::uint32_t>(from[i]) & 0x7F800000U) != 0x7F800000U;
+    range.least = from[i] < range.least ? from[i] : range.least;
+    range.most = from[i] > range.most ? from[i] : range.most;
+  }
+  range.finite = finite;
+  return range;
+}
+
+inline void quantize(const float* from, std::size_t count, float least, float inverse,
+                     std::byte* to) {
+  for (std::size_t i = 0; i < count; ++i)
+    to[i] = static_cast<std::byte>(quantized(from[i], least, inverse));
+}
+
+inline void dequantize(const std::byte* from, std::size_t count, float least, float scale,
+                       float* to) {
+  for (std::size_t i = 0; i < count; ++i)
+    to[i] = least + static_cast<float>(static_cast<std::uint8_t>(from[i])) * scale;
+}
+
+}  // namespace portable
+
+#ifdef CLEAVE_X86
+
+inline bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+}
+
+// Without fma: a fused multiply-add would round otherwise than the portable loops.
+#define CLEAVE_AVX2 __attribute__((target("avx2,f16c")))
+
+namespace avx2 {
+
+CLEAVE_AVX2 inline void to_half(const float* from, std::size_t count, std::byte* to) {
+  const __m256 most = _mm256_set1_ps(largest_half);
+  const __m256 magnitude_mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
+  const __m256 infinity = _mm256_castsi256_ps(_mm256_set1_epi32(0x7F800000));
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m256 x = _mm256_loadu_ps(from + i);
+    const __m256 finite = _mm256_cmp_ps(_mm256_and_ps(x, magnitude_mask), infinity, _CMP_LT_OQ);
+    const __m256 clamped =
+        _mm256_max_ps(_mm256_min_ps(x, most), _mm256_sub_ps(_mm256_setzero_ps(), most));
+    const __m128i half =
+        _mm256_cvtps_ph(_mm256_blendv_ps(x, clamped, finite), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 2 * i), half);
+  }
+  portable::to_half(from + i, count - i, to + 2 * i);
+}
+
+CLEAVE_AVX2 inline void from_half(const std::byte* from, std::size_t count, float* to) {
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    _mm256_storeu_ps(
+        to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 2 * i))));
+  portable::from_half(from + 2 * i, count - i, to + i);
+}
+
+CLEAVE_AVX2 inline Range range_of(const float* from, std::size_t count) {
+  if (count < 8)
+    return portable::range_of(from, count);
+  const __m256 magnitude_mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
+  const __m256 infinity = _mm256_castsi256_ps(_mm256_set1_epi32(0x7F800000));
+  __m256 least = _mm256_loadu_ps(from);
+  __m256 most = least;
+  __m256 finite = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m256 x = _mm256_loadu_ps(from + i);
+    finite = _mm256_and_ps(finite,
+                           _mm256_cmp_ps(_mm256_and_ps(x, magnitude_mask), infinity, _CMP_LT_OQ));
+    least = _mm256_min_ps(x, least);
+    most = _mm256_max_ps(x, most);
+  }
+  float least_of[8], most_of[8];
+  _mm256_storeu_ps(least_of, least);
+  _mm256_storeu_ps(most_of, most);
+  Range range = portable::range_of(least_of, 8);
+  const Range upper = portable::range_of(most_of, 8);
+  range.most = upper.most;
+  range.finite = _mm256_movemask_ps(finite) == 0xFF;
+  if (i < count) {
+    const Range rest = portable::range_of(from + i, count - i);
+    range.least = rest.least < range.least ? rest.least : range.least;
+    range.most = rest.most > range.most ? rest.most : range.most;
+    range.finite = range.finite && rest.finite;
+  }
+  return range;
+}
+
+CLEAVE_AVX2 inline void quantize(const float* from, std::size_t count, float least, float inverse,
+                                 std::byte* to) {
+  const __m256 offset = _mm256_set1_ps(least);
+  const __m256 factor = _mm256_set1_ps(inverse);
+  const __m256 half = _mm256_set1_ps(0.5F);
+  const __m256 most = _mm256_set1_ps(255.0F);
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m256 scaled = _mm256_add_ps(
+        _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(from + i), offset), factor), half);
+    const __m256i wide = _mm256_cvttps_epi32(_mm256_min_ps(scaled, most));
+    const __m128i words =
+        _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i), _mm_packus_epi16(words, words));
+  }
+  portable::quantize(from + i, count - i, least, inverse, to + i);
+}
+
+CLEAVE_AVX2 inline void dequantize(const std::byte* from, std::size_t count, float least,
+                                   float scale, float* to) {
+  const __m256 offset = _mm256_set1_ps(least);
+  const __m256 factor = _mm256_set1_ps(scale);
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m256i wide =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + i)));
+    _mm256_storeu_ps(to + i,
+                     _mm256_add_ps(offset, _mm256_mul_ps(_mm256_cvtepi32_ps(wide), factor)));
+  }
+  portable::dequantize(from + i, count - i, least, scale, to + i);
+}
+
+}  // namespace avx2
+
+#undef CLEAVE_AVX2
+#define CLEAVE_DISPATCH(call) (has_avx2() ? avx2::call : portable::call)
+#else
+#define CLEAVE_DISPATCH(call) (portable::call)
+#endif
+
+inline void to_half(const float* from, std::size_t count, std::byte* to) {
+  CLEAVE_DISPATCH(to_half(from, count, to));
+}
+inline void from_half(const std::byte* from, std::size_t count, float* to) {
+  CLEAVE_DISPATCH(from_half(from, count, to));
+}
+inline Range range_of(const float* from, std::size_t count) {
+  return CLEAVE_DISPATCH(range_of(from, count));
+}
+inline void quantize(const float* from, std::size_t count, float least, float inverse,
+                     std::byte* to) {
+  CLEAVE_DISPATCH(quantize(from, count, least, inverse, to));
+}
+inline void dequantize(const std::byte* from, std::size_t count, float least, float scale,
+                       float* to) {
+  CLEAVE_DISPATCH(dequantize(from, count, least, scale, to));
+}
+
+#undef CLEAVE_DISPATCH
+#undef CLEAVE_X86
+
+}  // namespace cleave::inline v0::transport::kernels
