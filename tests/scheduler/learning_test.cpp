@@ -1,0 +1,260 @@
+#include "tests/scheduler/random_table.hpp"
+
+#include <cleave/scheduler/scheduler.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+namespace cleave {
+namespace {
+
+using core::milliseconds;
+using core::Seconds;
+using scheduler::Decision;
+using scheduler::LiveState;
+using scheduler::make_policy;
+using scheduler::Outcome;
+using scheduler::Policy;
+using scheduler::PolicyOptions;
+using scheduler::Request;
+using table::LatencyParts;
+using table::ParetoTable;
+using test::random_table;
+using test::share;
+
+// Of the frugal split in three_rows(), which no other row reaches.
+constexpr double frugal_accuracy = 0.95;
+
+// Three rows: all-edge (slow), a frugal split and a dearer one, of the same settings.
+std::shared_ptr<const ParetoTable> three_rows() {
+  ParetoTable table = random_table(3, 4);
+  table.rows[0].ingredients.edge_compute = milliseconds(300);
+  table.rows[0].ingredients.accuracy.value = 0.9;
+  for (const std::size_t i : {1u, 2u}) {
+    auto& in = table.rows[i].ingredients;
+    in = table.rows[1].ingredients;
+    in.edge_compute = milliseconds(20);
+    in.cloud_compute = milliseconds(10);
+    in.up = core::Bytes(50e3);
+    in.spread = 0.03;
+    in.edge_idle = core::Watts(1);
+    in.cloud_device = core::Watts(i == 1 ? 10 : 40);
+    in.accuracy.value = i == 1 ? frugal_accuracy : 0.9;
+    table.rows[i].configuration.stages[0].levels = {3, 1};
+    table.rows[i].configuration.stages[1].levels = {1};
+  }
+  table.rows[0].configuration.stages[0].levels = {1, 0};
+  return share(std::move(table));
+}
+
+// What the parts really take, as a factor on what the table says.
+struct World {
+  std::function<double(std::uint32_t row)> edge = [](std::uint32_t) { return 1.0; };
+  std::function<double(std::uint32_t row)> move = [](std::uint32_t) { return 1.0; };
+  std::function<double(std::uint32_t row)> cloud = [](std::uint32_t) { return 1.0; };
+
+  LatencyParts run(const ParetoTable& table, std::uint32_t row, const LiveState& state) const {
+    LatencyParts t = table::compose(table.rows[row].ingredients, state.link, state.queue).latency;
+    t.edge_compute = t.edge_compute * edge(row);
+    for (Seconds* part : {&t.encode, &t.transfer, &t.decode, &t.round_trip, &t.reply, &t.overhead})
+      *part = *part * move(row);
+    t.cloud_compute = t.cloud_compute * cloud(row);
+    return t;
+  }
+};
+
+std::unique_ptr<Policy> policy_of(std::shared_ptr<const ParetoTable> table, bool learn = true,
+                                  double half_life = 400) {
+  PolicyOptions options;
+  options.learning.enabled = learn;
+  options.learning.half_life = half_life;
+  auto made = make_policy("cleave", std::move(table), options);
+  EXPECT_TRUE(made.has_value());
+  return std::move(*made);
+}
+
+// How many of `count` requests were late in that world.
+int late(Policy& policy, const World& world, Seconds deadline, int count, double megabits = 20) {
+  int missed = 0;
+  LiveState state{.link = policy.table().reference};
+  state.link.up = core::megabits_per_second(megabits);
+  for (int i = 0; i < count; ++i) {
+    const Decision got = policy.decide({.deadline = deadline}, state);
+    const LatencyParts took = world.run(policy.table(), got.row, state);
+    missed += took.total() > deadline;
+    policy.observe({.row = got.row, .link = state.link, .measured = took});
+  }
+  return missed;
+}
+
+TEST(Learning, AWronglyMeasuredRowIsLeftAfterItsFirstMiss) {
+  const auto table = three_rows();
+  const World world{.edge = [](std::uint32_t row) { return row == 1 ? 3.0 : 1.0; }};
+  const Seconds deadline = milliseconds(90);
+  const auto learning = policy_of(table);
+  EXPECT_EQ(learning->decide({.deadline = deadline}, {.link = table->reference}).row, 1u);
+  EXPECT_LE(late(*learning, world, deadline, 100), 2);
+  EXPECT_EQ(learning->decide({.deadline = deadline}, {.link = table->reference}).row, 2u);
+  const auto stubborn = policy_of(table, false);
+  EXPECT_EQ(late(*stubborn, world, deadline, 100), 100);
+}
+
+TEST(Learning, APredictionComesToAgreeWithWhatIsMeasured) {
+  const auto table = three_rows();
+  for (const double factor : {0.4, 0.8, 1.3, 2.5}) {
+    const World world{.edge = [&](std::uint32_t) { return factor; },
+                      .move = [&](std::uint32_t) { return 1 / factor; },
+                      .cloud = [&](std::uint32_t) { return factor * factor; }};
+    const auto policy = policy_of(table);
+    const LiveState state{.link = table->reference};
+    const LatencyParts took = world.run(*table, 1, state);
+    for (int i = 0; i < 6; ++i) policy->observe({.row = 1, .link = state.link, .measured = took});
+    const Decision got = policy->decide({.accuracy_floor = frugal_accuracy}, state);
+    ASSERT_EQ(got.row, 1u);
+    EXPECT_NEAR(got.prediction.latency.edge_compute / took.edge_compute, 1, 0.05) << factor;
+    EXPECT_NEAR(got.prediction.latency.cloud_compute / took.cloud_compute, 1, 0.05) << factor;
+    EXPECT_NEAR(got.prediction.latency.total() / took.total(), 1, 0.05) << factor;
+  }
+}
+
+TEST(Learning, ASurpriseCorrectsItsRowALotAndNeighboursALittle) {
+  const auto table = three_rows();
+  const auto policy = policy_of(table);
+  const World world{.edge = [](std::uint32_t) { return 2.0; }};
+  const LiveState state{.link = table->reference};
+  policy->observe({.row = 1, .link = state.link, .measured = world.run(*table, 1, state)});
+  // The dearer row shares the edge's setting, and is picked where the other is too slow now.
+  const auto edge_factor = [&](std::uint32_t row, const Request& request) {
+    const Decision got = policy->decide(request, state);
+    EXPECT_EQ(got.row, row);
+    return got.prediction.latency.edge_compute / table->rows[row].ingredients.edge_compute;
+  };
+  const double neighbour = edge_factor(2, {.deadline = milliseconds(72)});
+  EXPECT_GT(neighbour, 1.01);
+  EXPECT_LT(neighbour, 1.2);
+  EXPECT_GT(edge_factor(1, {.accuracy_floor = frugal_accuracy}), 1.7);
+}
+
+TEST(Learning, AHostThatSlowedDownIsLearntFromSomeOfItsRows) {
+  ParetoTable made = random_table(60, 8);
+  for (auto& row : made.rows) {
+    row.configuration.stages[0].levels = {0, 0};
+    row.ingredients.uses_cloud = false;
+    row.ingredients.edge_compute += milliseconds(1);
+  }
+  const auto table = share(std::move(made));
+  const auto policy = policy_of(table);
+  const LiveState state{.link = table->reference};
+  const World world{.edge = [](std::uint32_t) { return 1.5; }};
+  for (std::uint32_t row = 0; row < 40; ++row)
+    policy->observe({.row = row, .link = state.link, .measured = world.run(*table, row, state)});
+  double sum = 0;
+  int unseen = 0;
+  for (double ms = 5; ms < 800; ms += 1) {
+    const Decision got = policy->decide({.deadline = milliseconds(ms)}, state);
+    if (got.row < 40)
+      continue;
+    sum += got.prediction.latency.edge_compute / table->rows[got.row].ingredients.edge_compute;
+    ++unseen;
+  }
+  ASSERT_GT(unseen, 0);
+  EXPECT_NEAR(sum / unseen, 1.5, 0.2);
+}
+
+TEST(Learning, OneOutlierDoesNotCondemnARow) {
+  const auto table = three_rows();
+  const auto policy = policy_of(table);
+  const Seconds deadline = milliseconds(90);
+  EXPECT_EQ(late(*policy, {}, deadline, 30), 0);
+  const LiveState state{.link = table->reference};
+  const World stalled{.edge = [](std::uint32_t) { return 30.0; }};
+  policy->observe({.row = 1, .link = state.link, .measured = stalled.run(*table, 1, state)});
+  policy->observe({.row = 1, .link = state.link, .measured = World{}.run(*table, 1, state)});
+  EXPECT_EQ(policy->decide({.deadline = deadline}, state).row, 1u);
+}
+
+TEST(Learning, ARowThatIsNoLongerPickedIsTriedAgainInTime) {
+  const auto table = three_rows();
+  const auto policy = policy_of(table, true, 50);
+  const Seconds deadline = milliseconds(90);
+  bool broken = true;
+  const World world{.edge = [&](std::uint32_t row) { return broken && row == 1 ? 3.0 : 1.0; }};
+  late(*policy, world, deadline, 5);
+  const LiveState state{.link = table->reference};
+  EXPECT_EQ(policy->decide({.deadline = deadline}, state).row, 2u);
+  broken = false;
+  late(*policy, world, deadline, 300);
+  EXPECT_EQ(policy->decide({.deadline = deadline}, state).row, 1u);
+}
+
+TEST(Learning, StaysWithinItsBounds) {
+  const auto table = three_rows();
+  const auto policy = policy_of(table);
+  const LiveState state{.link = table->reference};
+  const World absurd{.edge = [](std::uint32_t) { return 1e6; },
+                     .move = [](std::uint32_t) { return 1e-6; }};
+  for (int i = 0; i < 200; ++i)
+    policy->observe({.row = 1, .link = state.link, .measured = absurd.run(*table, 1, state)});
+  for (double ms = 1; ms < 2000; ms *= 1.2) {
+    const Decision got = policy->decide({.deadline = milliseconds(ms)}, state);
+    const auto plain = table::compose(table->rows[got.row].ingredients, state.link, {}).latency;
+    EXPECT_LE(got.prediction.latency.edge_compute.count(), plain.edge_compute.count() * 8.0001);
+    EXPECT_GE(got.prediction.latency.transfer.count(), plain.transfer.count() / 8.0001);
+  }
+}
+
+TEST(Learning, IgnoresWhatDidNotRunAsDecidedOrMakesNoSense) {
+  const auto table = three_rows();
+  const auto policy = policy_of(table);
+  const LiveState state{.link = table->reference};
+  const Decision before = policy->decide({.deadline = milliseconds(90)}, state);
+  World slow{.edge = [](std::uint32_t) { return 5.0; }};
+  policy->observe(
+      {.row = 1, .link = state.link, .measured = slow.run(*table, 1, state), .completed = false});
+  policy->observe({.row = 1, .link = state.link, .measured = {}});
+  LatencyParts nonsense;
+  nonsense.edge_compute = Seconds(std::nan(""));
+  nonsense.cloud_compute = Seconds(-1);
+  nonsense.transfer = Seconds(std::numeric_limits<double>::infinity());
+  policy->observe({.row = 1, .link = state.link, .measured = nonsense});
+  policy->observe({.row = 12345, .link = state.link, .measured = {}});
+  const Decision after = policy->decide({.deadline = milliseconds(90)}, state);
+  EXPECT_EQ(after.row, before.row);
+  EXPECT_EQ(after.prediction.latency, before.prediction.latency);
+}
+
+TEST(Learning, NoisyLatenciesWidenTheBound) {
+  const auto table = three_rows();
+  const LiveState state{.link = table->reference};
+  const auto bound_over_latency = [&](double jitter) {
+    const auto policy = policy_of(table);
+    for (int i = 0; i < 60; ++i) {
+      const double sign = i % 2 == 0 ? 1 : -1;
+      const World world{.edge = [&](std::uint32_t) { return 1 + sign * jitter; },
+                        .move = [&](std::uint32_t) { return 1 + sign * jitter; },
+                        .cloud = [&](std::uint32_t) { return 1 + sign * jitter; }};
+      policy->observe({.row = 1, .link = state.link, .measured = world.run(*table, 1, state)});
+    }
+    const Decision got = policy->decide({.deadline = Seconds(1)}, state);
+    EXPECT_EQ(got.row, 1u);
+    return got.bound / got.latency;
+  };
+  EXPECT_LT(bound_over_latency(0.01), 1.05);
+  EXPECT_GT(bound_over_latency(0.15), 1.12);
+}
+
+TEST(Learning, ObservingTakesTheNewLinkInOnceDecideHasMetIt) {
+  const auto table = share(random_table(200, 31));
+  const auto policy = policy_of(table);
+  EXPECT_EQ(late(*policy, {}, Seconds(10), 5, 2), 0);
+  // Nothing to see from outside but that the picks stay right.
+  const LiveState state{
+      .link = {table->reference.round_trip, core::megabits_per_second(2), table->reference.down}};
+  const Decision got = policy->decide({.deadline = milliseconds(250)}, state);
+  EXPECT_TRUE(got.meets_deadline);
+}
+
+}  // namespace
+}  // namespace cleave

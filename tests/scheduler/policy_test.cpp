@@ -1,0 +1,355 @@
+#include "tests/scheduler/random_table.hpp"
+
+#include <cleave/scheduler/scheduler.hpp>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+namespace cleave {
+namespace {
+
+using core::milliseconds;
+using core::Seconds;
+using scheduler::Decision;
+using scheduler::LiveState;
+using scheduler::make_policy;
+using scheduler::no_row;
+using scheduler::OnMiss;
+using scheduler::Policy;
+using scheduler::PolicyOptions;
+using scheduler::Reason;
+using scheduler::Request;
+using table::ParetoTable;
+using table::TableRow;
+using test::Dice;
+using test::random_table;
+using test::share;
+
+constexpr double z95 = 1.6448536269514722;  // standard normal, 95 %
+
+std::unique_ptr<Policy> policy_of(std::shared_ptr<const ParetoTable> table,
+                                  const PolicyOptions& options = {},
+                                  std::string_view name = "cleave") {
+  auto made = make_policy(name, std::move(table), options);
+  EXPECT_TRUE(made.has_value()) << made.error().message();
+  return std::move(*made);
+}
+
+struct Want {
+  std::uint32_t row = no_row;
+  double latency = 0, bound = 0, energy = 0;
+  bool meets = false;
+};
+
+Seconds switching(const std::vector<core::Knob>& knobs, const std::vector<core::LevelIndex>& wanted,
+                  std::span<const core::LevelIndex> now) {
+  Seconds sum;
+  for (std::size_t k = 0; k < now.size(); ++k)
+    sum += now[k] != wanted[k] ? knobs[k].switch_cost : Seconds();
+  return sum;
+}
+
+// The definition, row by row with the predictor.
+Want brute_force(const ParetoTable& table, const Request& request, const LiveState& state,
+                 double z) {
+  Want cheapest, fastest;
+  cheapest.energy = fastest.bound = std::numeric_limits<double>::infinity();
+  for (std::uint32_t i = 0; i < table.rows.size(); ++i) {
+    const TableRow& row = table.rows[i];
+    const table::Ingredients& in = row.ingredients;
+    if ((in.uses_cloud && !state.cloud_reachable) || in.accuracy.value < request.accuracy_floor)
+      continue;
+    const auto made = table::compose(in, state.link, state.queue);
+    const Seconds edge =
+        switching(table.edge_knobs, row.configuration.stages[0].levels, state.edge_levels);
+    const Seconds cloud =
+        in.uses_cloud
+            ? switching(table.cloud_knobs, row.configuration.stages[1].levels, state.cloud_levels)
+            : Seconds();
+    Want want;
+    want.row = i;
+    want.latency = (made.latency.total() + edge + cloud).count();
+    want.bound = made.latency.total().count() * (1 + z * in.spread) + (edge + cloud).count();
+    want.energy =
+        (made.energy.total(table.boundary) + in.edge_busy * edge + in.edge_idle * cloud).count();
+    if (want.bound < fastest.bound)
+      fastest = want;
+    if (want.bound <= (request.deadline - request.elapsed).count() &&
+        want.energy < cheapest.energy) {
+      cheapest = want;
+      cheapest.meets = true;
+    }
+  }
+  return cheapest.meets ? cheapest : fastest;
+}
+
+void expect_same(const Decision& got, const Want& want) {
+  ASSERT_EQ(got.row, want.row);
+  if (want.row == no_row)
+    return;
+  EXPECT_EQ(got.meets_deadline, want.meets);
+  EXPECT_EQ(got.reason, want.meets ? Reason::least_energy : Reason::fastest);
+  EXPECT_NEAR(got.latency.count(), want.latency, 1e-9 * want.latency);
+  EXPECT_NEAR(got.bound.count(), want.bound, 1e-9 * want.bound);
+  EXPECT_NEAR(got.energy.count(), want.energy, 1e-9 * want.energy);
+  EXPECT_NEAR((got.prediction.latency.total() + got.switching).count(), want.latency,
+              1e-9 * want.latency);
+}
+
+TEST(Cleave, DecidesAsABruteForceWould) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    Dice dice(seed * 77);
+    ParetoTable made = random_table(1 + dice.below(300), seed);
+    made.boundary = static_cast<core::Boundary>(dice.below(3));
+    const auto table = share(std::move(made));
+    PolicyOptions options;
+    options.confidence = dice.chance(0.5) ? 0.95 : 0.5;
+    const double z = options.confidence == 0.95 ? z95 : 0;
+    options.link_tolerance = 0;
+    const auto policy = policy_of(table, options);
+    for (int i = 0; i < 60; ++i) {
+      LiveState state;
+      // As composed beforehand, re-composed, or composed while deciding.
+      state.link = table->reference;
+      if (i >= 20) {
+        state.link = {milliseconds(dice.between(1, 100)),
+                      core::megabits_per_second(dice.between(0.5, 200)),
+                      core::megabits_per_second(dice.between(0.5, 200))};
+        if (i >= 40)
+          policy->refresh(state.link);
+      }
+      state.cloud_reachable = dice.chance(0.8);
+      state.queue = dice.chance(0.5) ? Seconds() : milliseconds(dice.between(0, 200));
+      const std::vector<core::LevelIndex> edge = {static_cast<core::LevelIndex>(dice.below(4)),
+                                                  static_cast<core::LevelIndex>(dice.below(2))};
+      const std::vector<core::LevelIndex> cloud = {static_cast<core::LevelIndex>(dice.below(2))};
+      if (dice.chance(0.7))
+        state.edge_levels = edge;
+      if (dice.chance(0.7))
+        state.cloud_levels = cloud;
+      Request request;
+      request.deadline = dice.chance(0.1) ? Seconds(std::numeric_limits<double>::infinity())
+                                          : milliseconds(dice.between(1, 500));
+      request.elapsed = dice.chance(0.3) ? milliseconds(dice.between(0, 20)) : Seconds();
+      request.accuracy_floor = dice.chance(0.3) ? dice.between(0.8, 0.97) : 0;
+      expect_same(policy->decide(request, state), brute_force(*table, request, state, z));
+    }
+  }
+}
+
+TEST(Cleave, UsesRowsComposedForALinkWithinTheTolerance) {
+  const auto table = share(random_table(200, 5));
+  PolicyOptions options;
+  options.link_tolerance = 0.05;
+  const auto policy = policy_of(table, options);
+  LiveState state{.link = table->reference};
+  state.link.up = state.link.up * 1.04;
+  const Request request{.deadline = milliseconds(60)};
+  // The pick is that of the reference link, its prediction that of the link given.
+  const Decision got = policy->decide(request, state);
+  const Want want = brute_force(*table, request, {.link = table->reference}, z95);
+  EXPECT_EQ(got.row, want.row);
+  EXPECT_EQ(got.prediction.latency,
+            table::compose(table->rows[got.row].ingredients, state.link, {}).latency);
+}
+
+TEST(Cleave, PicksOnlyAllEdgeRowsWithoutACloud) {
+  const auto table = share(random_table(300, 9));
+  const auto policy = policy_of(table);
+  for (int ms = 1; ms < 400; ms += 7) {
+    const Decision got = policy->decide({.deadline = milliseconds(ms)},
+                                        {.link = table->reference, .cloud_reachable = false});
+    EXPECT_FALSE(table->rows[got.row].ingredients.uses_cloud);
+  }
+}
+
+TEST(Cleave, RefusesInsteadOfBeingLateIfAskedTo) {
+  const auto table = share(random_table(50, 3));
+  PolicyOptions options;
+  options.on_miss = OnMiss::refuse;
+  const auto policy = policy_of(table, options);
+  const LiveState state{.link = table->reference};
+  const Decision late = policy->decide({.deadline = milliseconds(0.01)}, state);
+  EXPECT_EQ(late.row, no_row);
+  EXPECT_EQ(late.reason, Reason::refused);
+  EXPECT_NE(policy->decide({.deadline = Seconds(10)}, state).row, no_row);
+}
+
+TEST(Cleave, RefusesWhenNoRowIsAccurateEnough) {
+  const auto table = share(random_table(50, 3));
+  const auto policy = policy_of(table);
+  const Decision got = policy->decide({.accuracy_floor = 0.999}, {.link = table->reference});
+  EXPECT_EQ(got.row, no_row);
+  EXPECT_EQ(got.reason, Reason::refused);
+}
+
+TEST(Cleave, WithoutALinkTheCloudIsNotPicked) {
+  const auto table = share(random_table(50, 3));
+  const auto policy = policy_of(table);
+  const LiveState dead{
+      .link = {milliseconds(10), core::BytesPerSecond(0), core::BytesPerSecond(0)}};
+  for (const bool refreshed : {false, true}) {
+    if (refreshed)
+      policy->refresh(dead.link);
+    for (const double ms : {1.0, 1000.0}) {
+      const Decision got = policy->decide({.deadline = milliseconds(ms)}, dead);
+      ASSERT_NE(got.row, no_row);
+      EXPECT_FALSE(table->rows[got.row].ingredients.uses_cloud);
+    }
+  }
+}
+
+TEST(Cleave, MoreSlackNeverCostsMoreEnergy) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    const auto table = share(random_table(200, seed));
+    const auto policy = policy_of(table);
+    double last = std::numeric_limits<double>::infinity();
+    for (double ms = 1; ms < 600; ms *= 1.05) {
+      const Decision got =
+          policy->decide({.deadline = milliseconds(ms)}, {.link = table->reference});
+      if (!got.meets_deadline)
+        continue;
+      EXPECT_LE(got.energy.count(), last);
+      last = got.energy.count();
+    }
+  }
+}
+
+TEST(Cleave, AGrowingQueueMovesWorkToTheEdge) {
+  ParetoTable made = random_table(2, 1);
+  made.rows[0].ingredients.edge_compute = milliseconds(100);  // all-edge
+  made.rows[0].ingredients.edge_busy = core::Watts(6);
+  made.rows[1].ingredients.up = core::Bytes(1000);  // all-cloud, quick and frugal
+  made.rows[1].ingredients.cloud_device = core::Watts(1);
+  const auto table = share(std::move(made));
+  const auto policy = policy_of(table);
+  const Request request{.deadline = milliseconds(150)};
+  LiveState state{.link = table->reference};
+  EXPECT_EQ(policy->decide(request, state).row, 1u);
+  state.queue = milliseconds(140);
+  EXPECT_EQ(policy->decide(request, state).row, 0u);
+}
+
+// ---- the policies to compare with -----------------------------------------------------------
+
+TEST(Baselines, AlwaysPickTheirRow) {
+  const auto table = share(random_table(200, 21));
+  const auto least = [&](auto allowed, auto key) {
+    std::uint32_t best = no_row;
+    for (std::uint32_t i = 0; i < table->rows.size(); ++i)
+      if (allowed(table->rows[i]) &&
+          (best == no_row || key(table->rows[i]) < key(table->rows[best])))
+        best = i;
+    return best;
+  };
+  const auto latency = [](const TableRow& r) { return r.latency; };
+  const auto energy = [](const TableRow& r) { return r.energy; };
+  const auto front = [](const TableRow& r) { return r.on_front; };
+  const auto cloud = [](const TableRow& r) {
+    return r.ingredients.uses_cloud && r.ingredients.edge_compute == Seconds();
+  };
+  const auto edge = [](const TableRow& r) { return !r.ingredients.uses_cloud; };
+  const std::vector<std::pair<std::string_view, std::uint32_t>> wanted = {
+      {"all-cloud", least(cloud, latency)},
+      {"all-edge", least(edge, latency)},
+      {"fastest", least(front, latency)},
+      {"frugal", least(front, energy)}};
+  for (const auto& [name, row] : wanted) {
+    const auto policy = policy_of(table, {}, name);
+    EXPECT_EQ(policy->name(), name);
+    for (const double ms : {1.0, 50.0, 1000.0}) {
+      const Decision got = policy->decide({.deadline = milliseconds(ms)},
+                                          {.link = table->reference, .cloud_reachable = false});
+      EXPECT_EQ(got.row, row) << name;
+      EXPECT_EQ(got.reason, Reason::fixed);
+      EXPECT_EQ(got.meets_deadline, table->rows[row].latency <= milliseconds(ms));
+    }
+  }
+}
+
+TEST(Baselines, DynaSplitTakesTheFirstOfTheFrontByEnergyThatIsInTime) {
+  const auto table = share(random_table(200, 22));
+  const auto policy = policy_of(table, {}, "dynasplit");
+  for (double ms = 1; ms < 500; ms *= 1.1) {
+    std::uint32_t want = no_row, fastest = no_row;
+    for (std::uint32_t i = 0; i < table->rows.size(); ++i) {
+      const TableRow& row = table->rows[i];
+      if (!row.on_front)
+        continue;
+      if (fastest == no_row || row.latency < table->rows[fastest].latency)
+        fastest = i;
+      if (row.latency <= milliseconds(ms) &&
+          (want == no_row || row.energy < table->rows[want].energy))
+        want = i;
+    }
+    const Decision got = policy->decide({.deadline = milliseconds(ms)}, {});
+    EXPECT_EQ(got.row, want == no_row ? fastest : want);
+    EXPECT_EQ(got.meets_deadline, want != no_row);
+  }
+}
+
+TEST(MakePolicy, KnowsItsNames) {
+  const auto table = share(random_table(20, 2));
+  std::set<std::string_view> names;
+  for (const std::string_view name : scheduler::policy_names()) {
+    EXPECT_TRUE(names.insert(name).second);
+    EXPECT_EQ(policy_of(table, {}, name)->name(), name);
+    EXPECT_EQ(&policy_of(table, {}, name)->table(), table.get());
+  }
+  const auto wrong = make_policy("best", table);
+  ASSERT_FALSE(wrong.has_value());
+  EXPECT_EQ(wrong.error().code, core::Errc::not_found);
+  EXPECT_THAT(wrong.error().message(), testing::HasSubstr("cleave, all-cloud"));
+}
+
+TEST(MakePolicy, SaysWhatIsWrong) {
+  const auto code = [](std::string_view name, ParetoTable table, const PolicyOptions& options) {
+    const auto made = make_policy(name, share(std::move(table)), options);
+    return made ? core::Errc::internal : made.error().code;
+  };
+  const ParetoTable good = random_table(20, 2);
+  const auto invalid = core::Errc::invalid_argument;
+  EXPECT_EQ(code("cleave", {}, {}), invalid);
+  EXPECT_EQ(code("cleave", good, {.confidence = 1}), invalid);
+  EXPECT_EQ(code("cleave", good, {.confidence = 0.2}), invalid);
+  EXPECT_EQ(code("cleave", good, {.link_tolerance = -1}), invalid);
+  EXPECT_EQ(code("cleave", good, {.learning = {.half_life = 0}}), invalid);
+  ParetoTable levels = good;
+  levels.rows[3].configuration.stages[0].levels = {7, 0};
+  EXPECT_EQ(code("cleave", levels, {}), invalid);
+  ParetoTable stages = good;
+  stages.rows[3].configuration.stages.clear();
+  EXPECT_EQ(code("fastest", stages, {}), invalid);
+  ParetoTable no_cloud = good;
+  for (TableRow& row : no_cloud.rows) row.ingredients.uses_cloud = false;
+  EXPECT_EQ(code("all-cloud", no_cloud, {}), core::Errc::not_found);
+  EXPECT_EQ(make_policy("cleave", nullptr).error().code, invalid);
+}
+
+TEST(KindOf, TellsWhereARowRuns) {
+  const ParetoTable table = random_table(2, 1);
+  EXPECT_EQ(scheduler::kind_of(table.rows[0]), table::DecisionKind::edge);
+  EXPECT_EQ(scheduler::kind_of(table.rows[1]), table::DecisionKind::cloud);
+  TableRow split = table.rows[1];
+  split.ingredients.edge_compute = milliseconds(1);
+  EXPECT_EQ(scheduler::kind_of(split), table::DecisionKind::split);
+}
+
+TEST(Explain, IsOneLineWithTheEnergysBoundaryAndOrigin) {
+  const auto table = share(random_table(30, 2));
+  const auto policy = policy_of(table);
+  const LiveState state{.link = table->reference};
+  const std::string text = explain(*table, policy->decide({.deadline = milliseconds(100)}, state));
+  EXPECT_THAT(text, testing::HasSubstr("row "));
+  EXPECT_THAT(text, testing::HasSubstr("edge+cloud device, modelled"));
+  EXPECT_EQ(text.find('\n'), std::string::npos);
+  EXPECT_THAT(explain(*table, Decision{}), testing::HasSubstr("refused"));
+}
+
+}  // namespace
+}  // namespace cleave
