@@ -45,7 +45,10 @@ struct Lease::State {
     if (changes) {
       SwitchCost& cost = costs[knob];
       ++cost.changes;
-      cost.mean += (took - cost.mean) / static_cast<double>(cost.changes);
+      if (cost.changes <= 2)
+        cost.mean = took;
+      else
+        cost.mean += (took - cost.mean) / static_cast<double>(cost.changes - 1);
       cost.most = std::max(cost.most, took);
     }
     return took;

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 namespace cleave::inline v0::device {
 namespace {
@@ -278,8 +279,11 @@ class CpuShareGovernor::Impl {
           if (auto set = files.write(group_ / file, value); !set)
             return set;
       }
-      if (auto set = files.write(group_ / "cpu.cfs_quota_us", quota_text); !set)
+      if (auto set = files.write(group_ / "cpu.cfs_quota_us", quota_text); !set) {
+        if (set.error().code == core::Errc::invalid_argument)
+          set.error().hint = "a group above may have a tighter limit";
         return set;
+      }
     }
     const auto now = read_quota();
     if (!now)

@@ -1,7 +1,8 @@
-#include <algorithm>
 #include <cleave/device/cpu_share.hpp>
 #include <cleave/device/cpufreq.hpp>
 #include <cleave/device/host.hpp>
+
+#include <algorithm>
 #include <cmath>
 
 namespace cleave::inline v0::device {
@@ -112,8 +113,7 @@ core::Result<std::unique_ptr<Host>> open_host(const HostOptions& options,
     if (!governor)
       return fail(governor);
     share = governor->get();
-    for (std::size_t i = 0; i < host->board.levels.size(); ++i)
-      board_levels.push_back(i);
+    for (std::size_t i = 0; i < host->board.levels.size(); ++i) board_levels.push_back(i);
     for (int& active : active_cores)
       active = std::max(1, host->board.cores * active / options.threads.back());
     governors.push_back(std::move(*governor));

@@ -4,6 +4,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/device/files.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>

@@ -25,7 +25,10 @@ enum class Compromise : std::uint8_t {
 /// What a knob's changes took so far.
 struct SwitchCost {
   std::uint64_t changes = 0;
-  core::Seconds mean, most;
+  /// Without the first change as long as there are others: that one also sets up (makes the control
+  /// group, switches the kernel's governor), once in a program's life.
+  core::Seconds mean;
+  core::Seconds most;  ///< of all
 };
 
 class Arbiter;

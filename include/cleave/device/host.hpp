@@ -7,6 +7,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/device/arbiter.hpp>
 #include <cleave/device/board.hpp>
+
 #include <functional>
 #include <memory>
 #include <span>
