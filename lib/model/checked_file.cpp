@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ constexpr std::uint32_t zip64_locator_signature = 0x07064b50;
 constexpr std::uint64_t local_size = 30, central_size = 46, end_size = 22, zip64_end_size = 56,
                         zip64_locator_size = 20;
 constexpr std::uint32_t in_zip64 = 0xffffffff;
+constexpr std::uint16_t stored = 0, deflated = 8;  // compression methods (4.4.5)
 constexpr std::uint16_t descriptor_follows = 1u << 3;
 constexpr std::uint64_t largest_directory = std::uint64_t{256} << 20;
 
@@ -232,11 +234,24 @@ class Checker {
         std::string_view(reinterpret_cast<const char*>(name->data()), name->size()) != entry.name ||
         (crc != entry.crc && !(flags & descriptor_follows)))
       return damaged("entry '" + entry.name + "' differs from its directory");
-    if (entry.method != 0 || entry.stored != entry.size)
-      return not_a_model("entry '" + entry.name + "' is compressed");
-    std::uint64_t offset = entry.header + local_size + name_size + extra_size;
-    if (offset > size_ || entry.size > size_ - offset)
+    const std::uint64_t offset = entry.header + local_size + name_size + extra_size;
+    if (offset > size_ || entry.stored > size_ - offset)
       return damaged("entry '" + entry.name + "' reaches past the end of the file");
+    auto sum = entry.method == deflated ? sum_deflated(entry, offset, buffer)
+               : entry.method == stored
+                   ? sum_stored(entry, offset, buffer)
+                   : damaged("entry '" + entry.name + "' is compressed in an unknown way");
+    if (!sum)
+      return fail(sum);
+    if (*sum != entry.crc)
+      return damaged("the checksum of entry '" + entry.name + "' does not hold");
+    return {};
+  }
+
+  Result<uLong> sum_stored(const Entry& entry, std::uint64_t offset,
+                           std::vector<std::byte>& buffer) const {
+    if (entry.stored != entry.size)
+      return damaged("entry '" + entry.name + "' has two sizes");
     uLong sum = ::crc32(0, nullptr, 0);
     for (std::uint64_t left = entry.size; left > 0;) {
       const auto part = std::span(buffer).first(std::min<std::uint64_t>(left, buffer.size()));
@@ -247,9 +262,45 @@ class Checker {
       offset += part.size();
       left -= part.size();
     }
-    if (sum != entry.crc)
-      return damaged("the checksum of entry '" + entry.name + "' does not hold");
-    return {};
+    return sum;
+  }
+
+  // Code and pickles are compressed. What comes out is summed piece by piece and thrown away.
+  Result<uLong> sum_deflated(const Entry& entry, std::uint64_t offset,
+                             std::vector<std::byte>& buffer) const {
+    const auto halves = buffer.size() / 2;
+    const auto in = std::span(buffer).first(halves), out = std::span(buffer).subspan(halves);
+    z_stream stream{};
+    if (::inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+      return fail(Errc::internal, "zlib cannot be initialised");
+    const std::unique_ptr<z_stream, int (*)(z_stream*)> ended(&stream, &::inflateEnd);
+    uLong sum = ::crc32(0, nullptr, 0);
+    std::uint64_t left = entry.stored, size = 0;
+    int state = Z_OK;
+    while (state != Z_STREAM_END) {
+      if (stream.avail_in == 0 && left > 0) {
+        const auto part = in.first(std::min<std::uint64_t>(left, in.size()));
+        if (!file_.read(offset, part))
+          return fail(Errc::io, "cannot read the file", where_);
+        offset += part.size();
+        left -= part.size();
+        stream.next_in = reinterpret_cast<Bytef*>(part.data());
+        stream.avail_in = static_cast<uInt>(part.size());
+      }
+      stream.next_out = reinterpret_cast<Bytef*>(out.data());
+      stream.avail_out = static_cast<uInt>(out.size());
+      state = ::inflate(&stream, Z_NO_FLUSH);
+      const std::size_t made = out.size() - stream.avail_out;
+      if ((state != Z_OK && state != Z_STREAM_END) || (made == 0 && state != Z_STREAM_END))
+        return damaged("entry '" + entry.name + "' cannot be decompressed");
+      sum = ::crc32(sum, reinterpret_cast<const Bytef*>(out.data()), static_cast<uInt>(made));
+      size += made;
+      if (size > entry.size)
+        break;
+    }
+    if (size != entry.size || left != 0 || stream.avail_in != 0)
+      return damaged("entry '" + entry.name + "' is not as long as its directory says");
+    return sum;
   }
 
   // A TorchScript archive is one folder with data.pkl, constants.pkl and code/ in it.

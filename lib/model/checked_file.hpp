@@ -8,8 +8,8 @@
 
 namespace cleave::inline v0::model {
 
-/// Reads the whole file once. A TorchScript file is a zip archive of stored (not compressed)
-/// entries; the format is PKWARE's APPNOTE.TXT 6.3.9, sections 4.3 and 4.5.3 (zip64).
+/// Reads the whole file once. A TorchScript file is a zip archive; the format is PKWARE's
+/// APPNOTE.TXT 6.3.9, sections 4.3 and 4.5.3 (zip64).
 /// Errc::not_found, permission_denied, io, corrupt (not a zip, not a TorchScript model, truncated,
 /// flipped bits).
 core::Result<void> check_model_file(const std::filesystem::path& path);
