@@ -6,10 +6,8 @@ set(options "")
 foreach(package IN LISTS HIDDEN)
   list(APPEND options -D CMAKE_DISABLE_FIND_PACKAGE_${package}=TRUE)
 endforeach()
-string(REPLACE "|" ";" LAUNCHER "${LAUNCHER}")
-if(LAUNCHER)
-  list(APPEND options -D "CMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")
-endif()
+string(REPLACE "|" ";" launcher "${LAUNCHER}")
+set(ENV{CMAKE_CXX_COMPILER_LAUNCHER} "${launcher}") # CMake's default for a new build
 
 file(REMOVE_RECURSE "${BINARY}")
 execute_process(
