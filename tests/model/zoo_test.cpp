@@ -134,11 +134,9 @@ TEST(Zoo, NamesLayersAsInThePublishedNetworks) {
 }
 
 TEST(Zoo, EqualSeedsGiveEqualWeightsAndOthersDiffer) {
-  for (const std::string name : {"fashion_residual", "mobilenet_v2"}) {
-    const std::uint64_t once = hash_weights(build(name, 5));
-    EXPECT_EQ(hash_weights(build(name, 5)), once) << name;
-    EXPECT_NE(hash_weights(build(name, 6)), once) << name;
-  }
+  const std::uint64_t once = hash_weights(build("fashion_residual", 5));
+  EXPECT_EQ(hash_weights(build("fashion_residual", 5)), once);
+  EXPECT_NE(hash_weights(build("fashion_residual", 6)), once);
 }
 
 TEST(Zoo, DrawsTheSameWeightsOnEveryMachine) {
