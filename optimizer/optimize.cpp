@@ -93,6 +93,7 @@ Result<table::ParetoTable> optimize(const table::Profile& profile, const Optimiz
                                     : std::max<std::uint64_t>(share, options.population),
                       .population = options.population,
                       .seed = options.seed,
+                      .seeded = options.seeded,
                       .threads = options.threads,
                       .progress = options.progress,
                       .stop = options.stop});

@@ -136,11 +136,12 @@ TEST(Optimize, AFifthOfTheSpaceReachesNearlyAllOfTheHypervolume) {
     worst = std::min(worst, nsga2);
     sum["nsga2"] += nsga2;
     sum["nsga2, one link"] += share_of_best({.bandwidth_factors = {}});
+    sum["nsga2, plain"] += share_of_best({.seeded = false, .bandwidth_factors = {}});
     sum["nsga2, 10 %"] += share_of_best({.budget_share = 0.1});
     sum["random"] += share_of_best({.algorithm = Algorithm::random});
   }
-  std::printf("hypervolume of exhaustive, %zu configurations, front of %zu, mean of %d seeds:\n", all.size(),
-              nondominated(all).size(), seeds);
+  std::printf("hypervolume of exhaustive, %zu configurations, front of %zu, mean of %d seeds:\n",
+              all.size(), nondominated(all).size(), seeds);
   for (const auto& [name, total] : sum) std::printf("  %-16s %.5f\n", name.c_str(), total / seeds);
   std::printf("  nsga2, worst     %.5f\n", worst);
   EXPECT_GE(worst, 0.98);

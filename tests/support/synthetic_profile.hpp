@@ -21,7 +21,7 @@ struct SyntheticOptions {
   std::vector<double> edge_threads = {1, 2};
   std::vector<double> cloud_threads = {1, 2};
   std::vector<std::string> codecs = {"raw", "fp16", "int8"};
-  double edge_pass = 0.240;   ///< s of the whole network at full share, one thread
+  double edge_pass = 0.160;   ///< s of the whole network at full share, one thread
   double cloud_pass = 0.030;  ///< s, one thread
   double megabits = 20;
   double round_trip = 0.010;
@@ -63,7 +63,7 @@ inline table::Profile synthetic_profile(const SyntheticOptions& options = {}) {
     cut.id = {core::hash_text("cut", options.seed * 1000 + c)};
     cut.layer = c == 0 ? "input" : "layer" + std::to_string(c);
     cut.op = c == 0 ? "input" : "aten::conv2d";
-    const double raw = c == 0 ? input : around(3 * input * std::pow(0.01, depth));
+    const double raw = c == 0 ? input : around(3 * input * std::pow(0.004, depth));
     cut.raw = Bytes(std::ceil(raw));
     if (c != options.steps)
       for (const std::string& codec : options.codecs) {
@@ -135,11 +135,11 @@ inline table::Profile synthetic_profile(const SyntheticOptions& options = {}) {
   edge.board = "synthetic";
   edge.knobs = {knob("cpu_share", core::edge_host, "share", options.shares, 0.002),
                 knob("threads", core::edge_host, "threads", options.edge_threads, 0.0005)};
-  edge.transmit = core::JoulesPerByte(100e-9);
+  edge.transmit = core::JoulesPerByte(400e-9);
   edge.receive = core::JoulesPerByte(60e-9);
   // Power grows faster than the share, as voltage goes with frequency.
-  settings(edge, options.edge_pass, 1.9, [](double share, double threads) {
-    return 1.9 + 3.2 * std::pow(share, 2.4) * std::pow(threads, 0.9) + 0.25;
+  settings(edge, options.edge_pass, 1.2, [](double share, double threads) {
+    return 1.2 + 3.6 * std::pow(share, 2.4) * std::pow(threads, 0.9) + 0.25;
   });
   table::HostProfile& cloud = profile.hosts[core::cloud_host];
   cloud.name = "cloud";

@@ -26,6 +26,7 @@ struct OptimizeOptions {
   double budget_share = 0.2;
   std::size_t population = 40;  ///< of NSGA-II, at least 8; rounded up to a multiple of 4
   std::uint64_t seed = 1;
+  bool seeded = true;    ///< see SearchOptions::seeded; off for comparison
   unsigned threads = 1;  ///< the table does not depend on it
 
   core::Boundary boundary = core::Boundary::edge_cloud_device;
