@@ -98,7 +98,8 @@ bool faster(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row
   return std::tie(a.bound, a.energy, row_a) < std::tie(b.bound, b.energy, row_b);
 }
 
-ComposedTable::ComposedTable(std::size_t rows) : factors_(rows), spreads_(rows) {
+ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), spreads_(rows) {
+  keys_.reserve(rows);
   by_energy_.reserve(rows);
   blocks_.reserve(rows / block_size + 1);
   edge_by_bound_.reserve(rows);
@@ -108,6 +109,7 @@ ComposedTable::ComposedTable(std::size_t rows) : factors_(rows), spreads_(rows) 
 void ComposedTable::compose(const table::ParetoTable& table, const Corrections& corrections,
                             double deviations, const table::LinkState& link) {
   link_ = link;
+  keys_.clear();
   by_energy_.clear();
   edge_by_bound_.clear();
   cloud_by_bound_.clear();
@@ -115,17 +117,17 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
   for (std::uint32_t row = 0; row < table.rows.size(); ++row) {
     factors_[row] = corrections.factors(row);
     spreads_[row] = corrections.spread(row);
-    const Composed made = compose_row(table, row, factors_[row], spreads_[row], deviations, link);
-    if (made.bound == infinity)
+    rows_[row] = compose_row(table, row, factors_[row], spreads_[row], deviations, link);
+    if (rows_[row].bound == infinity)
       continue;
-    by_energy_.push_back(made);
-    (made.cloud ? cloud_by_bound_ : edge_by_bound_).push_back(made);
+    keys_.push_back({rows_[row].energy, row});
+    (rows_[row].cloud ? cloud_by_bound_ : edge_by_bound_).push_back({rows_[row].bound, row});
   }
-  std::sort(by_energy_.begin(), by_energy_.end(),
-            [](const Composed& a, const Composed& b) { return a.energy < b.energy; });
-  const auto by_bound = [](const Composed& a, const Composed& b) { return a.bound < b.bound; };
-  std::sort(edge_by_bound_.begin(), edge_by_bound_.end(), by_bound);
-  std::sort(cloud_by_bound_.begin(), cloud_by_bound_.end(), by_bound);
+  const auto ascending = [](const Key& a, const Key& b) { return a.value < b.value; };
+  std::sort(keys_.begin(), keys_.end(), ascending);
+  std::sort(edge_by_bound_.begin(), edge_by_bound_.end(), ascending);
+  std::sort(cloud_by_bound_.begin(), cloud_by_bound_.end(), ascending);
+  for (const Key& key : keys_) by_energy_.push_back(rows_[key.row]);
   for (std::size_t i = 0; i < by_energy_.size(); ++i) {
     if (i % block_size == 0)
       blocks_.push_back({infinity, infinity, -1});
@@ -170,10 +172,11 @@ ComposedTable::Pick ComposedTable::cheapest(const Request& request, core::Second
 ComposedTable::Pick ComposedTable::fastest(const Request& request, const LiveState& state,
                                            const SwitchingCosts& switching) const {
   Pick best;
-  const auto scan = [&](const std::vector<Composed>& rows, double queue) {
-    for (const Composed& row : rows) {
-      if (best.row != no_row && row.bound + queue > best.cost.bound)
+  const auto scan = [&](const std::vector<Key>& by_bound, double queue) {
+    for (const Key& key : by_bound) {
+      if (best.row != no_row && key.value + queue > best.cost.bound)
         break;
+      const Composed& row = rows_[key.row];
       if (!usable(row, request, state))
         continue;
       const Cost cost = cost_of(row, switching.of(row.row, state), state.queue);

@@ -99,10 +99,18 @@ class ComposedTable {
     float best_accuracy;
   };
 
+  // What rows are sorted by, without the rest of them.
+  struct Key {
+    double value;
+    std::uint32_t row;
+  };
+
   table::LinkState link_;
+  std::vector<Composed> rows_;  // as in the table
   std::vector<Composed> by_energy_;
   std::vector<Block> blocks_;
-  std::vector<Composed> edge_by_bound_, cloud_by_bound_;
+  std::vector<Key> keys_;
+  std::vector<Key> edge_by_bound_, cloud_by_bound_;
   std::vector<Factors> factors_;
   std::vector<double> spreads_;
 };
