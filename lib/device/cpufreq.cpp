@@ -150,8 +150,10 @@ class CpufreqGovernor::Impl {
     if (!journal_)
       return {};
     auto undone = journal_->undo();
-    if (undone)
+    if (undone) {
       journal_.reset();
+      found_userspace_ = -1;
+    }
     return undone;
   }
 
