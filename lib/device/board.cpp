@@ -307,9 +307,11 @@ std::vector<fs::path> board_folders() {
   std::vector<fs::path> folders;
   if (const char* data = std::getenv("CLEAVE_DATA_DIR"); data != nullptr && *data != '\0')
     folders.emplace_back(fs::path(data) / "boards");
-  // An installation that was moved as a whole still finds its data beside its programs.
+  // An installation that was moved as a whole still finds its data beside its programs, which are
+  // in bin or in libexec/cleave.
   if (const auto program = program_folder())
-    folders.emplace_back((fs::path(*program) / "../share/cleave/boards").lexically_normal());
+    for (const char* up : {"..", "../.."})
+      folders.emplace_back((fs::path(*program) / up / "share/cleave/boards").lexically_normal());
   folders.emplace_back(CLEAVE_BOARDS_INSTALLED);
   folders.emplace_back(CLEAVE_BOARDS_SOURCE);
   return folders;
