@@ -432,7 +432,7 @@ std::string html(const ReportInput& input) {
   if (!input.runs.empty()) {
     policies(page, input.runs);
     if (charts) {
-      page.raw("<h3 style=\"margin-top:20px\">Where the energy goes</h3>");
+      page.raw("<h3 style=\"margin-top:20px\">Where each policy's energy goes</h3>");
       page.chart("policy-energy",
                  "Mean energy of a request by part and policy, " + std::string(to_string(boundary)),
                  110 + 40 * input.runs.size());
@@ -464,12 +464,12 @@ std::string html(const ReportInput& input) {
     const std::size_t height = 120 + 22 * bars.size();
     const std::string which =
         input.profile ? "the fastest configuration of each cut" : "each configuration on the front";
-    page.raw("<section><h2>Where the time goes</h2>\n<p class=\"soft\">Predicted latency of ")
+    page.raw("<section><h2>Latency of each cut</h2>\n<p class=\"soft\">Predicted latency of ")
         .text(which)
         .raw(", on an idle link.</p>\n");
     page.chart("latency-parts", "Latency of " + which + " by part", height);
     page.raw(
-            "</section>\n<section><h2>Where the energy goes</h2>\n<p class=\"soft\">The same "
+            "</section>\n<section><h2>Energy of each cut</h2>\n<p class=\"soft\">The same "
             "configurations. Energy: ")
         .text(to_string(boundary))
         .raw(", measured or modelled as each bar says.</p>\n");

@@ -22,10 +22,11 @@ std::string_view page_script() {
   const joules = v => units(v, [[1, 'J'], [1e-3, 'mJ'], [1e-6, '\u00b5J']]);
   const kinds = ['edge', 'split', 'cloud'];
 
-  // Only 1, 2 and 5 of each decade get a label; the axis ends get theirs by the range.
-  const logTicks = format => value => {
+  // Of each decade 1, 2 and 5 get a label; on an axis of less than two decades all digits do.
+  const logTicks = format => function(value) {
     const lead = Number((value / Math.pow(10, Math.floor(Math.log10(value) + 1e-9))).toFixed(3));
-    return lead === 1 || lead === 2 || lead === 5 ? format(value) : '';
+    const labelled = this.max / this.min < 30 ? [1, 2, 3, 4, 5, 6, 8] : [1, 2, 5];
+    return labelled.includes(lead) ? format(value) : '';
   };
   const axis = (title, format, more) => Object.assign({
     title: {display: true, text: title, color: colour('soft')},
@@ -131,7 +132,7 @@ std::string_view page_script() {
           y: {stacked: true, grid: {display: false},
               ticks: {color: colour('ink'), autoSkip: false, font: {size: 11},
                       callback(v) {
-                        return shorten(this.getLabelForValue(v), narrow() ? 15 : 42);
+                        return shorten(this.getLabelForValue(v), narrow() ? 20 : 42);
                       }}},
         },
         plugins: {

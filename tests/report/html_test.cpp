@@ -59,8 +59,8 @@ TEST(Html, ShowsEveryPart) {
     ASSERT_TRUE(core::write_file(path, page));
   }
   for (const char* part :
-       {"<h2>Policies", "<h2>Every request", "<h2>Pareto front", "<h2>Where the time goes",
-        "<h2>Where the energy goes", "<h2>What was measured"})
+       {"<h2>Policies", "<h2>Every request", "<h2>Pareto front", "<h2>Latency of each cut",
+        "<h2>Energy of each cut", "<h2>What was measured"})
     EXPECT_NE(page.find(part), std::string::npos) << part;
   const auto data = data_of(page);
   EXPECT_EQ(data["front"].size(), input.table->rows.size());
