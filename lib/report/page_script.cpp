@@ -22,10 +22,10 @@ std::string_view page_script() {
   const joules = v => units(v, [[1, 'J'], [1e-3, 'mJ'], [1e-6, '\u00b5J']]);
   const kinds = ['edge', 'split', 'cloud'];
 
-  // Of each decade 1, 2 and 5 get a label; on an axis of less than two decades all digits do.
+  // Of each decade 1, 2 and 5 get a label; on a short axis others do too.
   const logTicks = format => function(value) {
     const lead = Number((value / Math.pow(10, Math.floor(Math.log10(value) + 1e-9))).toFixed(3));
-    const labelled = this.max / this.min < 30 ? [1, 2, 3, 4, 5, 6, 8] : [1, 2, 5];
+    const labelled = this.max / this.min < 5 ? [1, 2, 3, 4, 5, 6, 8] : [1, 2, 5];
     return labelled.includes(lead) ? format(value) : '';
   };
   const axis = (title, format, more) => Object.assign({
@@ -33,8 +33,11 @@ std::string_view page_script() {
     grid: {color: colour('line')},
     ticks: {color: colour('soft'), callback: format, maxRotation: 0, autoSkipPadding: 12},
   }, more);
-  const logAxis = (title, format, more) =>
-      axis(title, logTicks(format), Object.assign({type: 'logarithmic'}, more));
+  const logAxis = (title, format, more) => {
+    const made = axis(title, logTicks(format), Object.assign({type: 'logarithmic'}, more));
+    made.ticks.autoSkip = false;  // it would skip labels in favour of the ticks without one
+    return made;
+  };
   const range = values => {
     const good = values.filter(v => v > 0 && isFinite(v));
     return good.length ? {min: Math.min(...good) * 0.85, max: Math.max(...good) * 1.18} : {};
