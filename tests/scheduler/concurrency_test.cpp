@@ -1,4 +1,5 @@
 #include "scheduler/snapshots.hpp"
+#include "tests/scheduler/allocations.hpp"
 #include "tests/scheduler/random_table.hpp"
 
 #include <cleave/scheduler/scheduler.hpp>
@@ -6,28 +7,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
+#include <memory>
 #include <thread>
 #include <vector>
-
-namespace {
-// How often this thread allocated.
-thread_local std::size_t allocations = 0;
-}  // namespace
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size))
-    return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace cleave {
 namespace {
@@ -53,9 +35,9 @@ TEST(Decide, AllocatesNothing) {
       state.cloud_levels = cloud;
       const scheduler::Request request{.deadline = milliseconds(dice.between(1, 500)),
                                        .accuracy_floor = i % 7 == 0 ? 0.9 : 0};
-      const std::size_t before = allocations;
+      const std::size_t before = test::allocations();
       const scheduler::Decision got = policy->decide(request, state);
-      ASSERT_EQ(allocations, before) << name;
+      ASSERT_EQ(test::allocations(), before) << name;
       policy->observe({.row = got.row, .link = state.link, .measured = got.prediction.latency});
     }
   }
