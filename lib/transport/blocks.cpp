@@ -23,8 +23,8 @@ std::vector<std::int64_t> packed_strides(const Tensor& tensor, const Tensor& red
   std::vector<std::size_t> order(tensor.sizes.size());
   std::iota(order.begin(), order.end(), 0U);
   // Equal strides: the later dimension is the inner one, as in a row-major tensor.
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return tensor.strides[a] > tensor.strides[b];
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return tensor.strides[a] != tensor.strides[b] ? tensor.strides[a] > tensor.strides[b] : a < b;
   });
   std::vector<std::int64_t> strides(tensor.sizes.size(), 0);
   std::int64_t step = 1;

@@ -94,10 +94,10 @@ class CLEAVE_EXPORT Channel {
 
   struct Impl;
   /// For the library's own use.
-  explicit Channel(std::shared_ptr<Impl> impl);
+  explicit Channel(std::unique_ptr<Impl> impl);
 
  private:
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace cleave::inline v0::transport

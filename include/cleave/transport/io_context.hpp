@@ -24,7 +24,7 @@ class CLEAVE_EXPORT IoContext {
 
   struct Impl;
   /// For the library's own use.
-  [[nodiscard]] Impl& impl() { return *impl_; }
+  [[nodiscard]] const std::shared_ptr<Impl>& impl() const { return impl_; }
 
  private:
   std::shared_ptr<Impl> impl_;

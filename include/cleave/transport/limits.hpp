@@ -8,12 +8,13 @@ namespace cleave::inline v0::transport {
 
 /// Memory of a connection is at most
 ///
-///     max_incoming + max_outgoing + 2 * (max_frame + 16) + 512 KiB
+///     max_incoming + max_outgoing + max_frame + 512 KiB + 4 KiB * (1024 + max_in_flight)
 ///
 /// bytes: bodies on their way in, counted at their announced size from the first frame until they
-/// are handed over; bodies on their way out until the last byte is written; a frame that is not
-/// whole yet, the read buffer (at most 256 KiB) and bookkeeping (at most 1 KiB a request in
-/// flight).
+/// are handed over; bodies on their way out until their last frame is taken to be written; a frame
+/// that is not whole yet; the read buffer and the frames being written (256 KiB each); and answers
+/// without a body (errors, pongs) that the peer does not read. Bodies handed over to a handler or
+/// waiting for a worker are at most max_in_flight * max_body more.
 struct Limits {
   std::uint64_t max_body = std::uint64_t{256} << 20;      ///< bytes of one request or reply
   std::uint64_t max_incoming = std::uint64_t{512} << 20;  ///< bytes of all bodies coming in

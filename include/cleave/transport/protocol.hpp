@@ -132,6 +132,8 @@ class CLEAVE_EXPORT Protocol {
   void ping(core::Seconds now);
   /// Tells the peer to send no new requests; those that come nevertheless are refused.
   void go_away(std::string_view reason);
+  /// Says nothing but why this connection is not served, instead of hello. Before next() only.
+  void refuse(std::string_view reason);
 
   /// Takes what was read and appends what it means. `now` is when it was read, on a monotonic
   /// clock. After an error (Errc::corrupt, version or exhausted) the connection cannot be used any

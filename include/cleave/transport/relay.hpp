@@ -89,8 +89,8 @@ class CLEAVE_EXPORT Relay {
 
  private:
   struct Impl;
-  explicit Relay(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  explicit Relay(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace cleave::inline v0::transport

@@ -102,8 +102,8 @@ class CLEAVE_EXPORT Server {
 
  private:
   struct Impl;
-  explicit Server(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace cleave::inline v0::transport

@@ -1,0 +1,32 @@
+#include "lib/transport/io_context_impl.hpp"
+
+#include <pthread.h>
+
+#include <exception>
+
+namespace cleave::inline v0::transport {
+
+IoContext::IoContext(const std::string& name) : impl_(std::make_shared<Impl>()) {
+  // The thread owns the context too: the last owner of an IoContext may go on that very thread.
+  impl_->thread = std::thread([impl = impl_] { impl->context.run(); });
+  pthread_setname_np(impl_->thread.native_handle(), name.substr(0, 15).c_str());
+}
+
+IoContext::~IoContext() {
+  impl_->work.reset();
+  impl_->context.stop();
+  if (on_thread())
+    impl_->thread.detach();
+  else
+    impl_->thread.join();
+}
+
+bool IoContext::on_thread() const {
+  return std::this_thread::get_id() == impl_->thread.get_id();
+}
+
+std::shared_ptr<IoContext> or_own(const std::shared_ptr<IoContext>& given) {
+  return given ? given : std::make_shared<IoContext>();
+}
+
+}  // namespace cleave::inline v0::transport
