@@ -168,6 +168,7 @@ class Observer {
     const std::size_t last = plan_.steps.size();
     std::map<Identity, std::vector<Region>> regions;
     for (const Source& output : plan_.outputs) {
+      analysis_.outputs.push_back(plan_.look_up(output, frame_));
       walk(
           plan_.look_up(output, frame_),
           [&](const at::Tensor& tensor) {

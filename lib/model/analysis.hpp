@@ -28,6 +28,7 @@ struct PositionFacts {
 struct Analysis {
   std::vector<StepFacts> steps;          ///< one per step
   std::vector<PositionFacts> positions;  ///< steps + 1
+  std::vector<c10::IValue> outputs;      ///< of the pass
 };
 
 /// Runs the plan once. `inputs` are changed if the plan does so: give it its own.

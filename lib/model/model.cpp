@@ -10,6 +10,7 @@
 #include <cleave/core/file.hpp>
 #include <cleave/model/torch.hpp>
 
+#include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
 
@@ -93,6 +94,66 @@ Result<Analysis> try_out(const Plan& plan, const std::vector<InputSpec>& inputs)
   return analyse(plan, std::move(values));
 }
 
+bool writes_in_place(jit::Block* block) {
+  for (jit::Node* node : block->nodes()) {
+    const auto* schema = node->maybeSchema();
+    if (schema && schema->is_mutable())
+      return true;
+    for (jit::Block* inner : node->blocks()) {
+      if (writes_in_place(inner))
+        return true;
+    }
+  }
+  return false;
+}
+
+void collect_tensors(const c10::IValue& value, std::vector<at::Tensor>& tensors) {
+  if (value.isTensor()) {
+    tensors.push_back(value.toTensor());
+  } else if (value.isList()) {
+    const auto list = value.toList();
+    for (std::size_t i = 0; i < list.size(); ++i) collect_tensors(list.get(i), tensors);
+  } else if (value.isTuple()) {
+    for (const auto& item : value.toTupleRef().elements()) collect_tensors(item, tensors);
+  } else if (value.isGenericDict()) {
+    for (const auto& entry : value.toGenericDict()) collect_tensors(entry.value(), tensors);
+  }
+}
+
+// libtorch's passes believe what operators declare about the memory they share, and some declare
+// too little (dropout in evaluation, broadcast_tensors, einsum): where something is then changed in
+// place, even the uncut plan may compute something else than the module does, line by line.
+Result<void> check_against(const jit::Module& module, const Analysis& analysis,
+                           const std::vector<InputSpec>& inputs, const std::string& where) {
+  const auto plain = module.get_method("forward").graph()->copy();
+  jit::Inline(*plain);
+  if (!writes_in_place(plain->block()))
+    return {};
+  const at::NoGradGuard no_grad;
+  const jit::GraphOptimizerEnabledGuard line_by_line(false);
+  jit::Module copy = module.clone(/*inplace=*/true);
+  copy.eval();
+  ToTorch converter;
+  std::vector<c10::IValue> arguments;
+  for (const core::Value& value : make_example_inputs(inputs, 0))
+    arguments.emplace_back(converter.tensor(*value.tensor()));
+  std::vector<at::Tensor> expected, given;
+  collect_tensors(copy.forward(std::move(arguments)), expected);
+  for (const c10::IValue& output : analysis.outputs) collect_tensors(output, given);
+  bool same = expected.size() == given.size();
+  for (std::size_t i = 0; same && i < given.size(); ++i) {
+    const at::Tensor a = expected[i].to(at::kDouble), b = given[i].to(at::kDouble);
+    same = a.sizes() == b.sizes() &&
+           (a.numel() == 0 || at::allclose(a, b, 1e-3, 1e-3 * a.abs().max().item<double>(), true));
+  }
+  if (!same)
+    return fail(Errc::unsupported,
+                "the lowered network does not compute what the module does; it changes a tensor in "
+                "place that another still uses",
+                where, "replace in-place operators such as add_ by add");
+  return {};
+}
+
 }  // namespace
 
 Model::~Model() = default;
@@ -148,6 +209,9 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
       if (!analysis)
         return fail(analysis);
     }
+    if (auto same = check_against(module, *analysis, *inputs, where); !same)
+      return fail(same);
+    analysis->outputs.clear();
     ModelFacts facts{std::move(name), weights_hash(module), count_parameters(module),
                      std::move(*inputs), options.all_cuts};
     return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(*plan)),
