@@ -177,8 +177,7 @@ TEST(Codec, Int8StaysWithinItsBoundAndKeepsTheZerosOfARelu) {
     for (std::size_t i = 0; i < tensor.numel(); ++i)
       tensor.data_as<float>()[i] = std::max(0.0F, tensor.data_as<float>()[i]);
     const auto relu = elements(*through({tensor}, "int8")[0].tensor());
-    for (std::size_t i = 0; i < before.size(); ++i)
-      ASSERT_TRUE(before[i] > 0 || relu[i] == 0);
+    for (std::size_t i = 0; i < before.size(); ++i) ASSERT_TRUE(before[i] > 0 || relu[i] == 0);
   }
 }
 
@@ -196,8 +195,8 @@ TEST(Codec, Int8SendsWhatItCannotScaleAsItIs) {
 TEST(Codec, LossyCodecsAreSmaller) {
   const Tensor tensor = floats({1000});
   const auto raw = encoded({tensor}).size();
-  EXPECT_EQ(raw - encoded({tensor}, "fp16").size(), 2000U);
-  EXPECT_EQ(raw - encoded({tensor}, "int8").size(), 3000U - 8U);
+  EXPECT_EQ(raw - encoded({tensor}, "fp16").size() + 1, 2000U);  // the name is longer
+  EXPECT_EQ(raw - encoded({tensor}, "int8").size() + 1, 3000U - 8U);
 }
 
 TEST(EncodeValues, CarriesTheWholeTree) {
@@ -337,7 +336,7 @@ TEST(DecodeValues, HoldsItsLimits) {
   limits.max_values = 2;
   EXPECT_FALSE(transport::decode_values(bytes, limits));
   // A broadcast tensor of few bytes on the wire and many for whoever copies it.
-  const Tensor huge = view(floats({1}), {1 << 30, 1 << 20}, {0, 0}, 0);
+  const Tensor huge = view(floats({1}), {1 << 20, 1 << 12}, {0, 0}, 0);
   EXPECT_EQ(transport::decode_values(encoded({huge})).error().code, core::Errc::exhausted);
 }
 
