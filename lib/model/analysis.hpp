@@ -3,6 +3,7 @@
 
 #include "lib/model/plan.hpp"
 
+#include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 
 #include <cstdint>
@@ -34,6 +35,6 @@ struct Analysis {
 /// Runs the plan once. `inputs` are changed if the plan does so: give it its own.
 /// Errc::invalid_argument: the network does not run on such inputs; unsupported: it writes into its
 /// own weights, or a value that cannot cross is alive everywhere.
-core::Result<Analysis> analyse(const Plan& plan, std::vector<c10::IValue> inputs);
+CLEAVE_EXPORT core::Result<Analysis> analyse(const Plan& plan, std::vector<c10::IValue> inputs);
 
 }  // namespace cleave::inline v0::model

@@ -5,6 +5,7 @@
 #include "lib/model/torch_pch.hpp"
 
 #include <cleave/core/backend.hpp>
+#include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 
 #include <cstdint>
@@ -80,6 +81,6 @@ struct Plan {
 
 /// Turns a graph without calls, whose inputs are values only, into a plan of one step a node.
 /// Errc::unsupported names the node that cannot be lowered.
-core::Result<Plan> plan_aten(std::shared_ptr<torch::jit::Graph> graph);
+CLEAVE_EXPORT core::Result<Plan> plan_aten(std::shared_ptr<torch::jit::Graph> graph);
 
 }  // namespace cleave::inline v0::model

@@ -45,7 +45,7 @@ struct LoadOptions {
 
 /// One step of the plan, for people and reports.
 struct StepInfo {
-  std::string layer;  ///< module path, "features.3"; "" if it belongs to no module
+  std::string layer;  ///< module path, "features.3"; else that of the step that feeds it
   std::string op;     ///< "aten::conv2d"
   std::vector<std::int64_t> output_sizes;  ///< of the first tensor it gives, for the example input
   std::int64_t parameters = 0;             ///< weights that it is the first to use
@@ -73,9 +73,11 @@ class CLEAVE_EXPORT Model : public core::Executable {
   [[nodiscard]] virtual std::span<const StepInfo> steps() const = 0;
   /// Places that cuts() leaves out because cutting there would change results.
   [[nodiscard]] virtual std::span<const RefusedCut> refused_cuts() const = 0;
-  /// Elements of all parameters and constant tensors, each storage counted once.
+  /// Elements of all parameters in the file, normalisation statistics not among them: the figure
+  /// that is published for a network.
   [[nodiscard]] virtual std::int64_t parameter_count() const = 0;
-  /// Bytes of the storages that hold them: what the model keeps in memory, whatever cuts are used.
+  /// Bytes of the storages that hold the lowered network's weights, each counted once: what the
+  /// model keeps in memory, whatever cuts are used.
   [[nodiscard]] virtual core::Bytes weight_bytes() const = 0;
   /// Inputs of the declared shapes, filled from a normal distribution (floating point), small
   /// integers or booleans; equal seeds give equal inputs.
