@@ -136,6 +136,10 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
       return core::fail(link);
     result.link = std::move(*link);
   }
+  // Which host a knob is on is decided here; the cloud does not know what we call it.
+  for (std::size_t host = 0; host < result.hosts.size(); ++host)
+    for (core::Knob& knob : result.hosts[host].knobs)
+      knob.host = static_cast<core::HostIndex>(host);
   if (options.transmit)
     result.hosts[core::edge_host].transmit = options.transmit(result.link.up);
   if (options.receive)
@@ -149,15 +153,18 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   validation.stop = options.stop;
   validation.progress = progress.reporter();
   progress.begin(fit_phase);
-  const auto fitted = draw_configurations(result, options.overhead_fit, options.seed);
+  auto held_out = draw_configurations(result, options.overhead_fit + options.held_out, options.seed);
+  // In a small space most are held out, so that the check never goes without.
+  const auto fit_count = std::min<std::ptrdiff_t>(options.overhead_fit, std::ssize(held_out) / 3);
+  const std::vector<core::Configuration> fitted(held_out.begin(), held_out.begin() + fit_count);
+  held_out.erase(held_out.begin(), held_out.begin() + fit_count);
+  held_out.resize(std::min(held_out.size(), static_cast<std::size_t>(options.held_out)));
   const auto overhead = fit_overhead(result, executor, fitted, example, validation);
   if (!overhead)
     return core::fail(overhead);
   result.link.overhead = *overhead;
 
   progress.begin(check_phase);
-  const auto held_out =
-      draw_configurations(result, options.held_out, options.seed + 1, fitted);
   const auto error = validate(result, executor, held_out, example, validation);
   if (!error)
     return core::fail(error);

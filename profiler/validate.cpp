@@ -13,9 +13,8 @@ namespace cleave::inline v0::profiler {
 
 using core::Seconds;
 
-std::vector<core::Configuration> draw_configurations(
-    const table::Profile& profile, int count, std::uint64_t seed,
-    const std::vector<core::Configuration>& except) {
+std::vector<core::Configuration> draw_configurations(const table::Profile& profile, int count,
+                                                     std::uint64_t seed) {
   std::mt19937_64 random(seed);
   const auto pick = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
   std::vector<core::Configuration> drawn;
@@ -33,8 +32,7 @@ std::vector<core::Configuration> draw_configurations(
       configuration.stages.back().levels = profile.hosts[1].settings.front().levels;
     }
     const auto is = [&](const core::Configuration& other) { return other == configuration; };
-    if (std::any_of(drawn.begin(), drawn.end(), is) ||
-        std::any_of(except.begin(), except.end(), is) || !table::price(profile, configuration))
+    if (std::any_of(drawn.begin(), drawn.end(), is) || !table::price(profile, configuration))
       continue;
     drawn.push_back(std::move(configuration));
   }

@@ -20,11 +20,10 @@ struct ValidationOptions {
   std::stop_token stop;
 };
 
-// `count` distinct configurations of the profile, drawn evenly over cuts, codecs and settings, none
-// of them in `except`. Fewer if the space is smaller.
-std::vector<core::Configuration> draw_configurations(
-    const table::Profile& profile, int count, std::uint64_t seed,
-    const std::vector<core::Configuration>& except = {});
+// `count` distinct configurations of the profile, drawn evenly over cuts, codecs and settings. Fewer
+// if the space is smaller.
+std::vector<core::Configuration> draw_configurations(const table::Profile& profile, int count,
+                                                     std::uint64_t seed);
 
 // The median latency of `repeats` requests at the configuration. Errc::unavailable if the cloud
 // failed in one of them.

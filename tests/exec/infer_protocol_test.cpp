@@ -4,6 +4,8 @@
 #include <cleave/transport/codec.hpp>
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <limits>
 #include <random>
 
 #include "tests/support/fake_executable.hpp"
@@ -99,8 +101,9 @@ TEST(InferService, AnswersRandomBytesWithErrors) {
     if (random() % 4 == 0)
       message.resize(random() % message.size());
     const auto answer = service.tail(message);  // an error or some numbers, but never a crash
-    if (!answer)
+    if (!answer) {
       EXPECT_FALSE(answer.error().message().empty());
+    }
   }
 }
 

@@ -204,13 +204,15 @@ TEST_F(ProfilerTest, AnotherModelInTheCloudIsAMismatch) {
 TEST_F(ProfilerTest, DrawnConfigurationsAreDistinctValidAndReproducible) {
   const auto profile = profiler::profile(model, model->example(), *knobs, cloud, options);
   ASSERT_TRUE(profile);
-  const auto first = profiler::draw_configurations(*profile, 5, 3);
-  EXPECT_EQ(first, profiler::draw_configurations(*profile, 5, 3));
-  const auto second = profiler::draw_configurations(*profile, 100, 4, first);
-  for (const core::Configuration& configuration : second) {
+  EXPECT_EQ(profiler::draw_configurations(*profile, 5, 3),
+            profiler::draw_configurations(*profile, 5, 3));
+  const auto all = profiler::draw_configurations(*profile, 100, 4);
+  // Three cuts with "raw" and the all-edge one, each at two settings of the edge: samples that
+  // would allow lossy codecs were not given.
+  EXPECT_EQ(all.size(), 8u);
+  for (const core::Configuration& configuration : all) {
     EXPECT_TRUE(table::price(*profile, configuration));
-    EXPECT_EQ(std::count(second.begin(), second.end(), configuration), 1);
-    EXPECT_EQ(std::count(first.begin(), first.end(), configuration), 0);
+    EXPECT_EQ(std::count(all.begin(), all.end(), configuration), 1);
   }
 }
 
@@ -245,10 +247,11 @@ TEST(HostWire, AHalfProfileSurvivesTheWireAndItsTruncationsAndFlipsDoNotCrash) {
     for (int flips = 1 + static_cast<int>(random() % 4); flips > 0; --flips)
       spoiled[random() % spoiled.size()] ^= static_cast<std::byte>(1 + random() % 255);
     const auto result = profiler::parse_host_profile(spoiled, 2, 1);
-    if (result)
-      for (const table::Setting& setting : result->settings)
-        for (std::size_t k = 0; k < setting.levels.size(); ++k)
-          EXPECT_LT(setting.levels[k], result->knobs[k].levels.size());
+    if (!result)
+      continue;
+    for (const table::Setting& setting : result->settings)
+      for (std::size_t k = 0; k < setting.levels.size(); ++k)
+        EXPECT_LT(setting.levels[k], result->knobs[k].levels.size());
   }
 }
 

@@ -1,0 +1,233 @@
+#include <cleave/runtime/cloud_link.hpp>
+#include <cleave/runtime/cloud_server.hpp>
+#include <cleave/runtime/edge_client.hpp>
+#include <cleave/transport/relay.hpp>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/support/fake_executable.hpp"
+
+namespace cleave::tests {
+namespace {
+
+using core::Errc;
+using core::milliseconds;
+using core::Seconds;
+
+// A model of three steps that take no time, its table of one row per cut, and a cloud on loopback.
+class EdgeClientTest : public testing::Test {
+ protected:
+  std::shared_ptr<FakeExecutable> model =
+      std::make_shared<FakeExecutable>(std::vector<Seconds>(3), std::int64_t{64});
+  std::shared_ptr<exec::ModelStore> models = std::make_shared<exec::ModelStore>();
+
+  EdgeClientTest() { models->put(model); }
+
+  [[nodiscard]] table::ParetoTable make_table() const {
+    table::ParetoTable table;
+    table.model = model->fingerprint();
+    table.reference = {milliseconds(1), core::megabits_per_second(100),
+                       core::megabits_per_second(100)};
+    for (const core::Cut& cut : model->cuts()) {
+      table::TableRow row;
+      row.configuration.stages = {{core::edge_host, cut.id, {}},
+                                  {core::cloud_host, model->cuts().back().id, {}}};
+      row.configuration.codecs = {"raw"};
+      row.ingredients.uses_cloud = cut.position != 3;
+      // The more on the edge, the more energy: the frugal row is all-cloud.
+      row.ingredients.edge_compute = milliseconds(1.0 + cut.position);
+      row.ingredients.edge_busy = core::Watts(10);
+      row.ingredients.edge_idle = core::Watts(1);
+      row.ingredients.cloud_device = core::Watts(3);
+      row.ingredients.accuracy = {1, 1, table::Accuracy::Basis::agreement};
+      const auto composed = table::compose(row.ingredients, table.reference, Seconds(0));
+      row.latency = composed.latency.total();
+      row.energy = composed.energy.total(table.boundary);
+      row.label = "after " + std::to_string(cut.position);
+      table.rows.push_back(row);
+    }
+    return table;
+  }
+
+  std::unique_ptr<runtime::CloudServer> serve(std::uint16_t port = 0) {
+    runtime::CloudServerOptions options;
+    options.port = port;
+    auto server = runtime::CloudServer::start(options, models);
+    EXPECT_TRUE(server) << server.error().message();
+    return server ? std::move(*server) : nullptr;
+  }
+
+  static std::shared_ptr<runtime::CloudLink> connect(std::uint16_t port) {
+    runtime::CloudLinkOptions options;
+    options.host = "127.0.0.1";
+    options.port = port;
+    options.first_backoff = milliseconds(1);
+    options.last_backoff = milliseconds(20);
+    options.seed = 1;
+    auto link = std::make_shared<runtime::CloudLink>(options);
+    const auto connected = link->wait_connected(Seconds(30));
+    EXPECT_TRUE(connected) << connected.error().message();
+    return link;
+  }
+
+  std::unique_ptr<runtime::EdgeClient> open(std::shared_ptr<runtime::CloudLink> link,
+                                            const std::string& policy = "cleave",
+                                            int workers = 1) {
+    runtime::EdgeOptions options;
+    options.model = model;
+    options.table = std::make_shared<table::ParetoTable>(make_table());
+    options.cloud = std::move(link);
+    options.policy = policy;
+    options.workers = workers;
+    auto client = runtime::EdgeClient::open(std::move(options));
+    EXPECT_TRUE(client) << client.error().message();
+    return client ? std::move(*client) : nullptr;
+  }
+
+  runtime::Request request() const { return {.inputs = model->example()}; }
+};
+
+TEST_F(EdgeClientTest, EveryPolicyGivesWhatTheWholeNetworkGives) {
+  const auto server = serve();
+  const auto link = connect(server->port());
+  for (const std::string_view policy : scheduler::policy_names()) {
+    const auto client = open(link, std::string(policy));
+    ASSERT_TRUE(client);
+    const auto reply = client->infer(request());
+    ASSERT_TRUE(reply) << policy << ": " << reply.error().message();
+    EXPECT_EQ(floats_of(reply->outputs), model->expected()) << policy;
+    EXPECT_FALSE(reply->fell_back) << policy;
+    EXPECT_EQ(reply->energy.origin, core::Origin::modelled);
+    EXPECT_NEAR(reply->latency.total().count(), reply->total.count(), 0.05);
+  }
+}
+
+TEST_F(EdgeClientTest, WithoutACloudEverythingRunsOnTheEdge) {
+  const auto client = open(nullptr);
+  const auto reply = client->infer(request());
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(client->table().rows[reply->decision.row].label, "after 3");
+  EXPECT_FALSE(reply->fell_back);
+  EXPECT_EQ(floats_of(reply->outputs), model->expected());
+}
+
+TEST_F(EdgeClientTest, AKilledCloudLosesNoRequestAndIsUsedAgainWhenItIsBack) {
+  auto server = serve();
+  const std::uint16_t port = server->port();
+  auto relay = transport::Relay::start({.target_port = port});
+  ASSERT_TRUE(relay);
+  const auto link = connect((*relay)->port());
+  const auto client = open(link, "all-cloud");
+  ASSERT_TRUE(client->infer(request()));
+  (*relay)->kill_connections();
+  server.reset();
+  for (int i = 0; i < 20; ++i) {
+    const auto reply = client->infer(request());
+    ASSERT_TRUE(reply) << reply.error().message();
+    EXPECT_EQ(floats_of(reply->outputs), model->expected());
+  }
+  // "cleave" does not even try while the cloud is known to be away.
+  const auto careful = open(link);
+  while (link->reachable())
+    std::this_thread::yield();
+  const auto local = careful->infer(request());
+  ASSERT_TRUE(local);
+  EXPECT_FALSE(local->fell_back);
+  EXPECT_EQ(careful->table().rows[local->decision.row].label, "after 3");
+
+  server = serve(port);
+  const auto connected = link->wait_connected(Seconds(30));
+  ASSERT_TRUE(connected) << connected.error().message();
+  const auto back = client->infer(request());
+  ASSERT_TRUE(back);
+  EXPECT_FALSE(back->fell_back) << back->cloud_error->message();
+}
+
+TEST_F(EdgeClientTest, AStalledLinkEndsOnTheEdgeAfterThePatience) {
+  const auto server = serve();
+  auto relay = transport::Relay::start({.target_port = server->port()});
+  ASSERT_TRUE(relay);
+  const auto client = open(connect((*relay)->port()), "all-cloud");
+  (*relay)->set_outage(true);
+  runtime::Request urgent = request();
+  urgent.deadline = milliseconds(50);
+  const auto reply = client->infer(urgent);
+  ASSERT_TRUE(reply);
+  EXPECT_TRUE(reply->fell_back);
+  EXPECT_EQ(reply->cloud_error->code, Errc::timed_out);
+  EXPECT_EQ(floats_of(reply->outputs), model->expected());
+}
+
+TEST_F(EdgeClientTest, SubmittedRequestsAllCompleteWhoeverSubmitsThem) {
+  const auto server = serve();
+  const auto client = open(connect(server->port()), "cleave", 2);
+  std::vector<std::thread> threads;
+  std::atomic<int> right{0};
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      std::vector<std::future<core::Result<runtime::Reply>>> futures;
+      for (int i = 0; i < 10; ++i)
+        futures.push_back(client->submit(request()));
+      for (auto& future : futures)
+        if (const auto reply = future.get(); reply && floats_of(reply->outputs) == model->expected())
+          ++right;
+    });
+  for (std::thread& thread : threads)
+    thread.join();
+  EXPECT_EQ(right, 40);
+}
+
+TEST_F(EdgeClientTest, OtherModelsAndTablesAreNamed) {
+  const auto server = serve();
+  const auto link = connect(server->port());
+  runtime::EdgeOptions options;
+  options.model = std::make_shared<FakeExecutable>(std::vector<Seconds>(3), std::int64_t{64},
+                                                   nullptr, 99);
+  options.table = std::make_shared<table::ParetoTable>(make_table());
+  options.cloud = link;
+  EXPECT_EQ(runtime::EdgeClient::open(options).error().code, Errc::mismatch);
+  options.model =
+      std::make_shared<FakeExecutable>(std::vector<Seconds>(4), std::int64_t{64});
+  options.cloud = nullptr;
+  EXPECT_EQ(runtime::EdgeClient::open(options).error().code, Errc::mismatch);
+  options.model = nullptr;
+  EXPECT_EQ(runtime::EdgeClient::open(options).error().code, Errc::invalid_argument);
+}
+
+TEST_F(EdgeClientTest, APolicyThatPrefersNoAnswerRefuses) {
+  runtime::EdgeOptions options;
+  options.model = model;
+  options.table = std::make_shared<table::ParetoTable>(make_table());
+  options.policy_options.on_miss = scheduler::OnMiss::refuse;
+  const auto client = runtime::EdgeClient::open(std::move(options));
+  ASSERT_TRUE(client);
+  runtime::Request hopeless = request();
+  hopeless.deadline = core::microseconds(1);
+  const auto reply = (*client)->infer(hopeless);
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, Errc::refused);
+}
+
+TEST_F(EdgeClientTest, ATakenPortIsNamed) {
+  const auto server = serve();
+  runtime::CloudServerOptions options;
+  options.port = server->port();
+  const auto second = runtime::CloudServer::start(options, models);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Errc::in_use);
+}
+
+TEST_F(EdgeClientTest, ALinkToNobodySaysSo) {
+  runtime::CloudLinkOptions options;
+  options.host = "127.0.0.1";
+  options.port = 1;
+  runtime::CloudLink link(options);
+  const auto connected = link.wait_connected(milliseconds(200));
+  ASSERT_FALSE(connected);
+  EXPECT_EQ(connected.error().code, Errc::unavailable);
+  EXPECT_FALSE(link.call({"infer", "tail", {}, 1, Seconds(0), Seconds(1)}));
+}
+
+}  // namespace
+}  // namespace cleave::tests
