@@ -9,6 +9,7 @@
 #include <cstring>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define CLEAVE_X86 1
 #endif
@@ -110,8 +111,14 @@ inline void dequantize(const std::byte* from, std::size_t count, float least, fl
 
 #ifdef CLEAVE_X86
 
+// Clang 14's __builtin_cpu_supports() does not know "f16c": leaf 1 tells, in bit 29 of ECX.
 inline bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+  static const bool has = [] {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __builtin_cpu_supports("avx2") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 &&
+           (ecx & (1U << 29)) != 0;
+  }();
+  return has;
 }
 
 // Without fma: a fused multiply-add would round otherwise than the portable loops.
