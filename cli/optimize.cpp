@@ -4,6 +4,7 @@
 #include <cleave/table/files.hpp>
 #include <cstdio>
 #include <iostream>
+#include <set>
 
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
@@ -42,6 +43,29 @@ core::Result<void> parse_budget(const std::string& text, optimizer::OptimizeOpti
   }
   return core::fail(core::Errc::invalid_argument, "not a budget", text,
                     "write 20% (of the configurations) or 500");
+}
+
+// How much there is to choose from: "the table holds 5 cuts, 2 codecs, ...".
+std::string describe_variety(const table::ParetoTable& table) {
+  std::set<core::CutId> cuts;
+  std::set<std::string> codecs;
+  std::vector<std::set<core::LevelIndex>> levels(table.edge_knobs.size());
+  std::size_t front = 0;
+  for (const table::TableRow& row : table.rows) {
+    front += row.on_front ? 1 : 0;
+    cuts.insert(row.configuration.cut());
+    if (row.ingredients.uses_cloud)
+      codecs.insert(row.configuration.codec());
+    for (std::size_t knob = 0; knob < levels.size(); ++knob)
+      levels[knob].insert(row.configuration.stages.front().levels[knob]);
+  }
+  std::string text = "the table: " + std::to_string(table.rows.size()) + " rows, " +
+                     std::to_string(front) + " of them on the front of the measured link; " +
+                     std::to_string(cuts.size()) + " cuts, " + std::to_string(codecs.size()) +
+                     " codecs";
+  for (std::size_t knob = 0; knob < levels.size(); ++knob)
+    text += ", " + std::to_string(levels[knob].size()) + " levels of " + table.edge_knobs[knob].name;
+  return text;
 }
 
 core::Result<void> optimize(const Options& given) {
@@ -83,6 +107,7 @@ core::Result<void> optimize(const Options& given) {
     return {};
   }
   std::cout << report::front_table(*table);
+  std::printf("%s\n", describe_variety(*table).c_str());
   std::printf("%s, seed %llu: %llu of %llu configurations evaluated, %zu rows kept\nwrote %s\n",
               table->search.algorithm.c_str(),
               static_cast<unsigned long long>(table->search.seed),

@@ -35,7 +35,7 @@ using core::Seconds;
 struct Options {
   ModelOptions model;
   device::HostOptions host;
-  std::string table, cloud, data, labels, policies = "cleave", deadlines, log, output, pause = "10ms";
+  std::string table, cloud, data, labels, policies = "cleave", deadlines, profile, log, output, pause = "10ms";
   std::size_t requests = 1, block = 20;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
@@ -46,15 +46,45 @@ struct Range {
   Seconds shortest, longest;
 };
 
-// "20ms:400ms", one duration, or, if nothing was said, from the table's fastest row to its slowest.
-core::Result<Range> deadline_range(const std::string& text, const table::ParetoTable& table) {
+// From the fastest configuration of the profile to its slowest.
+Range latency_range(const table::Profile& profile) {
+  Range range{Seconds(std::numeric_limits<double>::infinity()), Seconds(0)};
+  core::Configuration configuration;
+  configuration.stages.resize(2);
+  configuration.codecs.resize(1);
+  for (const table::CutProfile& cut : profile.cuts)
+    for (const table::Setting& edge : profile.hosts[0].settings)
+      for (const table::Setting& cloud : profile.hosts[1].settings)
+        for (const std::string& codec : profile.codecs) {
+          configuration.stages[0] = {core::edge_host, cut.id, edge.levels};
+          configuration.stages[1] = {core::cloud_host, profile.cuts.back().id, cloud.levels};
+          configuration.codecs[0] = codec;
+          const auto priced = table::price(profile, configuration);
+          if (!priced)
+            continue;  // a lossy codec where its accuracy was not measured
+          const Seconds latency =
+              table::compose(*priced, table::link_of(profile), Seconds(0)).latency.total();
+          range.shortest = std::min(range.shortest, latency);
+          range.longest = std::max(range.longest, latency);
+        }
+  return range;
+}
+
+// "20ms:400ms", or one duration; if nothing was said, the profile's range, or else the table's.
+core::Result<Range> deadline_range(const std::string& text, const std::string& profile_path,
+                                   const table::ParetoTable& table) {
+  if (text.empty() && !profile_path.empty()) {
+    const auto profile = table::load_profile(profile_path);
+    if (!profile)
+      return fail(profile);
+    return latency_range(*profile);
+  }
   if (text.empty()) {
     Range range{Seconds(std::numeric_limits<double>::infinity()), Seconds(0)};
-    for (const table::TableRow& row : table.rows)
-      if (row.on_front) {
-        range.shortest = std::min(range.shortest, row.latency);
-        range.longest = std::max(range.longest, row.latency);
-      }
+    for (const table::TableRow& row : table.rows) {
+      range.shortest = std::min(range.shortest, row.latency);
+      range.longest = std::max(range.longest, row.latency);
+    }
     return range;
   }
   const std::size_t colon = text.find(':');
@@ -109,12 +139,14 @@ class Experiment {
   }
 
   core::Result<void> run() {
-    const auto range = deadline_range(options_.deadlines, *table_);
+    const auto range = deadline_range(options_.deadlines, options_.profile, *table_);
     if (!range)
       return fail(range);
     const auto workload =
         table::weibull_workload(options_.requests, options_.seed, range->shortest, range->longest,
                                 data_ ? data_->size() : 1);
+    if (auto warm = warm_up(workload.front()); !warm)
+      return warm;
     Progress progress(options_.quiet);
     const auto pause = parse_duration(options_.pause);
     if (!pause)
@@ -176,6 +208,17 @@ class Experiment {
     }
     if (clients_.empty())
       return fail(Errc::invalid_argument, "no policy given", "--policies");
+    return {};
+  }
+
+  // The first request of a process makes its control group and fills caches; none of the counted
+  // ones should pay for that.
+  core::Result<void> warm_up(const table::RequestSpec& spec) {
+    for (std::size_t which = 0; which < clients_.size(); ++which) {
+      if (auto one = request(which, spec); !one)
+        return one;
+      logs_[which].outcomes.clear();
+    }
     return {};
   }
 
@@ -302,7 +345,10 @@ void add_run(CLI::App& app, int& result) {
       ->capture_default_str();
   command->add_option("--deadlines,--deadline", options->deadlines,
                       "One deadline, or shortest:longest of a Weibull distribution, as 20ms:400ms "
-                      "(default: the range of the table's front)");
+                      "(default: see --profile)");
+  command->add_option("--profile", options->profile,
+                      "Take the range of deadlines from the configurations of this profile "
+                      "(default: from the rows of the table)");
   command->add_option("--accuracy-floor", options->accuracy_floor,
                       "Use only configurations that are right at least so often")
       ->check(CLI::Range(0.0, 1.0));

@@ -145,7 +145,9 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   if (options.receive)
     result.hosts[core::edge_host].receive = options.receive(result.link.down);
 
-  exec::Executor executor(model, &edge_knobs, &cloud, {});
+  exec::ExecutorOptions timed;
+  timed.clock = std::shared_ptr<const core::Clock>(&clock, [](const core::Clock*) {});
+  exec::Executor executor(model, &edge_knobs, &cloud, timed);
   ValidationOptions validation;
   validation.repeats = options.repeats;
   validation.idle_gap = edge.idle_gap;

@@ -11,8 +11,8 @@ RATE=${RATE:-20mbit}          # of the link, each way
 DELAY=${DELAY:-5ms}           # one way: a round trip is twice that
 JITTER=${JITTER:-500us}
 SHARE=${SHARE:-0.4}           # of one CPU: the edge board at its highest frequency
-BOARD=${BOARD:-raspberry_pi_4}
-LEVELS=${LEVELS:-1000,1500,1800,2000}
+BOARD=${BOARD:-odroid_hc2}
+LEVELS=${LEVELS:-1200,1600,1800,2000}
 RADIO=${RADIO:-wifi}
 REQUESTS=${REQUESTS:-300}
 SAMPLES=${SAMPLES:-200}
@@ -64,7 +64,7 @@ run cleave profile "$model" --cloud "$link" "${edge[@]}" --data "$images" --labe
   --samples "$SAMPLES" -o "$out/demo.profile"
 run cleave optimize "$out/demo.profile" --algorithm nsga2 --seed 1 -o "$out/demo.table"
 run cleave run --model "$model" --table "$out/demo.table" --cloud "$link" "${edge[@]}" \
-  --data "$images" --labels "$labels" --requests "$REQUESTS" --seed 1 \
+  --data "$images" --labels "$labels" --requests "$REQUESTS" --seed 1 --profile "$out/demo.profile" \
   --policies cleave,all-cloud,all-edge,fastest,frugal --log "$out/demo.json"
 run cleave report --profile "$out/demo.profile" --table "$out/demo.table" \
   --runs "$out/demo.json" --title "cleave demo: Fashion-MNIST over $RATE" -o "$out/report.html" \

@@ -15,6 +15,12 @@ using core::Errc;
 using core::milliseconds;
 using core::Seconds;
 
+transport::RelayOptions relay_to(std::uint16_t port) {
+  transport::RelayOptions options;
+  options.target_port = port;
+  return options;
+}
+
 // A model of three steps that take no time, its table of one row per cut, and a cloud on loopback.
 class EdgeClientTest : public testing::Test {
  protected:
@@ -36,7 +42,7 @@ class EdgeClientTest : public testing::Test {
       row.configuration.codecs = {"raw"};
       row.ingredients.uses_cloud = cut.position != 3;
       // The more on the edge, the more energy: the frugal row is all-cloud.
-      row.ingredients.edge_compute = milliseconds(1.0 + cut.position);
+      row.ingredients.edge_compute = milliseconds(cut.position);
       row.ingredients.edge_busy = core::Watts(10);
       row.ingredients.edge_idle = core::Watts(1);
       row.ingredients.cloud_device = core::Watts(3);
@@ -115,7 +121,7 @@ TEST_F(EdgeClientTest, WithoutACloudEverythingRunsOnTheEdge) {
 TEST_F(EdgeClientTest, AKilledCloudLosesNoRequestAndIsUsedAgainWhenItIsBack) {
   auto server = serve();
   const std::uint16_t port = server->port();
-  auto relay = transport::Relay::start({.target_port = port});
+  auto relay = transport::Relay::start(relay_to(port));
   ASSERT_TRUE(relay);
   const auto link = connect((*relay)->port());
   const auto client = open(link, "all-cloud");
@@ -146,7 +152,7 @@ TEST_F(EdgeClientTest, AKilledCloudLosesNoRequestAndIsUsedAgainWhenItIsBack) {
 
 TEST_F(EdgeClientTest, AStalledLinkEndsOnTheEdgeAfterThePatience) {
   const auto server = serve();
-  auto relay = transport::Relay::start({.target_port = server->port()});
+  auto relay = transport::Relay::start(relay_to(server->port()));
   ASSERT_TRUE(relay);
   const auto client = open(connect((*relay)->port()), "all-cloud");
   (*relay)->set_outage(true);
