@@ -1,9 +1,10 @@
 #include "cli/common.hpp"
 
+#include <cleave/core/version.hpp>
+
 #include <unistd.h>
 
 #include <array>
-#include <cleave/core/version.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
@@ -28,8 +29,7 @@ class StderrLog final : public core::LogSink {
  public:
   explicit StderrLog(core::Severity least) : least_(least) {}
 
-  void log(core::Severity severity, std::string_view component,
-           std::string_view message) override {
+  void log(core::Severity severity, std::string_view component, std::string_view message) override {
     if (severity < least_)
       return;
     static constexpr std::array<std::string_view, 4> names{"debug", "info", "warning", "error"};

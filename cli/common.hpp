@@ -1,9 +1,11 @@
 // What every subcommand shares: exit codes, how errors are printed, where cleave's files are.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/sinks.hpp>
+
+#include <CLI/CLI.hpp>
+
 #include <filesystem>
 #include <memory>
 #include <span>

@@ -1,12 +1,13 @@
 // cleave doctor: what this machine has and lacks.
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+
 #include <cleave/device/board.hpp>
 #include <cleave/device/doctor.hpp>
 #include <cleave/device/journal.hpp>
+
 #include <cstdio>
 #include <iostream>
-
-#include "cli/commands.hpp"
-#include "cli/common.hpp"
 
 namespace cleave::cli {
 
@@ -21,8 +22,7 @@ void add_doctor(CLI::App& app, int& result) {
   command->callback([json, &result] {
     const device::Recovery recovery = device::recover(device::default_state_dir());
     const device::Diagnosis diagnosis = device::diagnose();
-    for (const core::Error& error : recovery.errors)
-      result = print_error(error);
+    for (const core::Error& error : recovery.errors) result = print_error(error);
     if (*json) {
       std::cout << device::to_json(diagnosis) << '\n';
       return;
@@ -38,9 +38,9 @@ void add_doctor(CLI::App& app, int& result) {
     std::string boards;
     for (const std::string& board : device::list_boards())
       boards += (boards.empty() ? "" : ", ") + board;
-    std::printf("%-8s %-12s %s\n", boards.empty() ? "missing" : "ok", "boards",
-                boards.empty() ? "no board descriptions found: set CLEAVE_DATA_DIR"
-                               : boards.c_str());
+    std::printf(
+        "%-8s %-12s %s\n", boards.empty() ? "missing" : "ok", "boards",
+        boards.empty() ? "no board descriptions found: set CLEAVE_DATA_DIR" : boards.c_str());
   });
 }
 

@@ -26,9 +26,8 @@ void add_host_options(CLI::App& app, device::HostOptions& options, core::HostInd
 
 core::Result<std::unique_ptr<device::Host>> open_host(
     const device::HostOptions& options, std::shared_ptr<const core::Executable> model) {
-  return device::open_host(options, [model = std::move(model)](int threads) {
-    return model->set_threads(threads);
-  });
+  return device::open_host(
+      options, [model = std::move(model)](int threads) { return model->set_threads(threads); });
 }
 
 }  // namespace cleave::cli

@@ -1,9 +1,11 @@
 // The options that say what hardware a host is, or stands for, and which knobs it has.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cleave/core/backend.hpp>
 #include <cleave/device/host.hpp>
+
+#include <CLI/CLI.hpp>
+
 #include <memory>
 
 namespace cleave::cli {

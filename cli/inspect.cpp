@@ -1,13 +1,15 @@
 // cleave inspect: what a model consists of and where it can be cut.
-#include <cinttypes>
-#include <cstdio>
-#include <cleave/report/terminal.hpp>
-#include <iostream>
-#include <nlohmann/json.hpp>
-
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/model_options.hpp"
+
+#include <cleave/report/terminal.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cinttypes>
+#include <cstdio>
+#include <iostream>
 
 namespace cleave::cli {
 namespace {
@@ -34,10 +36,8 @@ json describe(const model::Model& model) {
                      {"weight_bytes", step.weight_bytes.count()}});
   json refused = json::array();
   for (const model::RefusedCut& cut : model.refused_cuts())
-    refused.push_back({{"position", cut.position},
-                       {"layer", cut.layer},
-                       {"op", cut.op},
-                       {"reason", cut.reason}});
+    refused.push_back(
+        {{"position", cut.position}, {"layer", cut.layer}, {"op", cut.op}, {"reason", cut.reason}});
   return {{"name", model.name()},
           {"fingerprint", to_string(model.fingerprint())},
           {"inputs", inputs},
@@ -53,8 +53,8 @@ void print(const model::Model& model) {
   for (const model::InputSpec& input : model.inputs())
     std::printf("  input %s %s\n", input.name.c_str(), model::to_string(input).c_str());
   std::printf("  %" PRId64 " parameters, %s of weights, %zu steps, %zu cuts\n\n",
-              model.parameter_count(), report::format(model.weight_bytes()).c_str(), model.steps().size(),
-              model.cuts().size());
+              model.parameter_count(), report::format(model.weight_bytes()).c_str(),
+              model.steps().size(), model.cuts().size());
   std::printf("%-16s  %8s  %10s  %s\n", "cut", "position", "bytes", "after");
   for (const core::Cut& cut : model.cuts())
     std::printf("%-16s  %8u  %10s  %s%s%s\n", to_string(cut.id).c_str(), cut.position,

@@ -19,8 +19,7 @@ struct Interrupt::Impl {
 
 Interrupt::Interrupt() : impl_(std::make_unique<Impl>()) {
   sigemptyset(&impl_->signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
-    sigaddset(&impl_->signals, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&impl_->signals, signal);
   // SIGUSR2 is how the destructor wakes the waiting thread.
   sigset_t blocked = impl_->signals;
   sigaddset(&blocked, SIGUSR2);

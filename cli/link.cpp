@@ -1,12 +1,13 @@
 // cleave link: a slow link between edge and cloud, emulated in user space.
-#include <cleave/core/file.hpp>
-#include <cleave/transport/relay.hpp>
-#include <cstdio>
-
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/parse.hpp"
+
+#include <cleave/core/file.hpp>
+#include <cleave/transport/relay.hpp>
+
+#include <cstdio>
 
 namespace cleave::cli {
 namespace {
@@ -83,8 +84,9 @@ void add_link(CLI::App& app, int& result) {
   command->add_option("--jitter", options->jitter, "Random additional delay, up to this")
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Of the jitter")->capture_default_str();
-  command->footer("Example:\n  cleave link --listen 127.0.0.1:7071 --to 127.0.0.1:7070 "
-                  "--rate 20mbit --delay 5ms");
+  command->footer(
+      "Example:\n  cleave link --listen 127.0.0.1:7071 --to 127.0.0.1:7070 "
+      "--rate 20mbit --delay 5ms");
   command->callback([options, &result] {
     if (const auto done = relay(*options); !done)
       result = print_error(done.error());

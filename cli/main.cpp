@@ -1,15 +1,16 @@
 // `cleave`: answers what needs no libtorch itself and hands the rest to cleave-torch.
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+
+#include <cleave/core/version.hpp>
+
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cleave/core/version.hpp>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-
-#include "cli/commands.hpp"
-#include "cli/common.hpp"
 
 namespace {
 
@@ -21,16 +22,16 @@ int hand_over(char** argv) {
   // libgomp spins at barriers unless told otherwise before it is loaded: with one other busy
   // process on a small machine a pass takes ten times as long. The user's own setting wins.
   ::setenv("OMP_WAIT_POLICY", "passive", 0);
-  for (const auto& candidate : {folder / CLEAVE_BIN_TO_LIBEXEC / "cleave-torch",
-                                folder / "cleave-torch"})
+  for (const auto& candidate :
+       {folder / CLEAVE_BIN_TO_LIBEXEC / "cleave-torch", folder / "cleave-torch"})
     if (std::filesystem::exists(candidate, error)) {
       ::execv(candidate.c_str(), argv);
       return cleave::cli::print_error({cleave::core::Errc::io, std::strerror(errno),
                                        candidate.string(), "check the installation"});
     }
-  return cleave::cli::print_error(
-      {cleave::core::Errc::unsupported, "this build of cleave has no libtorch", argv[1],
-       "install or build cleave with CLEAVE_TORCH=ON"});
+  return cleave::cli::print_error({cleave::core::Errc::unsupported,
+                                   "this build of cleave has no libtorch", argv[1],
+                                   "install or build cleave with CLEAVE_TORCH=ON"});
 }
 
 }  // namespace
@@ -44,10 +45,11 @@ int main(int argc, char** argv) {
       if (command.torch && command.name == argv[1])
         return hand_over(argv);
 
-  CLI::App app("cleave runs one neural network on two machines: the head on an edge device, the "
-               "tail in the\ncloud, split where it meets each request's deadline with the least "
-               "energy.",
-               "cleave");
+  CLI::App app(
+      "cleave runs one neural network on two machines: the head on an edge device, the "
+      "tail in the\ncloud, split where it meets each request's deadline with the least "
+      "energy.",
+      "cleave");
   app.set_version_flag("--version", "cleave " + std::string(cleave::core::version()));
   app.require_subcommand(1);
   app.footer(

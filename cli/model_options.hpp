@@ -1,8 +1,10 @@
 // The options by which a model is named on the command line.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cleave/model/model.hpp>
+
+#include <CLI/CLI.hpp>
+
 #include <memory>
 #include <string>
 #include <vector>

@@ -1,15 +1,16 @@
 // cleave optimize: from a profile to the table that the scheduler picks from.
-#include <charconv>
-#include <cleave/report/terminal.hpp>
-#include <cleave/table/files.hpp>
-#include <cstdio>
-#include <iostream>
-#include <set>
-
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/parse.hpp"
+
+#include <cleave/report/terminal.hpp>
+#include <cleave/table/files.hpp>
+
+#include <charconv>
+#include <cstdio>
+#include <iostream>
+#include <set>
 #ifdef CLEAVE_WITH_OPTIMIZER
 #include <cleave/optimizer/optimize.hpp>
 #endif
@@ -64,7 +65,8 @@ std::string describe_variety(const table::ParetoTable& table) {
                      std::to_string(cuts.size()) + " cuts, " + std::to_string(codecs.size()) +
                      " codecs";
   for (std::size_t knob = 0; knob < levels.size(); ++knob)
-    text += ", " + std::to_string(levels[knob].size()) + " levels of " + table.edge_knobs[knob].name;
+    text +=
+        ", " + std::to_string(levels[knob].size()) + " levels of " + table.edge_knobs[knob].name;
   return text;
 }
 
@@ -109,8 +111,7 @@ core::Result<void> optimize(const Options& given) {
   std::cout << report::front_table(*table);
   std::printf("%s\n", describe_variety(*table).c_str());
   std::printf("%s, seed %llu: %llu of %llu configurations evaluated, %zu rows kept\nwrote %s\n",
-              table->search.algorithm.c_str(),
-              static_cast<unsigned long long>(table->search.seed),
+              table->search.algorithm.c_str(), static_cast<unsigned long long>(table->search.seed),
               static_cast<unsigned long long>(table->search.evaluations),
               static_cast<unsigned long long>(table->search.space), table->rows.size(),
               given.out.c_str());
@@ -138,29 +139,34 @@ void add_optimize(CLI::App& app, int& result) {
   command->add_option("-o,--output", options->out, "The table to write")->required();
   command->add_option("--algorithm", options->algorithm, "nsga2, random or exhaustive")
       ->capture_default_str();
-  command->add_option("--budget", options->budget,
-                      "Evaluate at most this share of the configurations (20%), or this many (500)")
+  command
+      ->add_option("--budget", options->budget,
+                   "Evaluate at most this share of the configurations (20%), or this many (500)")
       ->capture_default_str();
   command->add_option("--population", options->population, "Of NSGA-II")->capture_default_str();
   command->add_option("--seed", options->seed, "Equal seeds give equal tables")
       ->capture_default_str();
   command->add_option("--search-threads", options->threads, "Threads that evaluate")
       ->capture_default_str();
-  command->add_option("--boundary", options->boundary,
-                      "Whose energy counts: edge, device (edge + the cloud's processor), machine "
-                      "(edge + the cloud's whole machine)")
+  command
+      ->add_option("--boundary", options->boundary,
+                   "Whose energy counts: edge, device (edge + the cloud's processor), machine "
+                   "(edge + the cloud's whole machine)")
       ->capture_default_str();
-  command->add_option("--accuracy-floor", options->accuracy_floor,
-                      "Leave out configurations that are right less often")
+  command
+      ->add_option("--accuracy-floor", options->accuracy_floor,
+                   "Leave out configurations that are right less often")
       ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--margin", options->margin,
-                      "Keep rows within this relative distance of the front, too")
+  command
+      ->add_option("--margin", options->margin,
+                   "Keep rows within this relative distance of the front, too")
       ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
   command->add_flag("--quiet", options->quiet, "No progress");
   add_json_flag(*command, options->json);
-  command->footer("Ctrl-C writes the best table found so far.\n\n"
-                  "Example:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table");
+  command->footer(
+      "Ctrl-C writes the best table found so far.\n\n"
+      "Example:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table");
   command->callback([options, &result] {
     if (const auto done = optimize(*options); !done)
       result = print_error(done.error());

@@ -21,8 +21,7 @@ core::Result<Measure> parse_measure(std::string_view text, std::string_view what
   if (error != std::errc() || !std::isfinite(number) || number < 0)
     return fail(Errc::invalid_argument, "not " + std::string(what), std::string(text));
   std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
-  while (!unit.empty() && unit.front() == ' ')
-    unit.remove_prefix(1);
+  while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
   return Measure{number, unit};
 }
 
@@ -112,8 +111,7 @@ core::Result<Address> parse_address(std::string_view text) {
     if (!host.empty())
       address.host = host;
   }
-  const auto [end, error] =
-      std::from_chars(port.data(), port.data() + port.size(), address.port);
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
   if (port.empty() || error != std::errc() || end != port.data() + port.size())
     return fail(Errc::invalid_argument, "not an address", std::string(text),
                 "write it like 192.0.2.1:7070");

@@ -4,6 +4,7 @@
 #include <cleave/core/energy.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
+
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,16 +1,4 @@
 // cleave profile: measures a model on the edge, in the cloud and over the link.
-#include <unistd.h>
-
-#include <cleave/data/inputs.hpp>
-#include <cleave/device/journal.hpp>
-#include <cleave/profiler/profiler.hpp>
-#include <cleave/report/terminal.hpp>
-#include <cleave/runtime/cloud_link.hpp>
-#include <cleave/table/files.hpp>
-#include <cstdio>
-#include <iostream>
-#include <random>
-
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/host_options.hpp"
@@ -18,6 +6,19 @@
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
 #include "cli/progress.hpp"
+
+#include <cleave/data/inputs.hpp>
+#include <cleave/device/journal.hpp>
+#include <cleave/profiler/profiler.hpp>
+#include <cleave/report/terminal.hpp>
+#include <cleave/runtime/cloud_link.hpp>
+#include <cleave/table/files.hpp>
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <random>
 
 namespace cleave::cli {
 namespace {
@@ -42,9 +43,8 @@ core::Result<std::vector<profiler::Sample>> draw_samples(const Options& options,
   if (options.data.empty())
     return samples;
   const auto data = data::open_inputs(
-      options.data, options.labels.empty()
-                        ? std::nullopt
-                        : std::optional<std::filesystem::path>(options.labels));
+      options.data,
+      options.labels.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.labels));
   if (!data)
     return fail(data);
   std::mt19937_64 random(options.seed);
@@ -73,19 +73,19 @@ void print(const table::Profile& profile, const std::string& out) {
               report::format(profile.link.round_trip).c_str(),
               report::format(profile.link.round_trip_spread).c_str(),
               report::format(profile.link.overhead).c_str());
-  std::printf("prediction error over %u held-out configurations: median %s, p90 %s "
-              "(repeating the same measurement: %s, %s)\n",
-              profile.error.configurations, report::percent(profile.error.median_relative).c_str(),
-              report::percent(profile.error.p90_relative).c_str(),
-              report::percent(profile.error.repeat_median_relative).c_str(),
-              report::percent(profile.error.repeat_p90_relative).c_str());
+  std::printf(
+      "prediction error over %u held-out configurations: median %s, p90 %s "
+      "(repeating the same measurement: %s, %s)\n",
+      profile.error.configurations, report::percent(profile.error.median_relative).c_str(),
+      report::percent(profile.error.p90_relative).c_str(),
+      report::percent(profile.error.repeat_median_relative).c_str(),
+      report::percent(profile.error.repeat_p90_relative).c_str());
   std::printf("wrote %s\n", out.c_str());
 }
 
 core::Result<void> profile(const Options& options) {
   const device::Recovery recovery = device::recover(device::default_state_dir());
-  for (const core::Error& error : recovery.errors)
-    print_error(error);
+  for (const core::Error& error : recovery.errors) print_error(error);
   const Interrupt interrupt;
   const auto model = load_model(options.model);
   if (!model)
@@ -133,8 +133,7 @@ core::Result<void> profile(const Options& options) {
   }
   const core::Values example =
       samples->empty() ? (*model)->example_inputs() : samples->front().inputs;
-  const auto measured =
-      profiler::profile(*model, example, *(*host)->knobs, cloud, profiling);
+  const auto measured = profiler::profile(*model, example, *(*host)->knobs, cloud, profiling);
   progress.finish();
   if (!measured)
     return fail(measured);
@@ -166,8 +165,9 @@ void add_profile(CLI::App& app, int& result) {
   command->add_option("--passes", options->passes, "Passes per setting, at least")
       ->check(CLI::Range(2, 1000))
       ->capture_default_str();
-  command->add_option("--held-out", options->held_out,
-                      "Configurations measured to check the predictions")
+  command
+      ->add_option("--held-out", options->held_out,
+                   "Configurations measured to check the predictions")
       ->check(CLI::Range(0, 10000))
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Of samples and held-out configurations")

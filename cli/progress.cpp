@@ -28,7 +28,8 @@ void Progress::update(double fraction, std::string_view phase) {
   if (terminal_) {
     constexpr int width = 28;
     const int done = static_cast<int>(std::lround(fraction * width));
-    std::fprintf(stderr, "\r\x1b[K[%s%s] %3.0f %%  ", std::string(static_cast<std::size_t>(done), '#').c_str(),
+    std::fprintf(stderr, "\r\x1b[K[%s%s] %3.0f %%  ",
+                 std::string(static_cast<std::size_t>(done), '#').c_str(),
                  std::string(static_cast<std::size_t>(width - done), '.').c_str(), 100 * fraction);
     if (std::isfinite(left))
       std::fprintf(stderr, "%.0f s left  ", left);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cleave/core/clock.hpp>
+
 #include <string>
 #include <string_view>
 

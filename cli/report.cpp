@@ -1,14 +1,15 @@
 // cleave report: profiles, tables and runs as a page, a terminal table, JSON or CSV.
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+
 #include <cleave/core/file.hpp>
 #include <cleave/report/report.hpp>
 #include <cleave/report/terminal.hpp>
 #include <cleave/table/files.hpp>
 #include <cleave/table/workload.hpp>
+
 #include <cstdio>
 #include <iostream>
-
-#include "cli/commands.hpp"
-#include "cli/common.hpp"
 
 namespace cleave::cli {
 namespace {
@@ -40,19 +41,19 @@ void print_text(const report::ReportInput& input) {
                 input.profile->codecs.size(), report::format(input.profile->link.up).c_str(),
                 report::format(input.profile->link.round_trip).c_str());
     if (error.configurations > 0)
-      std::printf("prediction error over %u held-out configurations: median %s, p90 %s "
-                  "(repeating the measurement: %s, %s)\n",
-                  error.configurations, report::percent(error.median_relative).c_str(),
-                  report::percent(error.p90_relative).c_str(),
-                  report::percent(error.repeat_median_relative).c_str(),
-                  report::percent(error.repeat_p90_relative).c_str());
+      std::printf(
+          "prediction error over %u held-out configurations: median %s, p90 %s "
+          "(repeating the measurement: %s, %s)\n",
+          error.configurations, report::percent(error.median_relative).c_str(),
+          report::percent(error.p90_relative).c_str(),
+          report::percent(error.repeat_median_relative).c_str(),
+          report::percent(error.repeat_p90_relative).c_str());
   }
   if (input.table)
     std::cout << report::front_table(*input.table);
   if (!input.runs.empty()) {
     std::vector<table::RunSummary> summaries;
-    for (const table::RunLog& log : input.runs)
-      summaries.push_back(table::summarise(log));
+    for (const table::RunLog& log : input.runs) summaries.push_back(table::summarise(log));
     std::cout << report::policy_table(summaries);
   }
 }
@@ -94,10 +95,9 @@ core::Result<void> make_report(const Options& options) {
     if (auto written = write_csv(input, options.csv); !written)
       return written;
   if (!options.out.empty()) {
-    auto chart_js = report::load_chart_js(options.chart_js.empty()
-                                              ? std::nullopt
-                                              : std::optional<std::filesystem::path>(
-                                                    options.chart_js));
+    auto chart_js = report::load_chart_js(
+        options.chart_js.empty() ? std::nullopt
+                                 : std::optional<std::filesystem::path>(options.chart_js));
     if (!chart_js)
       return core::fail(chart_js);
     input.chart_js = std::move(*chart_js);
@@ -129,8 +129,9 @@ void add_report(CLI::App& app, int& result) {
   command->add_option("--title", options->title, "The page's title")->capture_default_str();
   command->add_option("--note", options->note, "A sentence under the title");
   add_json_flag(*command, options->json);
-  command->footer("Example:\n  cleave report --profile m.profile --table m.table --runs run.json "
-                  "-o report.html");
+  command->footer(
+      "Example:\n  cleave report --profile m.profile --table m.table --runs run.json "
+      "-o report.html");
   command->callback([options, &result] {
     if (const auto made = make_report(*options); !made)
       result = print_error(made.error());

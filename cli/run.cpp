@@ -1,6 +1,12 @@
 // cleave run: requests on the edge, under one or several policies.
-#include <chrono>
-#include <cinttypes>
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+#include "cli/host_options.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/model_options.hpp"
+#include "cli/parse.hpp"
+#include "cli/progress.hpp"
+
 #include <cleave/core/file.hpp>
 #include <cleave/core/top_class.hpp>
 #include <cleave/data/inputs.hpp>
@@ -11,19 +17,15 @@
 #include <cleave/runtime/edge_client.hpp>
 #include <cleave/table/files.hpp>
 #include <cleave/table/workload.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <cinttypes>
 #include <cstdio>
 #include <iostream>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <thread>
-
-#include "cli/commands.hpp"
-#include "cli/common.hpp"
-#include "cli/host_options.hpp"
-#include "cli/interrupt.hpp"
-#include "cli/model_options.hpp"
-#include "cli/parse.hpp"
-#include "cli/progress.hpp"
 
 namespace cleave::cli {
 namespace {
@@ -35,7 +37,8 @@ using core::Seconds;
 struct Options {
   ModelOptions model;
   device::HostOptions host;
-  std::string table, cloud, data, labels, policies = "cleave", deadlines, profile, log, output, pause = "10ms";
+  std::string table, cloud, data, labels, policies = "cleave", deadlines, profile, log, output,
+                                          pause = "10ms";
   std::size_t requests = 1, block = 20;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
@@ -120,10 +123,10 @@ class Experiment {
       return fail(Errc::mismatch, "the table was made for another model, " + table_->model_name,
                   options_.table, "profile and optimize this model");
     if (!options_.data.empty()) {
-      auto data = data::open_inputs(options_.data, options_.labels.empty()
-                                                       ? std::nullopt
-                                                       : std::optional<std::filesystem::path>(
-                                                             options_.labels));
+      auto data = data::open_inputs(options_.data,
+                                    options_.labels.empty()
+                                        ? std::nullopt
+                                        : std::optional<std::filesystem::path>(options_.labels));
       if (!data)
         return fail(data);
       data_ = std::move(*data);
@@ -142,9 +145,8 @@ class Experiment {
     const auto range = deadline_range(options_.deadlines, options_.profile, *table_);
     if (!range)
       return fail(range);
-    const auto workload =
-        table::weibull_workload(options_.requests, options_.seed, range->shortest, range->longest,
-                                data_ ? data_->size() : 1);
+    const auto workload = table::weibull_workload(options_.requests, options_.seed, range->shortest,
+                                                  range->longest, data_ ? data_->size() : 1);
     if (auto warm = warm_up(workload.front()); !warm)
       return warm;
     Progress progress(options_.quiet);
@@ -288,8 +290,7 @@ void print_one(const table::RequestOutcome& outcome, core::Boundary boundary) {
 
 core::Result<void> run(const Options& options) {
   const device::Recovery recovery = device::recover(device::default_state_dir());
-  for (const core::Error& error : recovery.errors)
-    print_error(error);
+  for (const core::Error& error : recovery.errors) print_error(error);
   const Interrupt interrupt;
   Experiment experiment(options, interrupt);
   if (auto opened = experiment.open(); !opened)
@@ -313,12 +314,10 @@ core::Result<void> run(const Options& options) {
   if (options.json) {
     std::cout << table::to_json(logs) << '\n';
   } else if (options.requests == 1) {
-    for (const table::RunLog& log : logs)
-      print_one(log.outcomes.front(), log.boundary);
+    for (const table::RunLog& log : logs) print_one(log.outcomes.front(), log.boundary);
   } else {
     std::vector<table::RunSummary> summaries;
-    for (const table::RunLog& log : logs)
-      summaries.push_back(table::summarise(log));
+    for (const table::RunLog& log : logs) summaries.push_back(table::summarise(log));
     std::cout << report::policy_table(summaries);
   }
   return {};
@@ -339,9 +338,10 @@ void add_run(CLI::App& app, int& result) {
   command->add_option("--requests", options->requests, "How many requests each policy runs")
       ->check(CLI::Range(1, 10'000'000))
       ->capture_default_str();
-  command->add_option("--policies,--policy", options->policies,
-                      "Of cleave, all-cloud, all-edge, fastest, frugal, dynasplit; all run the same "
-                      "requests")
+  command
+      ->add_option("--policies,--policy", options->policies,
+                   "Of cleave, all-cloud, all-edge, fastest, frugal, dynasplit; all run the same "
+                   "requests")
       ->capture_default_str();
   command->add_option("--deadlines,--deadline", options->deadlines,
                       "One deadline, or shortest:longest of a Weibull distribution, as 20ms:400ms "
@@ -349,11 +349,11 @@ void add_run(CLI::App& app, int& result) {
   command->add_option("--profile", options->profile,
                       "Take the range of deadlines from the configurations of this profile "
                       "(default: from the rows of the table)");
-  command->add_option("--accuracy-floor", options->accuracy_floor,
-                      "Use only configurations that are right at least so often")
+  command
+      ->add_option("--accuracy-floor", options->accuracy_floor,
+                   "Use only configurations that are right at least so often")
       ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--confidence", options->confidence,
-                      "How sure a deadline is to be met")
+  command->add_option("--confidence", options->confidence, "How sure a deadline is to be met")
       ->check(CLI::Range(0.5, 0.9999))
       ->capture_default_str();
   command->add_option("--block", options->block, "Requests before the policies take turns")
@@ -370,8 +370,10 @@ void add_run(CLI::App& app, int& result) {
   command->footer(
       "If the link or the cloud fails, the edge finishes the request itself.\n\n"
       "Examples:\n"
-      "  cleave run --model m.pt --table m.table --cloud cloud:7070 --data cat.png --deadline 80ms\n"
-      "  cleave run --model m.pt --table m.table --cloud cloud:7070 --data images/ --requests 300 \\\n"
+      "  cleave run --model m.pt --table m.table --cloud cloud:7070 --data cat.png --deadline "
+      "80ms\n"
+      "  cleave run --model m.pt --table m.table --cloud cloud:7070 --data images/ --requests 300 "
+      "\\\n"
       "      --policies cleave,all-cloud,all-edge --log run.json");
   command->callback([options, &result] {
     if (const auto done = run(*options); !done)

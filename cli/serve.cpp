@@ -1,19 +1,20 @@
 // cleave serve: the cloud's side.
-#include <unistd.h>
-
-#include <cleave/core/file.hpp>
-#include <cleave/device/journal.hpp>
-#include <cleave/profiler/service.hpp>
-#include <cleave/runtime/cloud_server.hpp>
-#include <cstdio>
-#include <thread>
-
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
+
+#include <cleave/core/file.hpp>
+#include <cleave/device/journal.hpp>
+#include <cleave/profiler/service.hpp>
+#include <cleave/runtime/cloud_server.hpp>
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <thread>
 
 namespace cleave::cli {
 namespace {
@@ -69,7 +70,8 @@ core::Result<void> serve(const Options& options) {
   if (!server)
     return fail(server);
   if (!options.port_file.empty())
-    if (auto written = core::write_file(options.port_file, std::to_string((*server)->port()) + "\n");
+    if (auto written =
+            core::write_file(options.port_file, std::to_string((*server)->port()) + "\n");
         !written)
       return written;
   for (const auto& model : loaded)
@@ -99,7 +101,8 @@ void add_serve(CLI::App& app, int& result) {
       ->capture_default_str();
   add_host_options(*command, options->host, core::cloud_host);
   command->footer(
-      "The protocol is neither encrypted nor authenticated: listen on loopback or inside a private\n"
+      "The protocol is neither encrypted nor authenticated: listen on loopback or inside a "
+      "private\n"
       "network only.\n\n"
       "Example:\n  cleave serve --model m.pt --listen 10.0.0.2:7070 --threads 1,2");
   command->callback([options, &result] {

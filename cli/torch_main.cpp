@@ -1,11 +1,12 @@
 // `cleave-torch`: the subcommands that need libtorch. Users start it through `cleave`.
-#include <unistd.h>
-
-#include <cleave/core/version.hpp>
-#include <cstdlib>
-
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+
+#include <cleave/core/version.hpp>
+
+#include <unistd.h>
+
+#include <cstdlib>
 
 int main(int argc, char** argv) {
   using namespace cleave::cli;

@@ -1,19 +1,20 @@
 // cleave zoo: well-known networks as TorchScript files.
-#include <cleave/model/zoo.hpp>
-#include <cstdio>
-#include <iostream>
-#include <nlohmann/json.hpp>
-
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+
+#include <cleave/model/zoo.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <iostream>
 
 namespace cleave::cli {
 namespace {
 
 std::string shape(const std::vector<std::int64_t>& sizes) {
   std::string text;
-  for (const std::int64_t size : sizes)
-    text += (text.empty() ? "" : "x") + std::to_string(size);
+  for (const std::int64_t size : sizes) text += (text.empty() ? "" : "x") + std::to_string(size);
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cleave/core/top_class.hpp>
 #include <cleave/transport/codec.hpp>
+
 #include <limits>
 
 namespace cleave::inline v0::profiler {
@@ -40,8 +41,7 @@ std::vector<bool> shrinking_cuts(std::span<const table::CutProfile> cuts) {
 }
 
 core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
-                                           const core::Values& example,
-                                           const CutOptions& options) {
+                                           const core::Values& example, const CutOptions& options) {
   const auto cuts = model.cuts();
   const core::CutId last = cuts.back().id;
   std::vector<const transport::Codec*> codecs;
@@ -88,8 +88,7 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
   std::vector<std::vector<Score>> scores(cuts.size(), std::vector<Score>(codecs.size()));
   Score plain;
   bool labelled = !options.samples.empty();
-  for (const Sample& sample : options.samples)
-    labelled = labelled && sample.label >= 0;
+  for (const Sample& sample : options.samples) labelled = labelled && sample.label >= 0;
   for (std::size_t s = 0; s < options.samples.size(); ++s) {
     const Sample& sample = options.samples[s];
     const auto outputs = model.run(cuts.front().id, last, sample.inputs);

@@ -5,6 +5,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/table/profile.hpp>
+
 #include <functional>
 #include <span>
 #include <stop_token>

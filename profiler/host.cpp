@@ -1,10 +1,11 @@
+#include "profiler/statistics.hpp"
+
 #include <cleave/profiler/host.hpp>
 #include <cleave/transport/codec.hpp>
+
 #include <numeric>
 #include <random>
 #include <thread>
-
-#include "profiler/statistics.hpp"
 
 namespace cleave::inline v0::profiler {
 namespace {
@@ -98,18 +99,15 @@ class HostMeasurement {
           times.clear();
           if (auto r = model_.run_timed(first, last, example_, times); !r)
             return core::fail(r);
-          for (const core::StepTime& t : times)
-            per_step.at(t.step).push_back(t.time.count());
+          for (const core::StepTime& t : times) per_step.at(t.step).push_back(t.time.count());
         }
       }
     }
     double sum = 0;
-    for (const auto& samples : per_step)
-      sum += mean_of(samples);
+    for (const auto& samples : per_step) sum += mean_of(samples);
     setting.whole = timing_of(plain);
     const double scale = sum > 0 ? setting.whole.mean.count() / sum : 1;
-    for (const auto& samples : per_step)
-      setting.steps.push_back(timing_of(samples, scale));
+    for (const auto& samples : per_step) setting.steps.push_back(timing_of(samples, scale));
     return {};
   }
 

@@ -1,6 +1,7 @@
 #include "profiler/host_wire.hpp"
 
 #include <cleave/core/bytes.hpp>
+
 #include <cmath>
 
 namespace cleave::inline v0::profiler {
@@ -58,8 +59,7 @@ void write_measure_request_header(const MeasureRequest& request, std::vector<std
   writer.put(request.model.structure);
   writer.put(request.model.weights);
   writer.put(static_cast<std::uint32_t>(request.codecs.size()));
-  for (const std::string& codec : request.codecs)
-    writer.put_string(codec);
+  for (const std::string& codec : request.codecs) writer.put_string(codec);
   writer.put(request.passes);
   writer.put(request.time.count());
 }
@@ -73,8 +73,7 @@ core::Result<MeasureRequest> parse_measure_request(std::span<const std::byte> me
   request.model.structure = reader.get<std::uint64_t>();
   request.model.weights = reader.get<std::uint64_t>();
   request.codecs.resize(reader.get_count(4, codec_limit));
-  for (std::string& codec : request.codecs)
-    codec = reader.get_string(text_limit);
+  for (std::string& codec : request.codecs) codec = reader.get_string(text_limit);
   request.passes = reader.get<std::uint32_t>();
   request.time = core::Seconds(quantities.get());
   request.inputs = reader.rest();
@@ -108,11 +107,9 @@ std::vector<std::byte> write_host_profile(const table::HostProfile& host) {
   writer.put(static_cast<std::uint32_t>(host.settings.size()));
   for (const table::Setting& setting : host.settings) {
     writer.put(static_cast<std::uint32_t>(setting.levels.size()));
-    for (const core::LevelIndex level : setting.levels)
-      writer.put(level);
+    for (const core::LevelIndex level : setting.levels) writer.put(level);
     writer.put(static_cast<std::uint32_t>(setting.steps.size()));
-    for (const table::Timing& step : setting.steps)
-      put_timing(writer, step);
+    for (const table::Timing& step : setting.steps) put_timing(writer, step);
     put_timing(writer, setting.whole);
     writer.put(static_cast<std::uint32_t>(setting.codecs.size()));
     for (const table::CodecCost& cost : setting.codecs) {
@@ -166,8 +163,7 @@ core::Result<table::HostProfile> parse_host_profile(std::span<const std::byte> m
     }
     setting.steps.resize(reader.get_count(timing_size, step_limit));
     fits = fits && setting.steps.size() == steps;
-    for (table::Timing& step : setting.steps)
-      step = quantities.timing();
+    for (table::Timing& step : setting.steps) step = quantities.timing();
     setting.whole = quantities.timing();
     setting.codecs.resize(reader.get_count(32, codec_limit));
     fits = fits && setting.codecs.size() == codecs;

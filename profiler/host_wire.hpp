@@ -14,6 +14,7 @@
 #include <cleave/core/ids.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/table/profile.hpp>
+
 #include <cstddef>
 #include <span>
 #include <string>

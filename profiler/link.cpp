@@ -1,11 +1,11 @@
 #include "profiler/link.hpp"
 
+#include "profiler/statistics.hpp"
+
 #include <cleave/core/bytes.hpp>
 #include <cleave/exec/link_service.hpp>
 
 #include <algorithm>
-
-#include "profiler/statistics.hpp"
 
 namespace cleave::inline v0::profiler {
 namespace {
@@ -16,8 +16,8 @@ using core::Seconds;
 core::Result<double> timed_call(exec::Remote& cloud, const core::Clock& clock,
                                 std::string_view method, std::vector<std::byte> body) {
   const Seconds before = clock.now();
-  const auto reply = cloud.call({exec::link_service, method, std::move(body), 1, Seconds(0),
-                                 Seconds(120)});
+  const auto reply =
+      cloud.call({exec::link_service, method, std::move(body), 1, Seconds(0), Seconds(120)});
   if (!reply)
     return core::fail(reply);
   return (clock.now() - before - reply->queue - reply->handler).count();
@@ -41,11 +41,9 @@ core::Result<table::LinkProfile> measure_link(exec::Remote& cloud, const core::C
   link.round_trip = Seconds(median_of(samples));
   link.round_trip_spread = Seconds(deviation_of(samples));
 
-  const auto largest =
-      static_cast<std::size_t>(std::clamp(options.largest.count(), 65536.0, 4e6));
+  const auto largest = static_cast<std::size_t>(std::clamp(options.largest.count(), 65536.0, 4e6));
   std::vector<std::size_t> sizes;
-  for (std::size_t size = 2048; size < largest; size *= 2)
-    sizes.push_back(size);
+  for (std::size_t size = 2048; size < largest; size *= 2) sizes.push_back(size);
   sizes.push_back(largest);
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     samples.clear();

@@ -5,6 +5,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/exec/remote.hpp>
 #include <cleave/table/profile.hpp>
+
 #include <functional>
 #include <stop_token>
 

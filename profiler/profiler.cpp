@@ -1,13 +1,14 @@
-#include <algorithm>
+#include "profiler/cuts.hpp"
+#include "profiler/host_wire.hpp"
+#include "profiler/link.hpp"
+#include "profiler/validate.hpp"
+
 #include <cleave/exec/executor.hpp>
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/profiler/service.hpp>
 #include <cleave/transport/codec.hpp>
 
-#include "profiler/cuts.hpp"
-#include "profiler/host_wire.hpp"
-#include "profiler/link.hpp"
-#include "profiler/validate.hpp"
+#include <algorithm>
 
 namespace cleave::inline v0::profiler {
 namespace {
@@ -32,8 +33,7 @@ class PhasedProgress {
     if (!options_.progress)
       return;
     double before = 0;
-    for (int i = 0; i < phase_; ++i)
-      before += phase_weight[i];
+    for (int i = 0; i < phase_; ++i) before += phase_weight[i];
     options_.progress(before + phase_weight[phase_] * fraction, phase_name[phase_]);
   }
   [[nodiscard]] std::function<void(double)> reporter() const {
@@ -60,8 +60,8 @@ core::Result<table::HostProfile> measure_cloud(const core::Executable& model,
     return core::fail(raw);
   if (auto encoded = transport::encode_values(example, **raw, body); !encoded)
     return core::fail(encoded);
-  const auto reply = cloud.call(
-      {profile_service, measure_method, std::move(body), 1, Seconds(0), Seconds(600)});
+  const auto reply =
+      cloud.call({profile_service, measure_method, std::move(body), 1, Seconds(0), Seconds(600)});
   if (!reply)
     return core::fail(reply);
   return parse_host_profile(reply->body, model.step_count(), options.codecs.size());
@@ -122,9 +122,9 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   {
     // The link is measured at the fastest setting: what a slower one adds is priced with its steps.
     const auto& settings = result.hosts[core::edge_host].settings;
-    const auto fastest = std::min_element(
-        settings.begin(), settings.end(),
-        [](const auto& a, const auto& b) { return a.whole.mean < b.whole.mean; });
+    const auto fastest =
+        std::min_element(settings.begin(), settings.end(),
+                         [](const auto& a, const auto& b) { return a.whole.mean < b.whole.mean; });
     const auto lease = edge_knobs.acquire(fastest->levels);
     if (!lease)
       return core::fail(lease);
@@ -155,7 +155,8 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   validation.stop = options.stop;
   validation.progress = progress.reporter();
   progress.begin(fit_phase);
-  auto held_out = draw_configurations(result, options.overhead_fit + options.held_out, options.seed);
+  auto held_out =
+      draw_configurations(result, options.overhead_fit + options.held_out, options.seed);
   // In a small space most are held out, so that the check never goes without.
   const auto fit_count = std::min<std::ptrdiff_t>(options.overhead_fit, std::ssize(held_out) / 3);
   const std::vector<core::Configuration> fitted(held_out.begin(), held_out.begin() + fit_count);

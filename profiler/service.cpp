@@ -1,8 +1,9 @@
-#include <algorithm>
+#include "profiler/host_wire.hpp"
+
 #include <cleave/profiler/service.hpp>
 #include <cleave/transport/codec.hpp>
 
-#include "profiler/host_wire.hpp"
+#include <algorithm>
 
 namespace cleave::inline v0::profiler {
 

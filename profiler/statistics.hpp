@@ -1,8 +1,9 @@
 // Means, medians and spreads of small samples.
 #pragma once
 
-#include <algorithm>
 #include <cleave/table/profile.hpp>
+
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -11,8 +12,7 @@ namespace cleave::inline v0::profiler {
 /// 0 for an empty sample.
 inline double mean_of(const std::vector<double>& sample) {
   double sum = 0;
-  for (const double x : sample)
-    sum += x;
+  for (const double x : sample) sum += x;
   return sample.empty() ? 0 : sum / static_cast<double>(sample.size());
 }
 
@@ -37,8 +37,7 @@ inline double deviation_of(const std::vector<double>& sample) {
     return 0;
   const double mean = mean_of(sample);
   double sum = 0;
-  for (const double x : sample)
-    sum += (x - mean) * (x - mean);
+  for (const double x : sample) sum += (x - mean) * (x - mean);
   return std::sqrt(sum / static_cast<double>(sample.size() - 1));
 }
 

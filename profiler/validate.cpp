@@ -1,13 +1,14 @@
 #include "profiler/validate.hpp"
 
+#include "profiler/statistics.hpp"
+
+#include <cleave/table/predictor.hpp>
+
 #include <algorithm>
 #include <chrono>
-#include <cleave/table/predictor.hpp>
 #include <cmath>
 #include <random>
 #include <thread>
-
-#include "profiler/statistics.hpp"
 
 namespace cleave::inline v0::profiler {
 
@@ -87,11 +88,10 @@ core::Result<Seconds> fit_overhead(const table::Profile& profile, exec::Executor
   return Seconds(std::max(0.0, median_of(beyond)));
 }
 
-core::Result<table::PredictionError> validate(const table::Profile& profile,
-                                              exec::Executor& executor,
-                                              const std::vector<core::Configuration>& configurations,
-                                              const core::Values& example,
-                                              const ValidationOptions& options) {
+core::Result<table::PredictionError> validate(
+    const table::Profile& profile, exec::Executor& executor,
+    const std::vector<core::Configuration>& configurations, const core::Values& example,
+    const ValidationOptions& options) {
   std::vector<double> errors;
   std::vector<double> repeats;
   for (std::size_t i = 0; i < configurations.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <cleave/exec/executor.hpp>
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/table/profile.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <stop_token>
@@ -20,8 +21,8 @@ struct ValidationOptions {
   std::stop_token stop;
 };
 
-// `count` distinct configurations of the profile, drawn evenly over cuts, codecs and settings. Fewer
-// if the space is smaller.
+// `count` distinct configurations of the profile, drawn evenly over cuts, codecs and settings.
+// Fewer if the space is smaller.
 std::vector<core::Configuration> draw_configurations(const table::Profile& profile, int count,
                                                      std::uint64_t seed);
 
@@ -40,10 +41,9 @@ core::Result<core::Seconds> fit_overhead(const table::Profile& profile, exec::Ex
                                          const ValidationOptions& options);
 
 // Each configuration is measured twice: against the prediction, and against itself.
-core::Result<table::PredictionError> validate(const table::Profile& profile,
-                                              exec::Executor& executor,
-                                              const std::vector<core::Configuration>& configurations,
-                                              const core::Values& example,
-                                              const ValidationOptions& options);
+core::Result<table::PredictionError> validate(
+    const table::Profile& profile, exec::Executor& executor,
+    const std::vector<core::Configuration>& configurations, const core::Values& example,
+    const ValidationOptions& options);
 
 }  // namespace cleave::inline v0::profiler

@@ -1,5 +1,6 @@
-#include <chrono>
 #include <cleave/core/clock.hpp>
+
+#include <chrono>
 
 namespace cleave::inline v0::core {
 

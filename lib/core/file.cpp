@@ -1,9 +1,10 @@
+#include <cleave/core/file.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cleave/core/file.hpp>
 #include <cstring>
 
 namespace cleave::inline v0::core {

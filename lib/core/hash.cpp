@@ -1,6 +1,6 @@
-#include <xxhash.h>
-
 #include <cleave/core/hash.hpp>
+
+#include <xxhash.h>
 
 namespace cleave::inline v0::core {
 

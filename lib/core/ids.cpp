@@ -1,5 +1,6 @@
-#include <charconv>
 #include <cleave/core/ids.hpp>
+
+#include <charconv>
 
 namespace cleave::inline v0::core {
 namespace {
@@ -7,8 +8,7 @@ namespace {
 std::string hex(std::uint64_t value) {
   static constexpr char digits[] = "0123456789abcdef";
   std::string text(16, '0');
-  for (int i = 15; i >= 0; --i, value >>= 4)
-    text[static_cast<std::size_t>(i)] = digits[value & 15];
+  for (int i = 15; i >= 0; --i, value >>= 4) text[static_cast<std::size_t>(i)] = digits[value & 15];
   return text;
 }
 

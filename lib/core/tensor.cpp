@@ -1,5 +1,6 @@
-#include <algorithm>
 #include <cleave/core/tensor.hpp>
+
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -33,8 +34,8 @@ void copy_strided(const Tensor& from, std::size_t dim, const std::byte* source,
     target += element;
     return;
   }
-  const auto step = static_cast<std::ptrdiff_t>(from.strides[dim]) *
-                    static_cast<std::ptrdiff_t>(element);
+  const auto step =
+      static_cast<std::ptrdiff_t>(from.strides[dim]) * static_cast<std::ptrdiff_t>(element);
   for (std::int64_t i = 0; i < from.sizes[dim]; ++i)
     copy_strided(from, dim + 1, source + i * step, target);
 }
@@ -102,8 +103,7 @@ std::string_view to_string(DType dtype) {
 
 std::size_t Tensor::numel() const {
   std::size_t n = 1;
-  for (const std::int64_t size : sizes)
-    n *= static_cast<std::size_t>(size);
+  for (const std::int64_t size : sizes) n *= static_cast<std::size_t>(size);
   return n;
 }
 

@@ -1,4 +1,5 @@
 #include <cleave/core/top_class.hpp>
+
 #include <limits>
 
 namespace cleave::inline v0::core {

@@ -2,6 +2,8 @@
 #include <cleave/device/cpufreq.hpp>
 #include <cleave/device/host.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -109,7 +111,15 @@ core::Result<std::unique_ptr<Host>> open_host(const HostOptions& options,
     CpuShareOptions share_options;
     share_options.host = options.host;
     share_options.levels = host->board.share_levels(options.emulate_share);
-    auto governor = CpuShareGovernor::open(std::move(share_options));
+    auto governor = CpuShareGovernor::open(share_options);
+    if (governor && (*governor)->cgroup_version() == 1) {
+      // A real board's radio and network stack do not stall for milliseconds when a step has used
+      // up a quota: limit the thread that runs the network, and those that it starts from now on,
+      // and leave the threads that move bytes alone. Version 2 limits whole processes.
+      share_options.threads = {::gettid()};
+      governor->reset();
+      governor = CpuShareGovernor::open(share_options);
+    }
     if (!governor)
       return fail(governor);
     share = governor->get();

@@ -1,7 +1,8 @@
-#include <algorithm>
 #include <cleave/exec/executor.hpp>
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/transport/codec.hpp>
+
+#include <algorithm>
 
 namespace cleave::inline v0::exec {
 namespace {
@@ -86,8 +87,7 @@ core::Result<Execution> Executor::execute(const core::Configuration& configurati
 
 core::Result<void> Executor::finish_in_cloud(const core::Configuration& configuration,
                                              const core::Values& cut_values,
-                                             const ExecuteOptions& options,
-                                             Execution& execution) {
+                                             const ExecuteOptions& options, Execution& execution) {
   MeasuredParts& parts = execution.parts;
   if (remote_ == nullptr)
     return core::fail(core::Errc::unavailable, "no cloud is configured");
@@ -98,8 +98,11 @@ core::Result<void> Executor::finish_in_cloud(const core::Configuration& configur
 
   const Stopwatch encode(*options_.clock);
   RemoteCall call;
-  write_tail_request_header({model_->fingerprint(), configuration.cut(), configuration.codec(),
-                             configuration.stages.back().levels, {}},
+  write_tail_request_header({model_->fingerprint(),
+                             configuration.cut(),
+                             configuration.codec(),
+                             configuration.stages.back().levels,
+                             {}},
                             call.body);
   if (auto encoded = transport::encode_values(cut_values, **codec, call.body); !encoded)
     return encoded;
@@ -135,8 +138,8 @@ core::Result<void> Executor::finish_in_cloud(const core::Configuration& configur
   parts.reply = parsed->times.encode + reply->download + receive.elapsed();
   // The peer's clock runs at our pace but is read by the peer: bound what it claims by what was
   // seen here.
-  parts.network = std::max(Seconds(0), took - reply->upload - reply->queue - reply->handler -
-                                           reply->download);
+  parts.network =
+      std::max(Seconds(0), took - reply->upload - reply->queue - reply->handler - reply->download);
   return {};
 }
 

@@ -1,5 +1,6 @@
 #include <cleave/core/bytes.hpp>
 #include <cleave/exec/infer_protocol.hpp>
+
 #include <cmath>
 
 namespace cleave::inline v0::exec {
@@ -42,8 +43,7 @@ void write_tail_request_header(const TailRequest& request, std::vector<std::byte
   writer.put(request.cut.value);
   writer.put_string(request.codec);
   writer.put(static_cast<std::uint32_t>(request.levels.size()));
-  for (const core::LevelIndex level : request.levels)
-    writer.put(level);
+  for (const core::LevelIndex level : request.levels) writer.put(level);
 }
 
 core::Result<TailRequest> parse_tail_request(std::span<const std::byte> message) {
@@ -55,8 +55,7 @@ core::Result<TailRequest> parse_tail_request(std::span<const std::byte> message)
   request.cut.value = reader.get<std::uint64_t>();
   request.codec = reader.get_string(name_limit);
   request.levels.resize(reader.get_count(sizeof(core::LevelIndex), knob_limit));
-  for (core::LevelIndex& level : request.levels)
-    level = reader.get<core::LevelIndex>();
+  for (core::LevelIndex& level : request.levels) level = reader.get<core::LevelIndex>();
   request.values = reader.rest();
   if (!reader.ok())
     return malformed("tail request");
@@ -97,8 +96,7 @@ std::vector<std::byte> write_description(const HostDescription& description) {
   for (const auto& knob : description.knobs) {
     writer.put_string(knob.name);
     writer.put(static_cast<std::uint32_t>(knob.levels.size()));
-    for (const std::string& level : knob.levels)
-      writer.put_string(level);
+    for (const std::string& level : knob.levels) writer.put_string(level);
   }
   return out;
 }
@@ -109,14 +107,12 @@ core::Result<HostDescription> parse_description(std::span<const std::byte> messa
     return malformed("host description");
   HostDescription description;
   description.models.resize(reader.get_count(16, model_limit));
-  for (core::Fingerprint& fingerprint : description.models)
-    fingerprint = get_fingerprint(reader);
+  for (core::Fingerprint& fingerprint : description.models) fingerprint = get_fingerprint(reader);
   description.knobs.resize(reader.get_count(8, knob_limit));
   for (auto& knob : description.knobs) {
     knob.name = reader.get_string(name_limit);
     knob.levels.resize(reader.get_count(4, level_limit));
-    for (std::string& level : knob.levels)
-      level = reader.get_string(name_limit);
+    for (std::string& level : knob.levels) level = reader.get_string(name_limit);
   }
   if (!reader.finished())
     return malformed("host description");

@@ -57,8 +57,7 @@ std::vector<std::byte> InferService::models() const {
   if (arbiter_ != nullptr)
     for (const core::Knob& knob : arbiter_->knobs()) {
       HostDescription::KnobDescription described{knob.name, {}};
-      for (const core::Level& level : knob.levels)
-        described.levels.push_back(level.label);
+      for (const core::Level& level : knob.levels) described.levels.push_back(level.label);
       description.knobs.push_back(std::move(described));
     }
   return write_description(description);

@@ -35,8 +35,7 @@ core::Result<std::shared_ptr<const core::Executable>> ModelStore::find(
 std::vector<core::Fingerprint> ModelStore::list() const {
   const std::lock_guard lock(mutex_);
   std::vector<core::Fingerprint> fingerprints;
-  for (const auto& [fingerprint, model] : models_)
-    fingerprints.push_back(fingerprint);
+  for (const auto& [fingerprint, model] : models_) fingerprints.push_back(fingerprint);
   return fingerprints;
 }
 

@@ -1,10 +1,11 @@
+#include <cleave/runtime/cloud_link.hpp>
+#include <cleave/transport/channel.hpp>
+#include <cleave/transport/link_estimator.hpp>
+
 #include <pthread.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cleave/runtime/cloud_link.hpp>
-#include <cleave/transport/channel.hpp>
-#include <cleave/transport/link_estimator.hpp>
 #include <cmath>
 #include <condition_variable>
 #include <mutex>
@@ -121,7 +122,8 @@ struct CloudLink::Impl {
   std::thread keeper;
 };
 
-CloudLink::CloudLink(CloudLinkOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+CloudLink::CloudLink(CloudLinkOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
 CloudLink::~CloudLink() = default;
 
 core::Result<exec::RemoteReply> CloudLink::call(exec::RemoteCall call) {

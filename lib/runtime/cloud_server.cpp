@@ -7,9 +7,7 @@ namespace cleave::inline v0::runtime {
 
 struct CloudServer::Impl {
   Impl(CloudServerOptions given, std::shared_ptr<exec::ModelStore> store)
-      : options(std::move(given)),
-        models(std::move(store)),
-        infer(*models, options.knobs.get()) {}
+      : options(std::move(given)), models(std::move(store)), infer(*models, options.knobs.get()) {}
 
   CloudServerOptions options;
   std::shared_ptr<exec::ModelStore> models;
@@ -36,10 +34,11 @@ core::Result<std::unique_ptr<CloudServer>> CloudServer::start(
   const exec::InferService& infer = impl->infer;
   services.emplace_back(exec::infer_service, exec::tail_method,
                         [&infer](std::span<const std::byte> body) { return infer.tail(body); });
-  services.emplace_back(exec::infer_service, exec::models_method,
-                        [&infer](std::span<const std::byte>) -> core::Result<std::vector<std::byte>> {
-                          return infer.models();
-                        });
+  services.emplace_back(
+      exec::infer_service, exec::models_method,
+      [&infer](std::span<const std::byte>) -> core::Result<std::vector<std::byte>> {
+        return infer.models();
+      });
   services.emplace_back(exec::link_service, exec::sink_method,
                         [](std::span<const std::byte>) -> core::Result<std::vector<std::byte>> {
                           return std::vector<std::byte>();

@@ -1,11 +1,12 @@
-#include <algorithm>
+#include "lib/runtime/worker_pool.hpp"
+
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/edge_client.hpp>
 #include <cleave/table/measured.hpp>
+
+#include <algorithm>
 #include <cmath>
 #include <mutex>
-
-#include "lib/runtime/worker_pool.hpp"
 
 namespace cleave::inline v0::runtime {
 namespace {
@@ -57,8 +58,8 @@ core::Result<void> check(const EdgeOptions& options) {
     return fail(Errc::invalid_argument, "the number of workers must not be negative");
   const core::Fingerprint model = options.model->fingerprint();
   if (options.table->model.structure != model.structure)
-    return fail(Errc::mismatch, "the table was made for another model (" +
-                                    to_string(options.table->model) + ")",
+    return fail(Errc::mismatch,
+                "the table was made for another model (" + to_string(options.table->model) + ")",
                 to_string(model), "profile and optimize this model");
   const auto& wanted = options.table->edge_knobs;
   if (!options.knobs) {
@@ -121,8 +122,8 @@ struct EdgeClient::Impl {
     reply.latency = latency_parts(execution->parts);
     reply.fell_back = execution->fell_back;
     reply.cloud_error = std::move(execution->remote_error);
-    reply.energy = table::energy_of(row.ingredients, reply.latency, execution->sent,
-                                    execution->received);
+    reply.energy =
+        table::energy_of(row.ingredients, reply.latency, execution->sent, execution->received);
     if (const auto metered_to = read_meter(); metered_from && metered_to)
       use_measured(*metered_to - *metered_from, reply.energy);
     reply.total = clock->now() - start;
@@ -150,9 +151,9 @@ struct EdgeClient::Impl {
     return options.table->reference;
   }
 
-  // How long to wait for the cloud, from when the cut tensors are encoded. Up to the moment at which
-  // the edge could still make the deadline by itself; but never less than what is normal for the
-  // cloud's part, since giving up then would turn a slightly late answer into a much later one.
+  // How long to wait for the cloud, from when the cut tensors are encoded. Up to the moment at
+  // which the edge could still make the deadline by itself; but never less than what is normal for
+  // the cloud's part, since giving up then would turn a slightly late answer into a much later one.
   [[nodiscard]] Seconds patience(const Request& request, Seconds elapsed,
                                  const scheduler::Decision& decision) const {
     const table::LatencyParts& expected = decision.prediction.latency;
@@ -222,14 +223,14 @@ std::future<core::Result<Reply>> EdgeClient::submit(Request request) {
     promise->set_value(fail(Errc::invalid_argument, "this client has no workers"));
     return future;
   }
-  impl_->workers.post([impl = impl_.get(), promise, request = std::move(request),
-                       start = impl_->clock->now()] {
-    try {
-      promise->set_value(impl->run(request, start));
-    } catch (...) {
-      promise->set_exception(std::current_exception());
-    }
-  });
+  impl_->workers.post(
+      [impl = impl_.get(), promise, request = std::move(request), start = impl_->clock->now()] {
+        try {
+          promise->set_value(impl->run(request, start));
+        } catch (...) {
+          promise->set_exception(std::current_exception());
+        }
+      });
   return future;
 }
 

@@ -34,8 +34,7 @@ class WorkerPool {
       closing_ = true;
     }
     wake_.notify_all();
-    for (std::thread& thread : threads_)
-      thread.join();
+    for (std::thread& thread : threads_) thread.join();
   }
 
   void post(std::function<void()> task) {

@@ -1,5 +1,6 @@
-#include <algorithm>
 #include <cleave/table/measured.hpp>
+
+#include <algorithm>
 
 namespace cleave::inline v0::table {
 

@@ -1,9 +1,10 @@
-#include <cleave/device/governor.hpp>
-#include <cleave/exec/executor.hpp>
-#include <gtest/gtest.h>
-
 #include "tests/support/fake_cloud.hpp"
 #include "tests/support/fake_executable.hpp"
+
+#include <cleave/device/governor.hpp>
+#include <cleave/exec/executor.hpp>
+
+#include <gtest/gtest.h>
 
 namespace cleave::tests {
 namespace {
@@ -124,8 +125,8 @@ TEST_F(ExecutorTest, AReplySpoiledAnywhereEndsOnTheEdgeOrIsTheSame) {
 }
 
 TEST_F(ExecutorTest, ACloudWithOtherWeightsIsNeverUsed) {
-  FakeCloud other(*clock, std::make_shared<FakeExecutable>(
-                              std::vector<Seconds>(4, milliseconds(1)), 32, nullptr, 2));
+  FakeCloud other(*clock, std::make_shared<FakeExecutable>(std::vector<Seconds>(4, milliseconds(1)),
+                                                           32, nullptr, 2));
   exec::Executor mismatched(model, nullptr, &other, {.clock = clock});
   const auto execution = mismatched.execute(at(1), model->example());
   ASSERT_TRUE(execution);

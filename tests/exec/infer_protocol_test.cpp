@@ -1,14 +1,15 @@
+#include "tests/support/fake_executable.hpp"
+
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/exec/infer_service.hpp>
 #include <cleave/exec/link_service.hpp>
 #include <cleave/transport/codec.hpp>
+
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <limits>
 #include <random>
-
-#include "tests/support/fake_executable.hpp"
 
 namespace cleave::tests {
 namespace {
@@ -48,15 +49,15 @@ TEST(InferProtocol, TheBytesOfATailReplyAreTheDocumentedOnes) {
   Bytes message;
   exec::write_tail_reply_header({core::Seconds(1), core::Seconds(0.5), core::Seconds(0)}, message);
   // u8 1, then the IEEE 754 doubles 1.0, 0.5, 0.0, little-endian.
-  const unsigned char expected[] = {1, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0, 0, 0, 0,
-                                    0, 0, 0xe0, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0};
+  const unsigned char expected[] = {1, 0, 0,    0,    0, 0, 0, 0xf0, 0x3f, 0, 0, 0, 0,
+                                    0, 0, 0xe0, 0x3f, 0, 0, 0, 0,    0,    0, 0, 0};
   ASSERT_EQ(message.size(), sizeof expected);
   EXPECT_EQ(0, std::memcmp(message.data(), expected, sizeof expected));
 }
 
 TEST(InferProtocol, ATailReplyWithSenselessTimesIsCorrupt) {
-  for (const double bad : {-1.0, std::numeric_limits<double>::infinity(),
-                           std::numeric_limits<double>::quiet_NaN()}) {
+  for (const double bad :
+       {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     Bytes message;
     exec::write_tail_reply_header({core::Seconds(0), core::Seconds(bad), core::Seconds(0)},
                                   message);

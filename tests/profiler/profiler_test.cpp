@@ -1,17 +1,18 @@
-#include <cleave/device/governor.hpp>
-#include <cleave/profiler/profiler.hpp>
-#include <cleave/profiler/service.hpp>
-#include <cleave/table/predictor.hpp>
-#include <gtest/gtest.h>
-
-#include <random>
-
 #include "profiler/cuts.hpp"
 #include "profiler/host_wire.hpp"
 #include "profiler/statistics.hpp"
 #include "profiler/validate.hpp"
 #include "tests/support/fake_cloud.hpp"
 #include "tests/support/fake_executable.hpp"
+
+#include <cleave/device/governor.hpp>
+#include <cleave/profiler/profiler.hpp>
+#include <cleave/profiler/service.hpp>
+#include <cleave/table/predictor.hpp>
+
+#include <gtest/gtest.h>
+
+#include <random>
 
 namespace cleave::tests {
 namespace {
@@ -121,8 +122,7 @@ TEST_F(ProfilerTest, InstrumentationThatSlowsStepsIsScaledAway) {
   const auto measured = profiler::measure_host(slow, model->example(), *knobs, host);
   ASSERT_TRUE(measured);
   Seconds sum;
-  for (const table::Timing& step : measured->settings[0].steps)
-    sum += step.mean;
+  for (const table::Timing& step : measured->settings[0].steps) sum += step.mean;
   EXPECT_NEAR(sum.count(), 0.015, 1e-9);
 }
 
@@ -221,11 +221,13 @@ TEST(HostWire, AHalfProfileSurvivesTheWireAndItsTruncationsAndFlipsDoNotCrash) {
   host.name = "cloud";
   host.board = "server";
   host.source = "somewhere";
-  host.knobs = {{"threads", core::cloud_host, "threads", {{"1", 1}, {"2", 2}}, false, Seconds(1e-6)}};
+  host.knobs = {
+      {"threads", core::cloud_host, "threads", {{"1", 1}, {"2", 2}}, false, Seconds(1e-6)}};
   for (const core::LevelIndex level : {0, 1}) {
     table::Setting setting;
     setting.levels = {level};
-    setting.steps = {{Seconds(1), Seconds(2), Seconds(3), 4}, {Seconds(5), Seconds(6), Seconds(7), 8}};
+    setting.steps = {{Seconds(1), Seconds(2), Seconds(3), 4},
+                     {Seconds(5), Seconds(6), Seconds(7), 8}};
     setting.whole = {Seconds(9), Seconds(10), Seconds(11), 12};
     setting.codecs = {{Seconds(1e-6), Seconds(2e-6), 1e-9, 2e-9}};
     setting.busy = core::Watts(30);
@@ -258,8 +260,7 @@ TEST(HostWire, AHalfProfileSurvivesTheWireAndItsTruncationsAndFlipsDoNotCrash) {
 TEST(ShrinkingCuts, AreThoseWithFewerBytesThanAllBefore) {
   std::vector<table::CutProfile> cuts(6);
   const double raw[] = {100, 150, 80, 80, 20, 5};
-  for (std::size_t i = 0; i < 6; ++i)
-    cuts[i].raw = core::Bytes(raw[i]);
+  for (std::size_t i = 0; i < 6; ++i) cuts[i].raw = core::Bytes(raw[i]);
   EXPECT_EQ(profiler::shrinking_cuts(cuts),
             (std::vector<bool>{true, false, true, false, true, false}));
 }

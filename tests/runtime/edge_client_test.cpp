@@ -1,12 +1,13 @@
+#include "tests/support/fake_executable.hpp"
+
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/cloud_server.hpp>
 #include <cleave/runtime/edge_client.hpp>
 #include <cleave/transport/relay.hpp>
+
 #include <gtest/gtest.h>
 
 #include <thread>
-
-#include "tests/support/fake_executable.hpp"
 
 namespace cleave::tests {
 namespace {
@@ -78,8 +79,7 @@ class EdgeClientTest : public testing::Test {
   }
 
   std::unique_ptr<runtime::EdgeClient> open(std::shared_ptr<runtime::CloudLink> link,
-                                            const std::string& policy = "cleave",
-                                            int workers = 1) {
+                                            const std::string& policy = "cleave", int workers = 1) {
     runtime::EdgeOptions options;
     options.model = model;
     options.table = std::make_shared<table::ParetoTable>(make_table());
@@ -135,8 +135,7 @@ TEST_F(EdgeClientTest, AKilledCloudLosesNoRequestAndIsUsedAgainWhenItIsBack) {
   }
   // "cleave" does not even try while the cloud is known to be away.
   const auto careful = open(link);
-  while (link->reachable())
-    std::this_thread::yield();
+  while (link->reachable()) std::this_thread::yield();
   const auto local = careful->infer(request());
   ASSERT_TRUE(local);
   EXPECT_FALSE(local->fell_back);
@@ -173,14 +172,13 @@ TEST_F(EdgeClientTest, SubmittedRequestsAllCompleteWhoeverSubmitsThem) {
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       std::vector<std::future<core::Result<runtime::Reply>>> futures;
-      for (int i = 0; i < 10; ++i)
-        futures.push_back(client->submit(request()));
+      for (int i = 0; i < 10; ++i) futures.push_back(client->submit(request()));
       for (auto& future : futures)
-        if (const auto reply = future.get(); reply && floats_of(reply->outputs) == model->expected())
+        if (const auto reply = future.get();
+            reply && floats_of(reply->outputs) == model->expected())
           ++right;
     });
-  for (std::thread& thread : threads)
-    thread.join();
+  for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(right, 40);
 }
 
@@ -188,13 +186,12 @@ TEST_F(EdgeClientTest, OtherModelsAndTablesAreNamed) {
   const auto server = serve();
   const auto link = connect(server->port());
   runtime::EdgeOptions options;
-  options.model = std::make_shared<FakeExecutable>(std::vector<Seconds>(3), std::int64_t{64},
-                                                   nullptr, 99);
+  options.model =
+      std::make_shared<FakeExecutable>(std::vector<Seconds>(3), std::int64_t{64}, nullptr, 99);
   options.table = std::make_shared<table::ParetoTable>(make_table());
   options.cloud = link;
   EXPECT_EQ(runtime::EdgeClient::open(options).error().code, Errc::mismatch);
-  options.model =
-      std::make_shared<FakeExecutable>(std::vector<Seconds>(4), std::int64_t{64});
+  options.model = std::make_shared<FakeExecutable>(std::vector<Seconds>(4), std::int64_t{64});
   options.cloud = nullptr;
   EXPECT_EQ(runtime::EdgeClient::open(options).error().code, Errc::mismatch);
   options.model = nullptr;

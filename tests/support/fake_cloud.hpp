@@ -6,6 +6,7 @@
 #include <cleave/exec/infer_service.hpp>
 #include <cleave/exec/link_service.hpp>
 #include <cleave/exec/remote.hpp>
+
 #include <functional>
 #include <map>
 #include <memory>
@@ -39,8 +40,7 @@ class FakeCloud final : public exec::Remote {
     if (on_call)
       if (auto failed = on_call(call); !failed)
         return core::fail(failed);
-    const auto handler =
-        handlers.find(std::string(call.service) + "/" + std::string(call.method));
+    const auto handler = handlers.find(std::string(call.service) + "/" + std::string(call.method));
     if (handler == handlers.end())
       return core::fail(core::Errc::not_found, "no such service");
     exec::RemoteReply reply;

@@ -6,6 +6,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/core/tensor.hpp>
 #include <cleave/core/units.hpp>
+
 #include <cstdint>
 #include <span>
 #include <string>

@@ -1,8 +1,9 @@
 // Little-endian messages, written without surprises and read without trust.
 #pragma once
 
-#include <bit>
 #include <cleave/core/result.hpp>
+
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,8 +21,7 @@ class ByteWriter {
   explicit ByteWriter(std::vector<std::byte>& out) : out_(out) {}
 
   template <class T>
-    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-  void put(T value) {
+  requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void put(T value) {
     static_assert(std::endian::native == std::endian::little,
                   "cleave's messages are little-endian; this machine is not supported yet");
     const auto* p = reinterpret_cast<const std::byte*>(&value);
@@ -49,8 +49,7 @@ class ByteReader {
   explicit ByteReader(std::span<const std::byte> bytes) : rest_(bytes) {}
 
   template <class T>
-    requires std::is_arithmetic_v<T>
-  T get() {
+  requires std::is_arithmetic_v<T> T get() {
     T value{};
     const auto bytes = take(sizeof value);
     if (!bytes.empty())

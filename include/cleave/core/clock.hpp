@@ -1,9 +1,10 @@
 // Time as an argument: whoever waits or measures takes a Clock, so tests need no sleeping.
 #pragma once
 
-#include <atomic>
 #include <cleave/core/export.hpp>
 #include <cleave/core/units.hpp>
+
+#include <atomic>
 
 namespace cleave::inline v0::core {
 

@@ -3,6 +3,7 @@
 
 #include <cleave/core/ids.hpp>
 #include <cleave/core/units.hpp>
+
 #include <cstdint>
 #include <string>
 #include <vector>

@@ -3,13 +3,14 @@
 
 #include <cleave/core/export.hpp>
 #include <cleave/core/units.hpp>
+
 #include <cstdint>
 #include <string_view>
 
 namespace cleave::inline v0::core {
 
-/// Whose joules are counted. With only the cloud's accelerator counted, offloading looks cheap; with
-/// its whole machine, dear: the order of policies can turn round.
+/// Whose joules are counted. With only the cloud's accelerator counted, offloading looks cheap;
+/// with its whole machine, dear: the order of policies can turn round.
 enum class Boundary : std::uint8_t {
   edge = 0,                ///< the edge device with its radio
   edge_cloud_device = 1,   ///< and what the request adds to the cloud's processor

@@ -3,6 +3,7 @@
 
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
+
 #include <cstddef>
 #include <filesystem>
 #include <span>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cleave/core/export.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cleave/core/export.hpp>
+
 #include <compare>
 #include <cstdint>
 #include <functional>

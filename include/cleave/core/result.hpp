@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cleave/core/export.hpp>
+
+#include <tl/expected.hpp>
+
 #include <string>
 #include <string_view>
-#include <tl/expected.hpp>
 
 namespace cleave::inline v0::core {
 

@@ -3,6 +3,7 @@
 
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -117,8 +118,8 @@ struct Value {
 
   Value() = default;
   template <class T>
-    requires(!std::is_same_v<std::remove_cvref_t<T>, Value>)
-  Value(T&& v) : data(std::forward<T>(v)) {}  // NOLINT: a Value is meant to be made implicitly
+  requires(!std::is_same_v<std::remove_cvref_t<T>, Value>) Value(T&& v)
+      : data(std::forward<T>(v)) {}  // NOLINT: a Value is meant to be made implicitly
 
   [[nodiscard]] const Tensor* tensor() const { return std::get_if<Tensor>(&data); }
   [[nodiscard]] Tensor* tensor() { return std::get_if<Tensor>(&data); }
@@ -135,8 +136,7 @@ void for_each_tensor(const Value& value, F&& f) {
         if constexpr (std::is_same_v<T, Tensor>) {
           f(v);
         } else if constexpr (std::is_same_v<T, Value::List> || std::is_same_v<T, Value::Tuple>) {
-          for (const Value& item : v.items)
-            for_each_tensor(item, f);
+          for (const Value& item : v.items) for_each_tensor(item, f);
         } else if constexpr (std::is_same_v<T, Value::Dict>) {
           for (const auto& [key, item] : v.items) {
             for_each_tensor(key, f);

@@ -3,6 +3,7 @@
 
 #include <cleave/core/export.hpp>
 #include <cleave/core/tensor.hpp>
+
 #include <cstdint>
 
 namespace cleave::inline v0::core {

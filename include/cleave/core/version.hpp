@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cleave/core/export.hpp>
+
 #include <string_view>
 
 namespace cleave::inline v0::core {

@@ -28,8 +28,9 @@ struct HostOptions {
   core::HostIndex host = core::edge_host;
   std::string board = "raspberry_pi_4";  ///< a name or a .json file, see find_board()
   /// Above 0: this share of a CPU of this machine, per thread, stands for the whole board at its
-  /// highest frequency, and less for lower ones (a control group's quota). 0: this machine is what
-  /// it is; an edge with cpufreq then has its frequency as a knob.
+  /// highest frequency, and less for lower ones (a control group's quota; with version 1 of the
+  /// calling thread and those it starts later, with version 2 of the whole process). 0: this
+  /// machine is what it is; an edge with cpufreq then has its frequency as a knob.
   double emulate_share = 0;
   std::vector<std::string> levels;  ///< the board's to use, by label or MHz; empty: all
   std::vector<int> threads = {1};   ///< levels of the thread knob, ascending

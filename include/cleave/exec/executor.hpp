@@ -10,6 +10,7 @@
 #include <cleave/core/sinks.hpp>
 #include <cleave/device/arbiter.hpp>
 #include <cleave/exec/remote.hpp>
+
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -26,9 +27,9 @@ struct MeasuredParts {
   core::Seconds queue;         ///< waiting for a worker in the cloud
   core::Seconds decode;        ///< in the cloud
   core::Seconds cloud_compute;
-  core::Seconds reply;     ///< encoding the outputs there, receiving and decoding them here
-  core::Seconds network;   ///< the rest: round trip, framing, hand-overs between threads
-  core::Seconds abandoned; ///< waiting for a cloud that did not answer
+  core::Seconds reply;      ///< encoding the outputs there, receiving and decoding them here
+  core::Seconds network;    ///< the rest: round trip, framing, hand-overs between threads
+  core::Seconds abandoned;  ///< waiting for a cloud that did not answer
   core::Seconds total;
 };
 
@@ -41,7 +42,7 @@ struct Execution {
 };
 
 struct ExecutorOptions {
-  std::shared_ptr<const core::Clock> clock;       ///< a SteadyClock if null
+  std::shared_ptr<const core::Clock> clock;            ///< a SteadyClock if null
   core::MetricsSink* metrics = &core::null_metrics();  ///< must outlive the executor
 };
 

@@ -15,6 +15,7 @@
 #include <cleave/core/ids.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
+
 #include <cstddef>
 #include <span>
 #include <string>

@@ -7,6 +7,7 @@
 #include <cleave/device/arbiter.hpp>
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/exec/model_store.hpp>
+
 #include <cstddef>
 #include <memory>
 #include <span>

@@ -7,6 +7,7 @@
 
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>

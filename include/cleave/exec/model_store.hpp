@@ -4,6 +4,7 @@
 #include <cleave/core/backend.hpp>
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
+
 #include <map>
 #include <memory>
 #include <mutex>

@@ -4,6 +4,7 @@
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

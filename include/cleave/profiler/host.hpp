@@ -8,6 +8,7 @@
 #include <cleave/device/arbiter.hpp>
 #include <cleave/device/host.hpp>
 #include <cleave/table/profile.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -35,9 +36,9 @@ struct HostOptions {
   /// length takes. 0: none (a host without a quota).
   core::Seconds idle_gap;
   std::uint64_t seed = 1;
-  const core::Clock* clock = nullptr;         ///< a SteadyClock if null
-  std::function<void(core::Seconds)> idle;    ///< waits; std::this_thread::sleep_for if empty
-  std::function<void(double)> progress;       ///< of this host's work, 0..1
+  const core::Clock* clock = nullptr;       ///< a SteadyClock if null
+  std::function<void(core::Seconds)> idle;  ///< waits; std::this_thread::sleep_for if empty
+  std::function<void(double)> progress;     ///< of this host's work, 0..1
   std::stop_token stop;
 };
 

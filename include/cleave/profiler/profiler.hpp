@@ -9,6 +9,7 @@
 #include <cleave/exec/remote.hpp>
 #include <cleave/profiler/host.hpp>
 #include <cleave/table/profile.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,8 +53,7 @@ struct ProfileOptions {
 /// Errors: unavailable, refused, mismatch (the cloud), those of the model and the knobs, cancelled.
 CLEAVE_EXPORT core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
                                                    const core::Values& example,
-                                                   device::Arbiter& edge_knobs,
-                                                   exec::Remote& cloud,
+                                                   device::Arbiter& edge_knobs, exec::Remote& cloud,
                                                    const ProfileOptions& options);
 
 }  // namespace cleave::inline v0::profiler

@@ -6,6 +6,7 @@
 #include <cleave/device/arbiter.hpp>
 #include <cleave/exec/model_store.hpp>
 #include <cleave/profiler/host.hpp>
+
 #include <cstddef>
 #include <mutex>
 #include <span>

@@ -8,6 +8,7 @@
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/exec/remote.hpp>
 #include <cleave/table/predictor.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -23,7 +24,7 @@ struct CloudLinkOptions {
   /// half at random so that many edges do not come back in step.
   core::Seconds first_backoff = core::milliseconds(50);
   core::Seconds last_backoff = core::Seconds(5);
-  std::uint64_t seed = 0;  ///< of that randomness; 0: from the system
+  std::uint64_t seed = 0;                    ///< of that randomness; 0: from the system
   std::shared_ptr<const core::Clock> clock;  ///< a SteadyClock if null
   core::LogSink* log = &core::null_log();
 };

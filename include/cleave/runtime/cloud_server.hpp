@@ -8,6 +8,7 @@
 #include <cleave/core/sinks.hpp>
 #include <cleave/device/arbiter.hpp>
 #include <cleave/exec/model_store.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>

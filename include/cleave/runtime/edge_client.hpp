@@ -12,6 +12,7 @@
 #include <cleave/exec/remote.hpp>
 #include <cleave/scheduler/scheduler.hpp>
 #include <cleave/table/pareto_table.hpp>
+
 #include <cstdint>
 #include <future>
 #include <limits>
@@ -36,7 +37,7 @@ struct EdgeOptions {
   std::shared_ptr<device::Meter> meter;
   std::string policy = "cleave";  ///< one of scheduler::policy_names()
   scheduler::PolicyOptions policy_options;
-  int workers = 1;  ///< threads for submit(); each may run a request
+  int workers = 1;                           ///< threads for submit(); each may run a request
   std::shared_ptr<const core::Clock> clock;  ///< a SteadyClock if null
   core::LogSink* log = &core::null_log();
   core::MetricsSink* metrics = &core::null_metrics();
@@ -52,11 +53,11 @@ struct Request {
 
 struct Reply {
   core::Values outputs;
-  scheduler::Decision decision;   ///< what was expected
-  table::LatencyParts latency;    ///< what it took
-  core::Seconds total;            ///< the request, from call to return
+  scheduler::Decision decision;  ///< what was expected
+  table::LatencyParts latency;   ///< what it took
+  core::Seconds total;           ///< the request, from call to return
   table::EnergyParts energy;
-  bool fell_back = false;         ///< decided for the cloud, finished on the edge
+  bool fell_back = false;                  ///< decided for the cloud, finished on the edge
   std::optional<core::Error> cloud_error;  ///< why
   [[nodiscard]] bool met(core::Seconds deadline) const { return total <= deadline; }
 };
@@ -65,8 +66,9 @@ struct Reply {
 /// that overlap share the knobs by the arbiter's compromise and the cloud by its queue.
 class CLEAVE_EXPORT EdgeClient {
  public:
-  /// Errc::mismatch: the table or the cloud is of another model; invalid_argument: options; those of
-  /// scheduler::make_policy. A cloud that is not there yet is no error: requests run on the edge.
+  /// Errc::mismatch: the table or the cloud is of another model; invalid_argument: options; those
+  /// of scheduler::make_policy. A cloud that is not there yet is no error: requests run on the
+  /// edge.
   static core::Result<std::unique_ptr<EdgeClient>> open(EdgeOptions options);
   /// Waits for the requests under way. The knobs' arbiter restores them when its last owner goes.
   ~EdgeClient();
