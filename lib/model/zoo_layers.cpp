@@ -104,9 +104,16 @@ Module Layers::conv(const Conv& shape) const {
       "weight", at::zeros({shape.out, shape.in / shape.groups, shape.kernel, shape.kernel}), false);
   if (shape.bias)
     module.register_parameter("bias", at::zeros({shape.out}), false);
+  std::string padding = pair_of(shape.padding), dilation = "[1, 1]";
+  if (shape.dilation > 0) {
+    module.register_attribute("padding", c10::IntType::get(), shape.padding);
+    module.register_attribute("dilation", c10::IntType::get(), shape.dilation);
+    padding = "[self.padding, self.padding]";
+    dilation = "[self.dilation, self.dilation]";
+  }
   define_forward(module, "  return torch.conv2d(x, self.weight, " +
                              std::string(shape.bias ? "self.bias" : "None") + ", " +
-                             pair_of(shape.stride) + ", " + pair_of(shape.padding) + ", [1, 1], " +
+                             pair_of(shape.stride) + ", " + padding + ", " + dilation + ", " +
                              std::to_string(shape.groups) + ")\n");
   return module;
 }

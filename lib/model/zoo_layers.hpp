@@ -31,6 +31,9 @@ class Layers {
   struct Conv {
     std::int64_t in = 0, out = 0, kernel = 1, stride = 1, padding = 0, groups = 1;
     bool bias = false;
+    /// Above 0: the places between the kernel's taps. It becomes an attribute, like the padding, so
+    /// that a trainer may change both together; 0: neighbouring taps for good.
+    std::int64_t dilation = 0;
   };
   Module conv(const Conv& shape) const;
   Module batch_norm(std::int64_t channels, double eps = 1e-5) const;
