@@ -85,6 +85,8 @@ function(cleave_add_tests name)
   target_compile_definitions(${target} PRIVATE CLEAVE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   if(arg_WHOLE)
     add_test(NAME ${name} COMMAND ${target})
+    # All cuts of whole networks, one thread: minutes on a quiet machine.
+    set_tests_properties(${name} PROPERTIES TIMEOUT 1800)
     # Its networks run on more than one thread.
     set_tests_properties(${name} PROPERTIES PROCESSORS 2)
   else()
