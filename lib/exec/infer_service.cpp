@@ -1,6 +1,8 @@
 #include <cleave/exec/infer_service.hpp>
 #include <cleave/transport/codec.hpp>
 
+#include <algorithm>
+
 namespace cleave::inline v0::exec {
 
 InferService::InferService(const ModelStore& models, device::Arbiter* arbiter,

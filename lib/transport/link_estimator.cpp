@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace cleave::inline v0::transport {
 
@@ -18,9 +19,8 @@ void LinkEstimator::Window::add(double value) {
 }
 
 double LinkEstimator::Window::median() const {
-  std::array<double, window> sorted = values;
-  const auto end = sorted.begin() + static_cast<std::ptrdiff_t>(count);
-  std::sort(sorted.begin(), end);
+  std::vector<double> sorted(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count));
+  std::sort(sorted.begin(), sorted.end());
   return count % 2 == 1 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
 }
 

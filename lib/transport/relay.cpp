@@ -3,6 +3,7 @@
 #include <cleave/core/clock.hpp>
 #include <cleave/transport/relay.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <deque>

@@ -1,5 +1,6 @@
 #include <cleave/data/image.hpp>
 
+#include <algorithm>
 #include <cmath>
 // jpeglib.h uses size_t and FILE without including their headers.
 #include <cstdio>
