@@ -12,6 +12,7 @@
 #include <cleave/data/inputs.hpp>
 #include <cleave/data/npy.hpp>
 #include <cleave/device/journal.hpp>
+#include <cleave/device/meter.hpp>
 #include <cleave/report/terminal.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/edge_client.hpp>
@@ -193,12 +194,18 @@ class Experiment {
   }
 
   core::Result<void> open_clients() {
+    // An emulated board's energy is not this machine's, so only a real one is metered.
+    std::shared_ptr<device::Meter> meter;
+    if (options_.host.emulate_share == 0)
+      if (auto rapl = device::RaplMeter::open())
+        meter = std::move(*rapl);
     for (const std::string& policy : split_list(options_.policies)) {
       runtime::EdgeOptions edge;
       edge.model = model_;
       edge.table = table_;
       edge.knobs = host_->knobs;
       edge.cloud = link_;
+      edge.meter = meter;
       edge.policy = policy;
       edge.policy_options.confidence = options_.confidence;
       edge.workers = 0;

@@ -198,6 +198,37 @@ TEST_F(EdgeClientTest, OtherModelsAndTablesAreNamed) {
   EXPECT_EQ(runtime::EdgeClient::open(options).error().code, Errc::invalid_argument);
 }
 
+TEST_F(EdgeClientTest, AMeterMeasuresTheEdgesPartAndOnlyThatIsCalledMeasured) {
+  // Two joules between any two readings.
+  class FakeMeter final : public device::Meter {
+   public:
+    std::string name() const override { return "fake"; }
+    core::Result<device::EnergyReading> read() override {
+      joules_ += core::Joules(2);
+      return device::EnergyReading{joules_, core::Boundary::edge, core::Origin::measured,
+                                   core::Joules(1e-6), "a test"};
+    }
+
+   private:
+    core::Joules joules_;
+  };
+  for (const core::Boundary boundary : {core::Boundary::edge, core::Boundary::edge_cloud_device}) {
+    auto table = make_table();
+    table.boundary = boundary;
+    runtime::EdgeOptions options;
+    options.model = model;
+    options.table = std::make_shared<table::ParetoTable>(table);
+    options.meter = std::make_shared<FakeMeter>();
+    const auto client = runtime::EdgeClient::open(std::move(options));
+    ASSERT_TRUE(client);
+    const auto reply = (*client)->infer(request());
+    ASSERT_TRUE(reply);
+    EXPECT_DOUBLE_EQ(reply->energy.total(core::Boundary::edge).count(), 2);
+    EXPECT_EQ(reply->energy.origin,
+              boundary == core::Boundary::edge ? core::Origin::measured : core::Origin::modelled);
+  }
+}
+
 TEST_F(EdgeClientTest, APolicyThatPrefersNoAnswerRefuses) {
   runtime::EdgeOptions options;
   options.model = model;
