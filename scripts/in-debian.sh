@@ -107,7 +107,8 @@ exec unshare --mount --propagation private --pid --fork --kill-child bash -c '
   mount --rbind /sys "$tree/sys"
   mount --rbind /dev "$tree/dev"
   mount --bind "$ccache_dir" "$tree/root/.cache/ccache"
-  exec chroot "$tree" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
+  # Not by exec: the first process of a namespace is deaf to Ctrl-C.
+  chroot "$tree" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     bash -c "cd /src && exec \"\$@\"" bash "$@"
 ' bash "$tree" "$ccache_dir" "$@"
