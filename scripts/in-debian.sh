@@ -110,5 +110,5 @@ exec unshare --mount --propagation private --pid --fork --kill-child bash -c '
   # Not by exec: the first process of a namespace is deaf to Ctrl-C.
   chroot "$tree" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    bash -c "cd /src && exec \"\$@\"" bash "$@"
+    bash -c "cd /src && exec \"\$@\"" bash "$@" || exit "$?"
 ' bash "$tree" "$ccache_dir" "$@"
