@@ -12,8 +12,8 @@ expect() {
   grep -Eq "$pattern" stderr.txt || fail "'$pattern' is not in: $(cat stderr.txt)"
 }
 
-"$cleave" --help | grep -q inspect || fail "--help names no subcommand"
-! ldd "$cleave" | grep -q torch || fail "cleave --help pays for libtorch"
+"$cleave" --help | grep inspect >/dev/null || fail "--help names no subcommand"
+! ldd "$cleave" | grep torch >/dev/null || fail "cleave --help pays for libtorch"
 
 # Models.
 head -c 100000 "$model" >truncated.pt
