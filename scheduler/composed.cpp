@@ -95,15 +95,17 @@ bool better(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row
 }
 
 bool faster(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b) {
-  return std::tie(a.bound, a.energy, row_a) < std::tie(b.bound, b.energy, row_b);
+  // Where none is sure to be in time, what is expected counts: a row that is slower but steadier
+  // would miss the deadline more surely.
+  return std::tie(a.latency, a.energy, row_a) < std::tie(b.latency, b.energy, row_b);
 }
 
 ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), spreads_(rows) {
   keys_.reserve(rows);
   by_energy_.reserve(rows);
   blocks_.reserve(rows / block_size + 1);
-  edge_by_bound_.reserve(rows);
-  cloud_by_bound_.reserve(rows);
+  edge_by_latency_.reserve(rows);
+  cloud_by_latency_.reserve(rows);
 }
 
 void ComposedTable::compose(const table::ParetoTable& table, const Corrections& corrections,
@@ -111,8 +113,8 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
   link_ = link;
   keys_.clear();
   by_energy_.clear();
-  edge_by_bound_.clear();
-  cloud_by_bound_.clear();
+  edge_by_latency_.clear();
+  cloud_by_latency_.clear();
   blocks_.clear();
   for (std::uint32_t row = 0; row < table.rows.size(); ++row) {
     factors_[row] = corrections.factors(row);
@@ -121,12 +123,12 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
     if (rows_[row].bound == infinity)
       continue;
     keys_.push_back({rows_[row].energy, row});
-    (rows_[row].cloud ? cloud_by_bound_ : edge_by_bound_).push_back({rows_[row].bound, row});
+    (rows_[row].cloud ? cloud_by_latency_ : edge_by_latency_).push_back({rows_[row].latency, row});
   }
   const auto ascending = [](const Key& a, const Key& b) { return a.value < b.value; };
   std::sort(keys_.begin(), keys_.end(), ascending);
-  std::sort(edge_by_bound_.begin(), edge_by_bound_.end(), ascending);
-  std::sort(cloud_by_bound_.begin(), cloud_by_bound_.end(), ascending);
+  std::sort(edge_by_latency_.begin(), edge_by_latency_.end(), ascending);
+  std::sort(cloud_by_latency_.begin(), cloud_by_latency_.end(), ascending);
   for (const Key& key : keys_) by_energy_.push_back(rows_[key.row]);
   for (std::size_t i = 0; i < by_energy_.size(); ++i) {
     if (i % block_size == 0)
@@ -172,9 +174,9 @@ ComposedTable::Pick ComposedTable::cheapest(const Request& request, core::Second
 ComposedTable::Pick ComposedTable::fastest(const Request& request, const LiveState& state,
                                            const SwitchingCosts& switching) const {
   Pick best;
-  const auto scan = [&](const std::vector<Key>& by_bound, double queue) {
-    for (const Key& key : by_bound) {
-      if (best.row != no_row && key.value + queue > best.cost.bound)
+  const auto scan = [&](const std::vector<Key>& by_latency, double queue) {
+    for (const Key& key : by_latency) {
+      if (best.row != no_row && key.value + queue > best.cost.latency)
         break;
       const Composed& row = rows_[key.row];
       if (!usable(row, request, state))
@@ -184,9 +186,9 @@ ComposedTable::Pick ComposedTable::fastest(const Request& request, const LiveSta
         best = {row.row, cost};
     }
   };
-  scan(edge_by_bound_, 0);
+  scan(edge_by_latency_, 0);
   if (state.cloud_reachable)
-    scan(cloud_by_bound_, state.queue.count());
+    scan(cloud_by_latency_, state.queue.count());
   return best;
 }
 

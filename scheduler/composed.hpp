@@ -110,7 +110,7 @@ class ComposedTable {
   std::vector<Composed> by_energy_;
   std::vector<Block> blocks_;
   std::vector<Key> keys_;
-  std::vector<Key> edge_by_bound_, cloud_by_bound_;
+  std::vector<Key> edge_by_latency_, cloud_by_latency_;
   std::vector<Factors> factors_;
   std::vector<double> spreads_;
 };

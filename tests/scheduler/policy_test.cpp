@@ -58,7 +58,7 @@ Seconds switching(const std::vector<core::Knob>& knobs, const std::vector<core::
 Want brute_force(const ParetoTable& table, const Request& request, const LiveState& state,
                  double z) {
   Want cheapest, fastest;
-  cheapest.energy = fastest.bound = std::numeric_limits<double>::infinity();
+  cheapest.energy = fastest.latency = std::numeric_limits<double>::infinity();
   for (std::uint32_t i = 0; i < table.rows.size(); ++i) {
     const TableRow& row = table.rows[i];
     const table::Ingredients& in = row.ingredients;
@@ -77,7 +77,7 @@ Want brute_force(const ParetoTable& table, const Request& request, const LiveSta
     want.bound = made.latency.total().count() * (1 + z * in.spread) + (edge + cloud).count();
     want.energy =
         (made.energy.total(table.boundary) + in.edge_busy * edge + in.edge_idle * cloud).count();
-    if (want.bound < fastest.bound)
+    if (want.latency < fastest.latency)
       fastest = want;
     if (want.bound <= (request.deadline - request.elapsed).count() &&
         want.energy < cheapest.energy) {

@@ -38,7 +38,7 @@ struct LiveState {
 
 enum class Reason : std::uint8_t {
   least_energy,  ///< the least energy of those that meet deadline and floor
-  fastest,       ///< none meets the deadline: the soonest answer
+  fastest,       ///< none meets the deadline with the confidence: the least expected latency
   refused,       ///< none meets the deadline (or the floor) and the caller prefers no answer
   fixed,         ///< the policy always picks this row
 };
@@ -98,7 +98,7 @@ struct LearningOptions {
 };
 
 enum class OnMiss : std::uint8_t {
-  fastest,  ///< no row meets the deadline: take the fastest
+  fastest,  ///< no row meets the deadline: take the one of least expected latency
   refuse,   ///< ... give no row, so the caller can drop the request
 };
 
