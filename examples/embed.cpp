@@ -22,17 +22,15 @@ int main(int argc, char** argv) try {
   options.table = std::make_shared<table::ParetoTable>(table::load_table(argv[2]).value());
   options.cloud = std::make_shared<runtime::CloudLink>(
       runtime::CloudLinkOptions{.host = argv[3], .port = std::uint16_t(std::atoi(argv[4]))});
-  options.knobs = device::open_host({.board = "raspberry_pi_4"},
-                                    [model](int threads) { return model->set_threads(threads); })
-                      .value()
-                      ->knobs;
+  auto set_threads = [model](int threads) { return model->set_threads(threads); };
+  options.knobs = device::open_host({.board = "raspberry_pi_4"}, set_threads).value()->knobs;
   auto client = runtime::EdgeClient::open(options).value();
 
-  for (int frame = 0; frame < 10; ++frame) {
-    auto reply = client
-                     ->infer({.inputs = model->example_inputs(std::uint64_t(frame)),
-                              .deadline = core::milliseconds(80)})
-                     .value();
+  for (std::uint64_t frame = 0; frame < 10; ++frame) {
+    runtime::Request request;
+    request.inputs = model->example_inputs(frame);  // your camera's picture here
+    request.deadline = core::milliseconds(80);
+    auto reply = client->infer(request).value();
     std::cout << "class " << core::top_class(reply.outputs) << " in " << reply.total.count() * 1e3
               << " ms: " << client->table().rows[reply.decision.row].label << '\n';
   }
