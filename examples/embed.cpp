@@ -20,10 +20,14 @@ int main(int argc, char** argv) try {
   auto model = model::load(argv[1]).value();
   options.model = model;
   options.table = std::make_shared<table::ParetoTable>(table::load_table(argv[2]).value());
-  options.cloud = std::make_shared<runtime::CloudLink>(
-      runtime::CloudLinkOptions{.host = argv[3], .port = std::uint16_t(std::atoi(argv[4]))});
+  runtime::CloudLinkOptions cloud;
+  cloud.host = argv[3];
+  cloud.port = static_cast<std::uint16_t>(std::atoi(argv[4]));
+  options.cloud = std::make_shared<runtime::CloudLink>(cloud);
+  device::HostOptions board;  // as when profiling
+  board.board = "raspberry_pi_4";
   auto set_threads = [model](int threads) { return model->set_threads(threads); };
-  options.knobs = device::open_host({.board = "raspberry_pi_4"}, set_threads).value()->knobs;
+  options.knobs = device::open_host(board, set_threads).value()->knobs;
   auto client = runtime::EdgeClient::open(options).value();
 
   for (std::uint64_t frame = 0; frame < 10; ++frame) {
