@@ -234,7 +234,9 @@ TEST_F(RealCgroup, OfAKilledProcessIsRemovedAtTheNextStart) {
     return home;
   };
   const fs::path home = groups();
-  pid_t grandchild = 0;
+  struct {
+    pid_t killed, left;
+  } pids = {};
   int tell[2];
   ASSERT_EQ(::pipe(tell), 0);
   ASSERT_TRUE(kill_after([&] {
@@ -242,33 +244,35 @@ TEST_F(RealCgroup, OfAKilledProcessIsRemovedAtTheNextStart) {
     if (!governor->apply(1))
       return false;
     // Somebody else is left in the group, and must be moved out of it.
-    const pid_t left = ::fork();
-    if (left == 0) {
+    pids = {::getpid(), ::fork()};
+    if (pids.left == 0) {
       while (true) ::pause();
     }
-    return ::write(tell[1], &left, sizeof left) == sizeof left;
+    return ::write(tell[1], &pids, sizeof pids) == sizeof pids;
   }));
-  ASSERT_EQ(::read(tell[0], &grandchild, sizeof grandchild),
-            static_cast<ssize_t>(sizeof grandchild));
+  ASSERT_EQ(::read(tell[0], &pids, sizeof pids), static_cast<ssize_t>(sizeof pids));
   ::close(tell[0]);
   ::close(tell[1]);
-  const auto ours = [&] {
+  // Other processes may have groups there.
+  const std::string prefix = "cleave-" + std::to_string(pids.killed) + "-";
+  const auto its_groups = [&] {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(home))
-      if (entry.path().filename().string().starts_with("cleave-"))
+      if (entry.path().filename().string().starts_with(prefix))
         names.push_back(entry.path().string());
     return names;
   };
+  EXPECT_EQ(its_groups().size(), 1u);
   // The forked child that survives shares the lock of its dead parent, so it must go first: it is
   // what a program that forks without executing would leave.
   EXPECT_EQ(device::recover(options_.state_dir).live.size(), 1u);
-  ::kill(grandchild, SIGKILL);
+  ::kill(pids.left, SIGKILL);
   // It is not this process's child; it is gone when its lock is.
   auto recovery = device::recover(options_.state_dir);
   while (!recovery.live.empty()) recovery = device::recover(options_.state_dir);
   EXPECT_TRUE(recovery.errors.empty());
   EXPECT_EQ(recovery.undone.size(), 1u);
-  EXPECT_TRUE(ours().empty());
+  EXPECT_TRUE(its_groups().empty());
 }
 
 TEST_F(RealCgroup, MovesALeftoverProgramUp) {
