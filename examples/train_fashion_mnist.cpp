@@ -184,7 +184,6 @@ void train(torch::jit::Module& network, const Labelled& set, const Phase& phase,
           static_cast<long long>(step + 1), loss_sum / static_cast<double>((step % 50) + 1),
           spent.count(),
           spent.count() * static_cast<double>(steps - step - 1) / static_cast<double>(step + 1));
-      std::fflush(stdout);
       loss_sum = 0;
     }
   }
@@ -214,7 +213,6 @@ int run(const Options& options) {
     const Labelled sample{test.images.narrow(0, 0, 1000), test.labels.narrow(0, 0, 1000)};
     std::printf("first 1,000 test images at %lldx%lld: %.4f\n", static_cast<long long>(phase.size),
                 static_cast<long long>(phase.size), accuracy(network, sample, phase.size));
-    std::fflush(stdout);
     check(cleave::model::save_module(network, {input}, options.out));
   }
 
@@ -228,6 +226,7 @@ int run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // progress shows in a log file as well
   try {
     Options options;
     for (int i = 1; i < argc; ++i) {
