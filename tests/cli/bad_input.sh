@@ -59,7 +59,7 @@ expect 4 'refused|not' "${run[@]}" --table t.table --cloud 127.0.0.1:1
 # No permission for a knob: as a user who may not make control groups.
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
   chmod 755 . && touch nobody.txt
-  expect 5 'permi' setpriv --reuid=65534 --regid=65534 --clear-groups \
+  expect 5 'cannot be made here' setpriv --reuid=65534 --regid=65534 --clear-groups \
     "$cleave" run --model "$model" --table t.table --quiet --emulate-share 0.5
 fi
 echo "bad input: ok"
