@@ -15,6 +15,15 @@ void* operator new(std::size_t size) {
     return memory;
   throw std::bad_alloc();
 }
+// What std::stable_sort asks for; not replaced, it would come from another allocator than the one
+// that frees it.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  ++count;
+  return std::malloc(size == 0 ? 1 : size);
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept {
+  std::free(memory);
+}
 void operator delete(void* memory) noexcept {
   std::free(memory);
 }
