@@ -29,7 +29,7 @@ using core::fail;
 struct Options {
   ModelOptions model;
   device::HostOptions host;
-  std::string cloud, data, labels, codecs = "raw,fp16,int8", out;
+  std::string cloud, data, labels, codecs = "raw,fp16,int8,int4", out;
   std::size_t samples = 200;
   int passes = 12, held_out = 30;
   std::uint64_t seed = 1;

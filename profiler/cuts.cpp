@@ -3,6 +3,7 @@
 #include <cleave/core/top_class.hpp>
 #include <cleave/transport/codec.hpp>
 
+#include <algorithm>
 #include <limits>
 
 namespace cleave::inline v0::profiler {
@@ -29,15 +30,20 @@ core::Result<core::Values> through(const transport::Codec& codec, const core::Va
 
 }  // namespace
 
-std::vector<bool> shrinking_cuts(std::span<const table::CutProfile> cuts) {
-  std::vector<bool> shrinking;
+std::vector<bool> useful_cuts(std::span<const table::CutProfile> cuts) {
+  std::vector<bool> useful(cuts.size(), false);
   double fewest = std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i < cuts.size(); ++i) {
-    const bool last = i + 1 == cuts.size();
-    shrinking.push_back(!last && cuts[i].raw.count() < fewest);
-    fewest = std::min(fewest, cuts[i].raw.count());
+  const auto sent = cuts.first(cuts.empty() ? 0 : cuts.size() - 1);
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    const double bytes = sent[i].raw.count();
+    const bool drop = i == 0 || bytes < sent[i - 1].raw.count();
+    const auto next = std::find_if(sent.begin() + static_cast<std::ptrdiff_t>(i) + 1, sent.end(),
+                                   [&](const auto& cut) { return cut.raw.count() != bytes; });
+    const bool valley = drop && (next == sent.end() || next->raw.count() > bytes);
+    useful[i] = valley || bytes < fewest;
+    fewest = std::min(fewest, bytes);
   }
-  return shrinking;
+  return useful;
 }
 
 core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
@@ -84,7 +90,7 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
     result.cuts.push_back(std::move(cut));
   }
 
-  const std::vector<bool> wanted = shrinking_cuts(result.cuts);
+  const std::vector<bool> wanted = useful_cuts(result.cuts);
   std::vector<std::vector<Score>> scores(cuts.size(), std::vector<Score>(codecs.size()));
   Score plain;
   bool labelled = !options.samples.empty();

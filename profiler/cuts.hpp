@@ -29,8 +29,10 @@ struct CutMeasurements {
 core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
                                            const core::Values& example, const CutOptions& options);
 
-// The cuts that a lossy codec may be used at: the first, and each with fewer bytes than all before
-// it. A later cut with more bytes computes more on the slower host and sends more, too.
-std::vector<bool> shrinking_cuts(std::span<const table::CutProfile> cuts);
+// The cuts at which a lossy codec may be used: the first, each with fewer bytes than all before it,
+// and each at the bottom of a valley of bytes (the first of equals), since a later cut that sends
+// more than an earlier one still saves the cloud's energy. Elsewhere a neighbour sends less for
+// about the same computing. Never the last: nothing is sent there.
+std::vector<bool> useful_cuts(std::span<const table::CutProfile> cuts);
 
 }  // namespace cleave::inline v0::profiler

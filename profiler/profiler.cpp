@@ -69,7 +69,7 @@ core::Result<table::HostProfile> measure_cloud(const core::Executable& model,
 
 // The largest message that a configuration may send, for sizing the link's measurement.
 core::Bytes largest_useful(const std::vector<table::CutProfile>& cuts) {
-  const std::vector<bool> useful = shrinking_cuts(cuts);
+  const std::vector<bool> useful = useful_cuts(cuts);
   core::Bytes largest;
   for (std::size_t i = 0; i < cuts.size(); ++i)
     if (useful[i])

@@ -42,7 +42,8 @@ template <class F>
 void for_each_element(const Tensor& from, const std::vector<std::int64_t>& to, F&& f) {
   const std::size_t dims = from.sizes.size();
   const auto element = static_cast<std::int64_t>(core::size_of(from.dtype));
-  std::vector<std::int64_t> index(dims, 0);
+  std::vector<std::int64_t> index;
+  index.resize(dims);  // GCC 12 warns falsely (free-nonheap-object) of the constructor with a size
   std::int64_t source = 0, target = 0;
   for (std::size_t left = from.numel(); left > 0; --left) {
     f(static_cast<std::size_t>(source * element), static_cast<std::size_t>(target * element));

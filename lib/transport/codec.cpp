@@ -74,13 +74,17 @@ class Fp16 final : public Codec {
   }
 };
 
-class Int8 final : public Codec {
+// Equal steps from the smallest to the largest element, 2^bits levels.
+template <int bits>
+class Uniform final : public Codec {
  public:
-  [[nodiscard]] std::string_view name() const override { return "int8"; }
+  static_assert(bits == 4 || bits == 8);
+  [[nodiscard]] std::string_view name() const override { return bits == 8 ? "int8" : "int4"; }
   [[nodiscard]] bool lossless() const override { return false; }
   [[nodiscard]] std::optional<std::size_t> encoded_size(DType dtype,
                                                         std::size_t elements) const override {
-    return dtype == DType::float32 ? header + elements : elements * core::size_of(dtype);
+    return dtype == DType::float32 ? header + bytes_for(elements)
+                                   : elements * core::size_of(dtype);
   }
   [[nodiscard]] bool encode(DType dtype, std::span<const std::byte> elements,
                             std::vector<std::byte>& out) const override {
@@ -92,41 +96,48 @@ class Int8 final : public Codec {
     if (!range.finite)
       return false;
     const float width = range.most - range.least;
-    const float scale = width / 255.0F;
-    const float inverse = width == 0 ? 0.0F : 255.0F / width;
+    const float scale = width / steps;
+    const float inverse = width == 0 ? 0.0F : steps / width;
     if (!std::isfinite(width) || !std::isfinite(inverse) ||
         (width != 0 && scale < std::numeric_limits<float>::min()))
       return false;
     const std::size_t start = out.size();
-    out.resize(start + header + count);
+    out.resize(start + header + bytes_for(count));
     std::memcpy(out.data() + start, &range.least, sizeof(float));
     std::memcpy(out.data() + start + sizeof(float), &scale, sizeof(float));
-    kernels::quantize(values, count, range.least, inverse, out.data() + start + header);
+    constexpr auto quantize = bits == 8 ? kernels::quantize : kernels::quantize4;
+    quantize(values, count, range.least, inverse, out.data() + start + header);
     return true;
   }
   [[nodiscard]] Result<void> decode(DType dtype, std::span<const std::byte> encoded,
                                     std::span<std::byte> elements) const override {
     const std::size_t count = elements.size() / sizeof(float);
-    if (dtype != DType::float32 || encoded.size() != header + count)
-      return fail(Errc::corrupt, "an int8 block of the wrong type or length");
+    if (dtype != DType::float32 || encoded.size() != header + bytes_for(count))
+      return fail(Errc::corrupt, "a quantised block of the wrong type or length");
     float least = 0, scale = 0;
     std::memcpy(&least, encoded.data(), sizeof least);
     std::memcpy(&scale, encoded.data() + sizeof least, sizeof scale);
     if (!std::isfinite(least) || !std::isfinite(scale))
-      return fail(Errc::corrupt, "an int8 block whose scale is no number");
-    kernels::dequantize(encoded.data() + header, count, least, scale,
-                        reinterpret_cast<float*>(elements.data()));
+      return fail(Errc::corrupt, "a quantised block whose scale is no number");
+    constexpr auto dequantize = bits == 8 ? kernels::dequantize : kernels::dequantize4;
+    dequantize(encoded.data() + header, count, least, scale,
+               reinterpret_cast<float*>(elements.data()));
     return {};
   }
 
  private:
   static constexpr std::size_t header = 2 * sizeof(float);
+  static constexpr float steps = (1 << bits) - 1;
+  static constexpr std::size_t bytes_for(std::size_t elements) {
+    return bits == 8 ? elements : elements / 2 + elements % 2;
+  }
 };
 
 const Raw raw;
 const Fp16 fp16;
-const Int8 int8;
-constexpr std::array<std::string_view, 3> names{"raw", "fp16", "int8"};
+const Uniform<8> int8;
+const Uniform<4> int4;
+constexpr std::array<std::string_view, 4> names{"raw", "fp16", "int8", "int4"};
 
 }  // namespace
 
@@ -138,11 +149,11 @@ std::span<const std::string_view> codec_names() {
 
 Result<const Codec*> find_codec(std::string_view name) {
   for (const Codec* codec : {static_cast<const Codec*>(&raw), static_cast<const Codec*>(&fp16),
-                             static_cast<const Codec*>(&int8)})
+                             static_cast<const Codec*>(&int8), static_cast<const Codec*>(&int4)})
     if (codec->name() == name)
       return codec;
   return fail(Errc::not_found, "no such codec", std::string(name.substr(0, 64)),
-              "there are raw, fp16 and int8");
+              "there are raw, fp16, int8 and int4");
 }
 
 }  // namespace cleave::inline v0::transport

@@ -59,10 +59,10 @@ struct Range {
   bool finite = true;
 };
 
-/// q = min(255, trunc((x - least) * inverse + 0.5)).
-inline std::uint8_t quantized(float x, float least, float inverse) {
+/// q = min(most, trunc((x - least) * inverse + 0.5)).
+inline std::uint8_t quantized(float x, float least, float inverse, float most) {
   const float scaled = (x - least) * inverse + 0.5F;
-  return static_cast<std::uint8_t>(scaled < 255.0F ? scaled : 255.0F);
+  return static_cast<std::uint8_t>(scaled < most ? scaled : most);
 }
 
 namespace portable {
@@ -98,13 +98,31 @@ inline Range range_of(const float* from, std::size_t count) {
 inline void quantize(const float* from, std::size_t count, float least, float inverse,
                      std::byte* to) {
   for (std::size_t i = 0; i < count; ++i)
-    to[i] = static_cast<std::byte>(quantized(from[i], least, inverse));
+    to[i] = static_cast<std::byte>(quantized(from[i], least, inverse, 255));
+}
+
+/// Two values a byte, the first in the lower half; an odd count leaves the last upper half 0.
+inline void quantize4(const float* from, std::size_t count, float least, float inverse,
+                      std::byte* to) {
+  for (std::size_t i = 0; i < count; i += 2) {
+    const unsigned low = quantized(from[i], least, inverse, 15);
+    const unsigned high = i + 1 < count ? quantized(from[i + 1], least, inverse, 15) : 0U;
+    to[i / 2] = static_cast<std::byte>(low | high << 4);
+  }
 }
 
 inline void dequantize(const std::byte* from, std::size_t count, float least, float scale,
                        float* to) {
   for (std::size_t i = 0; i < count; ++i)
     to[i] = least + static_cast<float>(static_cast<std::uint8_t>(from[i])) * scale;
+}
+
+inline void dequantize4(const std::byte* from, std::size_t count, float least, float scale,
+                        float* to) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto pair = static_cast<std::uint8_t>(from[i / 2]);
+    to[i] = least + static_cast<float>(i % 2 == 0 ? pair & 15 : pair >> 4) * scale;
+  }
 }
 
 }  // namespace portable
@@ -183,22 +201,51 @@ CLEAVE_AVX2 inline Range range_of(const float* from, std::size_t count) {
   return range;
 }
 
+// Eight values to 32-bit integers from 0 to `most`.
+CLEAVE_AVX2 inline __m256i quantized(const float* from, __m256 least, __m256 inverse, __m256 most) {
+  const __m256 scaled =
+      _mm256_add_ps(_mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(from), least), inverse),
+                    _mm256_set1_ps(0.5F));
+  return _mm256_cvttps_epi32(_mm256_min_ps(scaled, most));
+}
+
+// Their low 16 bits, in order.
+CLEAVE_AVX2 inline __m128i words_of(__m256i wide) {
+  return _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+}
+
 CLEAVE_AVX2 inline void quantize(const float* from, std::size_t count, float least, float inverse,
                                  std::byte* to) {
   const __m256 offset = _mm256_set1_ps(least);
   const __m256 factor = _mm256_set1_ps(inverse);
-  const __m256 half = _mm256_set1_ps(0.5F);
   const __m256 most = _mm256_set1_ps(255.0F);
   std::size_t i = 0;
   for (; i + 8 <= count; i += 8) {
-    const __m256 scaled = _mm256_add_ps(
-        _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(from + i), offset), factor), half);
-    const __m256i wide = _mm256_cvttps_epi32(_mm256_min_ps(scaled, most));
-    const __m128i words =
-        _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    const __m128i words = words_of(quantized(from + i, offset, factor, most));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i), _mm_packus_epi16(words, words));
   }
   portable::quantize(from + i, count - i, least, inverse, to + i);
+}
+
+CLEAVE_AVX2 inline void quantize4(const float* from, std::size_t count, float least, float inverse,
+                                  std::byte* to) {
+  const __m256 offset = _mm256_set1_ps(least);
+  const __m256 factor = _mm256_set1_ps(inverse);
+  const __m256 most = _mm256_set1_ps(15.0F);
+  const __m128i weights = _mm_set1_epi16(0x1001);  // the lower byte once, the upper 16 times
+  std::size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m128i bytes = _mm_packus_epi16(words_of(quantized(from + i, offset, factor, most)),
+                                           words_of(quantized(from + i + 8, offset, factor, most)));
+    const __m128i pairs = _mm_maddubs_epi16(bytes, weights);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i / 2), _mm_packus_epi16(pairs, pairs));
+  }
+  portable::quantize4(from + i, count - i, least, inverse, to + i / 2);
+}
+
+CLEAVE_AVX2 inline void dequantize_eight(__m128i bytes, __m256 least, __m256 scale, float* to) {
+  const __m256 values = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+  _mm256_storeu_ps(to, _mm256_add_ps(least, _mm256_mul_ps(values, scale)));
 }
 
 CLEAVE_AVX2 inline void dequantize(const std::byte* from, std::size_t count, float least,
@@ -206,13 +253,27 @@ CLEAVE_AVX2 inline void dequantize(const std::byte* from, std::size_t count, flo
   const __m256 offset = _mm256_set1_ps(least);
   const __m256 factor = _mm256_set1_ps(scale);
   std::size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    const __m256i wide =
-        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + i)));
-    _mm256_storeu_ps(to + i,
-                     _mm256_add_ps(offset, _mm256_mul_ps(_mm256_cvtepi32_ps(wide), factor)));
-  }
+  for (; i + 8 <= count; i += 8)
+    dequantize_eight(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + i)), offset, factor,
+                     to + i);
   portable::dequantize(from + i, count - i, least, scale, to + i);
+}
+
+CLEAVE_AVX2 inline void dequantize4(const std::byte* from, std::size_t count, float least,
+                                    float scale, float* to) {
+  const __m256 offset = _mm256_set1_ps(least);
+  const __m256 factor = _mm256_set1_ps(scale);
+  const __m128i lower_half = _mm_set1_epi8(15);
+  std::size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m128i pairs = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + i / 2));
+    const __m128i low = _mm_and_si128(pairs, lower_half);
+    const __m128i high = _mm_and_si128(_mm_srli_epi16(pairs, 4), lower_half);
+    const __m128i bytes = _mm_unpacklo_epi8(low, high);
+    dequantize_eight(bytes, offset, factor, to + i);
+    dequantize_eight(_mm_srli_si128(bytes, 8), offset, factor, to + i + 8);
+  }
+  portable::dequantize4(from + i / 2, count - i, least, scale, to + i);
 }
 
 }  // namespace avx2
@@ -236,9 +297,17 @@ inline void quantize(const float* from, std::size_t count, float least, float in
                      std::byte* to) {
   CLEAVE_DISPATCH(quantize(from, count, least, inverse, to));
 }
+inline void quantize4(const float* from, std::size_t count, float least, float inverse,
+                      std::byte* to) {
+  CLEAVE_DISPATCH(quantize4(from, count, least, inverse, to));
+}
 inline void dequantize(const std::byte* from, std::size_t count, float least, float scale,
                        float* to) {
   CLEAVE_DISPATCH(dequantize(from, count, least, scale, to));
+}
+inline void dequantize4(const std::byte* from, std::size_t count, float least, float scale,
+                        float* to) {
+  CLEAVE_DISPATCH(dequantize4(from, count, least, scale, to));
 }
 
 #undef CLEAVE_DISPATCH

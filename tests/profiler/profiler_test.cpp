@@ -258,12 +258,25 @@ TEST(HostWire, AHalfProfileSurvivesTheWireAndItsTruncationsAndFlipsDoNotCrash) {
   }
 }
 
-TEST(ShrinkingCuts, AreThoseWithFewerBytesThanAllBefore) {
-  std::vector<table::CutProfile> cuts(6);
-  const double raw[] = {100, 150, 80, 80, 20, 5};
-  for (std::size_t i = 0; i < 6; ++i) cuts[i].raw = core::Bytes(raw[i]);
-  EXPECT_EQ(profiler::shrinking_cuts(cuts),
-            (std::vector<bool>{true, false, true, false, true, false}));
+TEST(UsefulCuts, AreThoseWithFewerBytesThanAllBeforeAndTheValleys) {
+  const auto useful = [](std::vector<double> raw) {
+    std::vector<table::CutProfile> cuts(raw.size());
+    for (std::size_t i = 0; i < raw.size(); ++i) cuts[i].raw = core::Bytes(raw[i]);
+    std::vector<std::size_t> indices;
+    const std::vector<bool> found = profiler::useful_cuts(cuts);
+    for (std::size_t i = 0; i < found.size(); ++i)
+      if (found[i])
+        indices.push_back(i);
+    return indices;
+  };
+  using Indices = std::vector<std::size_t>;
+  EXPECT_EQ(useful({100, 150, 80, 80, 20, 5}), (Indices{0, 2, 4}));
+  // Blocks of a residual network: equal bytes between them, more inside.
+  EXPECT_EQ(useful({50, 20, 20, 90, 90, 40, 20, 90, 40, 20, 1}), (Indices{0, 1, 6, 9}));
+  // A valley above an earlier one, and one that goes on to the end.
+  EXPECT_EQ(useful({50, 10, 60, 30, 60, 40, 40}), (Indices{0, 1, 3, 5}));
+  EXPECT_EQ(useful({4, 3, 2, 1}), (Indices{0, 1, 2}));
+  EXPECT_EQ(useful({4}), Indices{});
 }
 
 TEST(Statistics, FollowTheirClosedForms) {

@@ -139,6 +139,16 @@ TEST(Codec, VectorAndPortableKernelsGiveTheSameBits) {
     transport::kernels::dequantize(q.data(), count, range.least, width / 255, x.data());
     transport::kernels::portable::dequantize(q.data(), count, range.least, width / 255, y.data());
     ASSERT_EQ(x, y);
+
+    const float inverse4 = width == 0 ? 0 : 15 / width;
+    q.resize((count + 1) / 2);
+    p.resize(q.size());
+    transport::kernels::quantize4(from, count, range.least, inverse4, q.data());
+    transport::kernels::portable::quantize4(from, count, range.least, inverse4, p.data());
+    ASSERT_EQ(q, p);
+    transport::kernels::dequantize4(q.data(), count, range.least, width / 15, x.data());
+    transport::kernels::portable::dequantize4(q.data(), count, range.least, width / 15, y.data());
+    ASSERT_EQ(x, y);
   }
 }
 
@@ -165,32 +175,51 @@ TEST(Codec, Fp16StaysWithinItsBoundAndSaturates) {
   EXPECT_TRUE(std::isnan(after[4]));
 }
 
-TEST(Codec, Int8StaysWithinItsBoundAndKeepsTheZerosOfARelu) {
-  for (const float scale : {1e-20F, 1.0F, 1e20F}) {
-    Tensor tensor = floats({2, 777}, 5, scale);
-    const auto before = elements(tensor);
-    const auto [least, most] = std::minmax_element(before.begin(), before.end());
-    const double bound = (static_cast<double>(*most) - *least) / 510 +
-                         std::ldexp(std::max(std::abs(*least), std::abs(*most)), -22);
-    const auto after = elements(*through({tensor}, "int8")[0].tensor());
-    for (std::size_t i = 0; i < before.size(); ++i)
-      ASSERT_LE(std::abs(static_cast<double>(after[i]) - before[i]), bound);
+struct Quantiser {
+  std::string_view name;
+  double levels;
+};
+constexpr Quantiser quantisers[] = {{"int8", 256}, {"int4", 16}};
+
+TEST(Codec, QuantisersStayWithinTheirBoundAndKeepTheZerosOfARelu) {
+  for (const auto& [name, levels] : quantisers)
+    for (const float scale : {1e-20F, 1.0F, 1e20F}) {
+      Tensor tensor = floats({3, 333}, 5, scale);
+      const auto before = elements(tensor);
+      const auto [least, most] = std::minmax_element(before.begin(), before.end());
+      const double bound = (static_cast<double>(*most) - *least) / (2 * (levels - 1)) +
+                           std::ldexp(std::max(std::abs(*least), std::abs(*most)), -22);
+      const auto after = elements(*through({tensor}, name)[0].tensor());
+      for (std::size_t i = 0; i < before.size(); ++i)
+        ASSERT_LE(std::abs(static_cast<double>(after[i]) - before[i]), bound) << name;
+      for (std::size_t i = 0; i < tensor.numel(); ++i)
+        tensor.data_as<float>()[i] = std::max(0.0F, tensor.data_as<float>()[i]);
+      const auto relu = elements(*through({tensor}, name)[0].tensor());
+      for (std::size_t i = 0; i < before.size(); ++i) ASSERT_TRUE(before[i] > 0 || relu[i] == 0);
+    }
+}
+
+TEST(Codec, QuantisersAreExactOnTheirOwnLevels) {
+  for (const auto& [name, levels] : quantisers) {
+    Tensor tensor = core::empty_tensor(DType::float32, {static_cast<std::int64_t>(levels) + 3});
     for (std::size_t i = 0; i < tensor.numel(); ++i)
-      tensor.data_as<float>()[i] = std::max(0.0F, tensor.data_as<float>()[i]);
-    const auto relu = elements(*through({tensor}, "int8")[0].tensor());
-    for (std::size_t i = 0; i < before.size(); ++i) ASSERT_TRUE(before[i] > 0 || relu[i] == 0);
+      tensor.data_as<float>()[i] = static_cast<float>(i % static_cast<std::size_t>(levels)) - 7;
+    EXPECT_TRUE(same_elements(tensor, *through({tensor}, name)[0].tensor())) << name;
   }
 }
 
-TEST(Codec, Int8SendsWhatItCannotScaleAsItIs) {
+TEST(Codec, QuantisersSendWhatTheyCannotScaleAsItIs) {
   const float inf = std::numeric_limits<float>::infinity();
   const float most = std::numeric_limits<float>::max();
-  for (const auto& values : std::vector<std::vector<float>>{
-           {1, std::nanf(""), 3}, {1, inf}, {-inf, 0}, {-most, most}, {0, 1e-44F}, {2.5F, 2.5F}}) {
-    Tensor tensor = core::empty_tensor(DType::float32, {static_cast<std::int64_t>(values.size())});
-    std::memcpy(tensor.data(), values.data(), values.size() * 4);
-    EXPECT_TRUE(same_elements(tensor, *through({tensor}, "int8")[0].tensor()));
-  }
+  for (const auto& [name, levels] : quantisers)
+    for (const auto& values :
+         std::vector<std::vector<float>>{{1, std::nanf(""), 3}, {1, inf}, {-inf, 0}, {-most, most},
+                                         {0, 1e-44F}, {2.5F, 2.5F}}) {
+      Tensor tensor =
+          core::empty_tensor(DType::float32, {static_cast<std::int64_t>(values.size())});
+      std::memcpy(tensor.data(), values.data(), values.size() * 4);
+      EXPECT_TRUE(same_elements(tensor, *through({tensor}, name)[0].tensor())) << name;
+    }
 }
 
 TEST(Codec, LossyCodecsAreSmaller) {
@@ -198,6 +227,7 @@ TEST(Codec, LossyCodecsAreSmaller) {
   const auto raw = encoded({tensor}).size();
   EXPECT_EQ(raw - encoded({tensor}, "fp16").size() + 1, 2000U);  // the name is longer
   EXPECT_EQ(raw - encoded({tensor}, "int8").size() + 1, 3000U - 8U);
+  EXPECT_EQ(raw - encoded({tensor}, "int4").size() + 1, 3500U - 8U);
 }
 
 TEST(EncodeValues, CarriesTheWholeTree) {

@@ -30,7 +30,7 @@ struct Sample {
 struct ProfileOptions {
   std::string model_name;
   HostOptions edge;  ///< `codecs`, `progress`, `stop`, `clock` are taken from here below
-  std::vector<std::string> codecs{"raw", "fp16", "int8"};
+  std::vector<std::string> codecs{"raw", "fp16", "int8", "int4"};
   /// Joules per byte of the edge's radio at the link's measured rates; may be empty (wired).
   std::function<core::JoulesPerByte(core::BytesPerSecond)> transmit, receive;
   /// For the accuracy of each codec at each useful cut. May be empty: then only lossless codecs
@@ -49,7 +49,8 @@ struct ProfileOptions {
 
 /// Measures, in this order: the cloud's half (the cloud times itself), bytes and accuracy per cut
 /// and codec, the edge's half, the link, and held-out configurations. Accuracy is measured at the
-/// cuts with fewer bytes than all cuts before them; at the others only lossless codecs can be used.
+/// cuts with fewer bytes than all cuts before them and where the bytes reach a minimum; at the
+/// others only lossless codecs can be used.
 /// Errors: unavailable, refused, mismatch (the cloud), those of the model and the knobs, cancelled.
 CLEAVE_EXPORT core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
                                                    const core::Values& example,
