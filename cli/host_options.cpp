@@ -1,5 +1,10 @@
 #include "cli/host_options.hpp"
 
+#include <cleave/exec/paced.hpp>
+
+#include <map>
+#include <string>
+
 namespace cleave::cli {
 
 void add_host_options(CLI::App& app, device::HostOptions& options, core::HostIndex host) {
@@ -16,8 +21,19 @@ void add_host_options(CLI::App& app, device::HostOptions& options, core::HostInd
     return;
   app.add_option("--emulate-share", options.emulate_share,
                  "Let this share of a CPU of this machine, per thread, stand for the whole board "
-                 "at its highest frequency, and less for lower ones (a control group's quota)")
+                 "at its highest frequency, and less for lower ones")
       ->check(CLI::Range(0.001, 1.0));
+  options.emulate_by = device::Emulation::pace;
+  app.add_option("--emulate-by", options.emulate_by,
+                 "How the share is kept: pace (cleave sleeps after each part of the network; "
+                 "steady, needs no rights) or quota (a control group's; what other programs under "
+                 "a quota see)")
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, device::Emulation>{{"pace", device::Emulation::pace},
+                                                               {"quota", device::Emulation::quota}},
+                      CLI::ignore_case)
+                      .description(""))
+      ->default_str("pace");
   app.add_option("--levels", options.levels, "Use only these frequencies of the board, in MHz")
       ->delimiter(',');
   app.add_option("--radio", options.radio,
@@ -28,6 +44,12 @@ core::Result<std::unique_ptr<device::Host>> open_host(
     const device::HostOptions& options, std::shared_ptr<const core::Executable> model) {
   return device::open_host(
       options, [model = std::move(model)](int threads) { return model->set_threads(threads); });
+}
+
+std::shared_ptr<const core::Executable> on_host(const device::Host& host,
+                                                std::shared_ptr<const core::Executable> model) {
+  return host.pace ? std::make_shared<exec::PacedExecutable>(std::move(model), host.pace)
+                   : std::move(model);
 }
 
 }  // namespace cleave::cli

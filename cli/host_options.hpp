@@ -10,11 +10,15 @@
 
 namespace cleave::cli {
 
-/// --board and --threads; for the edge also --emulate-share, --levels and --radio.
+/// --board and --threads; for the edge also --emulate-share, --emulate-by, --levels and --radio.
 void add_host_options(CLI::App& app, device::HostOptions& options, core::HostIndex host);
 
 /// The thread knob sets the model's threads.
 core::Result<std::unique_ptr<device::Host>> open_host(
     const device::HostOptions& options, std::shared_ptr<const core::Executable> model);
+
+/// The model as it runs on the host: paced, where the host's emulation asks for that.
+std::shared_ptr<const core::Executable> on_host(const device::Host& host,
+                                                std::shared_ptr<const core::Executable> model);
 
 }  // namespace cleave::cli

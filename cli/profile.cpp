@@ -29,7 +29,7 @@ using core::fail;
 struct Options {
   ModelOptions model;
   device::HostOptions host;
-  std::string cloud, data, labels, codecs = "raw,fp16,int8,int4", out;
+  std::string cloud, data, labels, codecs = "raw,fp16,int8,int4,int2", out;
   std::size_t samples = 200;
   int passes = 12, held_out = 30;
   std::uint64_t seed = 1;
@@ -125,7 +125,7 @@ core::Result<void> profile(const Options& options) {
   profiling.edge.power = (*host)->power;
   profiling.edge.min_passes = options.passes;
   profiling.edge.seed = options.seed;
-  if ((*host)->quota)
+  if (options.host.emulate_share > 0)
     profiling.edge.idle_gap = core::milliseconds(10);
   if (const device::Radio* radio = (*host)->radio) {
     profiling.transmit = [radio](core::BytesPerSecond rate) { return radio->transmit_at(rate); };
@@ -133,7 +133,8 @@ core::Result<void> profile(const Options& options) {
   }
   const core::Values example =
       samples->empty() ? (*model)->example_inputs() : samples->front().inputs;
-  const auto measured = profiler::profile(*model, example, *(*host)->knobs, cloud, profiling);
+  const auto measured =
+      profiler::profile(on_host(**host, *model), example, *(*host)->knobs, cloud, profiling);
   progress.finish();
   if (!measured)
     return fail(measured);

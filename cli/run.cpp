@@ -201,7 +201,7 @@ class Experiment {
         meter = std::move(*rapl);
     for (const std::string& policy : split_list(options_.policies)) {
       runtime::EdgeOptions edge;
-      edge.model = model_;
+      edge.model = on_host(*host_, model_);
       edge.table = table_;
       edge.knobs = host_->knobs;
       edge.cloud = link_;

@@ -14,7 +14,7 @@
 namespace cleave::inline v0::profiler {
 
 struct ValidationOptions {
-  int repeats = 5;
+  int repeats = 5;         // requests at a configuration
   core::Seconds idle_gap;  // before each request, as in HostOptions
   std::function<void(core::Seconds)> idle;
   std::function<void(double)> progress;
@@ -26,21 +26,16 @@ struct ValidationOptions {
 std::vector<core::Configuration> draw_configurations(const table::Profile& profile, int count,
                                                      std::uint64_t seed);
 
-// The median latency of `repeats` requests at the configuration. Errc::unavailable if the cloud
-// failed in one of them.
-core::Result<core::Seconds> measure_latency(exec::Executor& executor,
-                                            const core::Configuration& configuration,
-                                            const core::Values& example,
-                                            const ValidationOptions& options);
-
-// What a request through the cloud takes beyond the predicted parts: the median of measured less
-// predicted over the configurations that use it, not below 0.
+// What a request through the cloud takes beyond the predicted parts, the network's passes on both
+// sides aside: the median of measured less predicted over the configurations that use the cloud,
+// not below 0. Errc::unavailable if the cloud failed in a request.
 core::Result<core::Seconds> fit_overhead(const table::Profile& profile, exec::Executor& executor,
                                          const std::vector<core::Configuration>& configurations,
                                          const core::Values& example,
                                          const ValidationOptions& options);
 
-// Each configuration is measured twice: against the prediction, and against itself.
+// Each configuration is measured twice, as the median latency of `repeats` requests: against the
+// prediction, and against itself. Errors as above.
 core::Result<table::PredictionError> validate(
     const table::Profile& profile, exec::Executor& executor,
     const std::vector<core::Configuration>& configurations, const core::Values& example,

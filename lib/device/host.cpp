@@ -108,6 +108,16 @@ core::Result<std::unique_ptr<Host>> open_host(const HostOptions& options,
   std::vector<std::size_t> board_levels;
   std::vector<int> active_cores = options.threads;
   if (options.emulate_share > 0) {
+    for (std::size_t i = 0; i < host->board.levels.size(); ++i) board_levels.push_back(i);
+    for (int& active : active_cores)
+      active = std::max(1, host->board.cores * active / options.threads.back());
+  }
+  if (options.emulate_share > 0 && options.emulate_by == Emulation::pace) {
+    auto governor = std::make_unique<PaceGovernor>(options.host,
+                                                   host->board.share_levels(options.emulate_share));
+    host->pace = governor->pace();
+    governors.push_back(std::move(governor));
+  } else if (options.emulate_share > 0) {
     CpuShareOptions share_options;
     share_options.host = options.host;
     share_options.levels = host->board.share_levels(options.emulate_share);
@@ -123,11 +133,7 @@ core::Result<std::unique_ptr<Host>> open_host(const HostOptions& options,
     if (!governor)
       return fail(governor);
     share = governor->get();
-    for (std::size_t i = 0; i < host->board.levels.size(); ++i) board_levels.push_back(i);
-    for (int& active : active_cores)
-      active = std::max(1, host->board.cores * active / options.threads.back());
     governors.push_back(std::move(*governor));
-    host->quota = true;
   } else if (edge) {
     // No frequency knob is nothing wrong: the machine then has one level.
     if (auto governor = CpufreqGovernor::open("policy0")) {

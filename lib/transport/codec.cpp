@@ -75,16 +75,17 @@ class Fp16 final : public Codec {
 };
 
 // Equal steps from the smallest to the largest element, 2^bits levels.
-template <int bits>
+template <unsigned bits>
 class Uniform final : public Codec {
  public:
-  static_assert(bits == 4 || bits == 8);
-  [[nodiscard]] std::string_view name() const override { return bits == 8 ? "int8" : "int4"; }
+  static_assert(bits == 2 || bits == 4 || bits == 8);
+  [[nodiscard]] std::string_view name() const override {
+    return bits == 8 ? "int8" : bits == 4 ? "int4" : "int2";
+  }
   [[nodiscard]] bool lossless() const override { return false; }
   [[nodiscard]] std::optional<std::size_t> encoded_size(DType dtype,
                                                         std::size_t elements) const override {
-    return dtype == DType::float32 ? header + bytes_for(elements)
-                                   : elements * core::size_of(dtype);
+    return dtype == DType::float32 ? header + bytes_for(elements) : elements * core::size_of(dtype);
   }
   [[nodiscard]] bool encode(DType dtype, std::span<const std::byte> elements,
                             std::vector<std::byte>& out) const override {
@@ -105,8 +106,11 @@ class Uniform final : public Codec {
     out.resize(start + header + bytes_for(count));
     std::memcpy(out.data() + start, &range.least, sizeof(float));
     std::memcpy(out.data() + start + sizeof(float), &scale, sizeof(float));
-    constexpr auto quantize = bits == 8 ? kernels::quantize : kernels::quantize4;
-    quantize(values, count, range.least, inverse, out.data() + start + header);
+    std::byte* const to = out.data() + start + header;
+    if constexpr (bits == 8)
+      kernels::quantize(values, count, range.least, inverse, to);
+    else
+      kernels::quantize_packed<bits>(values, count, range.least, inverse, to);
     return true;
   }
   [[nodiscard]] Result<void> decode(DType dtype, std::span<const std::byte> encoded,
@@ -119,17 +123,20 @@ class Uniform final : public Codec {
     std::memcpy(&scale, encoded.data() + sizeof least, sizeof scale);
     if (!std::isfinite(least) || !std::isfinite(scale))
       return fail(Errc::corrupt, "a quantised block whose scale is no number");
-    constexpr auto dequantize = bits == 8 ? kernels::dequantize : kernels::dequantize4;
-    dequantize(encoded.data() + header, count, least, scale,
-               reinterpret_cast<float*>(elements.data()));
+    auto* const to = reinterpret_cast<float*>(elements.data());
+    if constexpr (bits == 8)
+      kernels::dequantize(encoded.data() + header, count, least, scale, to);
+    else
+      kernels::dequantize_packed<bits>(encoded.data() + header, count, least, scale, to);
     return {};
   }
 
  private:
   static constexpr std::size_t header = 2 * sizeof(float);
-  static constexpr float steps = (1 << bits) - 1;
+  static constexpr float steps = (1U << bits) - 1;
+  static constexpr std::size_t per_byte = 8 / bits;
   static constexpr std::size_t bytes_for(std::size_t elements) {
-    return bits == 8 ? elements : elements / 2 + elements % 2;
+    return elements / per_byte + (elements % per_byte != 0 ? 1 : 0);
   }
 };
 
@@ -137,7 +144,8 @@ const Raw raw;
 const Fp16 fp16;
 const Uniform<8> int8;
 const Uniform<4> int4;
-constexpr std::array<std::string_view, 4> names{"raw", "fp16", "int8", "int4"};
+const Uniform<2> int2;
+constexpr std::array<std::string_view, 5> names{"raw", "fp16", "int8", "int4", "int2"};
 
 }  // namespace
 
@@ -149,11 +157,12 @@ std::span<const std::string_view> codec_names() {
 
 Result<const Codec*> find_codec(std::string_view name) {
   for (const Codec* codec : {static_cast<const Codec*>(&raw), static_cast<const Codec*>(&fp16),
-                             static_cast<const Codec*>(&int8), static_cast<const Codec*>(&int4)})
+                             static_cast<const Codec*>(&int8), static_cast<const Codec*>(&int4),
+                             static_cast<const Codec*>(&int2)})
     if (codec->name() == name)
       return codec;
   return fail(Errc::not_found, "no such codec", std::string(name.substr(0, 64)),
-              "there are raw, fp16, int8 and int4");
+              "there are raw, fp16, int8, int4 and int2");
 }
 
 }  // namespace cleave::inline v0::transport

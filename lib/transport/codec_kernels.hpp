@@ -2,6 +2,7 @@
 // same bits; tests compare them, so they are inline and reachable from there.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -101,13 +102,17 @@ inline void quantize(const float* from, std::size_t count, float least, float in
     to[i] = static_cast<std::byte>(quantized(from[i], least, inverse, 255));
 }
 
-/// Two values a byte, the first in the lower half; an odd count leaves the last upper half 0.
-inline void quantize4(const float* from, std::size_t count, float least, float inverse,
-                      std::byte* to) {
-  for (std::size_t i = 0; i < count; i += 2) {
-    const unsigned low = quantized(from[i], least, inverse, 15);
-    const unsigned high = i + 1 < count ? quantized(from[i + 1], least, inverse, 15) : 0U;
-    to[i / 2] = static_cast<std::byte>(low | high << 4);
+/// 8 / bits values a byte, the first in the lowest bits; what is left over in the last byte is 0.
+template <unsigned bits>
+void quantize_packed(const float* from, std::size_t count, float least, float inverse,
+                     std::byte* to) {
+  constexpr std::size_t per_byte = 8 / bits;
+  for (std::size_t i = 0; i < count; i += per_byte) {
+    unsigned packed = 0;
+    for (std::size_t k = 0; k < std::min(per_byte, count - i); ++k)
+      packed |= static_cast<unsigned>(quantized(from[i + k], least, inverse, (1U << bits) - 1))
+                << (bits * k);
+    to[i / per_byte] = static_cast<std::byte>(packed);
   }
 }
 
@@ -117,11 +122,14 @@ inline void dequantize(const std::byte* from, std::size_t count, float least, fl
     to[i] = least + static_cast<float>(static_cast<std::uint8_t>(from[i])) * scale;
 }
 
-inline void dequantize4(const std::byte* from, std::size_t count, float least, float scale,
-                        float* to) {
+template <unsigned bits>
+void dequantize_packed(const std::byte* from, std::size_t count, float least, float scale,
+                       float* to) {
+  constexpr std::size_t per_byte = 8 / bits;
   for (std::size_t i = 0; i < count; ++i) {
-    const auto pair = static_cast<std::uint8_t>(from[i / 2]);
-    to[i] = least + static_cast<float>(i % 2 == 0 ? pair & 15 : pair >> 4) * scale;
+    const auto packed = static_cast<unsigned>(from[i / per_byte]);
+    const unsigned value = (packed >> (bits * (i % per_byte))) & ((1U << bits) - 1);
+    to[i] = least + static_cast<float>(value) * scale;
   }
 }
 
@@ -203,9 +211,8 @@ CLEAVE_AVX2 inline Range range_of(const float* from, std::size_t count) {
 
 // Eight values to 32-bit integers from 0 to `most`.
 CLEAVE_AVX2 inline __m256i quantized(const float* from, __m256 least, __m256 inverse, __m256 most) {
-  const __m256 scaled =
-      _mm256_add_ps(_mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(from), least), inverse),
-                    _mm256_set1_ps(0.5F));
+  const __m256 scaled = _mm256_add_ps(
+      _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(from), least), inverse), _mm256_set1_ps(0.5F));
   return _mm256_cvttps_epi32(_mm256_min_ps(scaled, most));
 }
 
@@ -227,20 +234,30 @@ CLEAVE_AVX2 inline void quantize(const float* from, std::size_t count, float lea
   portable::quantize(from + i, count - i, least, inverse, to + i);
 }
 
-CLEAVE_AVX2 inline void quantize4(const float* from, std::size_t count, float least, float inverse,
-                                  std::byte* to) {
+template <unsigned bits>
+CLEAVE_AVX2 void quantize_packed(const float* from, std::size_t count, float least, float inverse,
+                                 std::byte* to) {
+  constexpr std::size_t per_byte = 8 / bits;
   const __m256 offset = _mm256_set1_ps(least);
   const __m256 factor = _mm256_set1_ps(inverse);
-  const __m256 most = _mm256_set1_ps(15.0F);
-  const __m128i weights = _mm_set1_epi16(0x1001);  // the lower byte once, the upper 16 times
+  const __m256 most = _mm256_set1_ps((1U << bits) - 1);
   std::size_t i = 0;
   for (; i + 16 <= count; i += 16) {
     const __m128i bytes = _mm_packus_epi16(words_of(quantized(from + i, offset, factor, most)),
                                            words_of(quantized(from + i + 8, offset, factor, most)));
-    const __m128i pairs = _mm_maddubs_epi16(bytes, weights);
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i / 2), _mm_packus_epi16(pairs, pairs));
+    // Of each pair, the second times 2^bits.
+    const __m128i pairs = _mm_maddubs_epi16(bytes, _mm_set1_epi16(0x0001 | 0x0100 << bits));
+    auto* const out = to + i / per_byte;
+    if constexpr (bits == 4) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packus_epi16(pairs, pairs));
+    } else {
+      static_assert(bits == 2);
+      const __m128i fours = _mm_madd_epi16(pairs, _mm_set1_epi32(0x00100001));
+      const __m128i words = _mm_packus_epi32(fours, fours);
+      _mm_storeu_si32(out, _mm_packus_epi16(words, words));
+    }
   }
-  portable::quantize4(from + i, count - i, least, inverse, to + i / 2);
+  portable::quantize_packed<bits>(from + i, count - i, least, inverse, to + i / per_byte);
 }
 
 CLEAVE_AVX2 inline void dequantize_eight(__m128i bytes, __m256 least, __m256 scale, float* to) {
@@ -259,21 +276,37 @@ CLEAVE_AVX2 inline void dequantize(const std::byte* from, std::size_t count, flo
   portable::dequantize(from + i, count - i, least, scale, to + i);
 }
 
-CLEAVE_AVX2 inline void dequantize4(const std::byte* from, std::size_t count, float least,
-                                    float scale, float* to) {
+// Sixteen values, one a byte.
+template <unsigned bits>
+CLEAVE_AVX2 __m128i unpacked(const std::byte* from) {
+  if constexpr (bits == 4) {
+    const __m128i pairs = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    const __m128i lower = _mm_set1_epi8(15);
+    return _mm_unpacklo_epi8(_mm_and_si128(pairs, lower),
+                             _mm_and_si128(_mm_srli_epi16(pairs, 4), lower));
+  } else {
+    static_assert(bits == 2);
+    const __m128i fours = _mm_cvtepu8_epi32(_mm_loadu_si32(from));
+    const __m128i spread =
+        _mm_or_si128(_mm_or_si128(fours, _mm_slli_epi32(fours, 6)),
+                     _mm_or_si128(_mm_slli_epi32(fours, 12), _mm_slli_epi32(fours, 18)));
+    return _mm_and_si128(spread, _mm_set1_epi8(3));
+  }
+}
+
+template <unsigned bits>
+CLEAVE_AVX2 void dequantize_packed(const std::byte* from, std::size_t count, float least,
+                                   float scale, float* to) {
+  constexpr std::size_t per_byte = 8 / bits;
   const __m256 offset = _mm256_set1_ps(least);
   const __m256 factor = _mm256_set1_ps(scale);
-  const __m128i lower_half = _mm_set1_epi8(15);
   std::size_t i = 0;
   for (; i + 16 <= count; i += 16) {
-    const __m128i pairs = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + i / 2));
-    const __m128i low = _mm_and_si128(pairs, lower_half);
-    const __m128i high = _mm_and_si128(_mm_srli_epi16(pairs, 4), lower_half);
-    const __m128i bytes = _mm_unpacklo_epi8(low, high);
+    const __m128i bytes = unpacked<bits>(from + i / per_byte);
     dequantize_eight(bytes, offset, factor, to + i);
     dequantize_eight(_mm_srli_si128(bytes, 8), offset, factor, to + i + 8);
   }
-  portable::dequantize4(from + i / 2, count - i, least, scale, to + i);
+  portable::dequantize_packed<bits>(from + i / per_byte, count - i, least, scale, to + i);
 }
 
 }  // namespace avx2
@@ -297,17 +330,19 @@ inline void quantize(const float* from, std::size_t count, float least, float in
                      std::byte* to) {
   CLEAVE_DISPATCH(quantize(from, count, least, inverse, to));
 }
-inline void quantize4(const float* from, std::size_t count, float least, float inverse,
-                      std::byte* to) {
-  CLEAVE_DISPATCH(quantize4(from, count, least, inverse, to));
+template <unsigned bits>
+void quantize_packed(const float* from, std::size_t count, float least, float inverse,
+                     std::byte* to) {
+  CLEAVE_DISPATCH(quantize_packed<bits>(from, count, least, inverse, to));
 }
 inline void dequantize(const std::byte* from, std::size_t count, float least, float scale,
                        float* to) {
   CLEAVE_DISPATCH(dequantize(from, count, least, scale, to));
 }
-inline void dequantize4(const std::byte* from, std::size_t count, float least, float scale,
-                        float* to) {
-  CLEAVE_DISPATCH(dequantize4(from, count, least, scale, to));
+template <unsigned bits>
+void dequantize_packed(const std::byte* from, std::size_t count, float least, float scale,
+                       float* to) {
+  CLEAVE_DISPATCH(dequantize_packed<bits>(from, count, least, scale, to));
 }
 
 #undef CLEAVE_DISPATCH

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <type_traits>
 
 namespace {
 
@@ -140,15 +141,29 @@ TEST(Codec, VectorAndPortableKernelsGiveTheSameBits) {
     transport::kernels::portable::dequantize(q.data(), count, range.least, width / 255, y.data());
     ASSERT_EQ(x, y);
 
-    const float inverse4 = width == 0 ? 0 : 15 / width;
-    q.resize((count + 1) / 2);
-    p.resize(q.size());
-    transport::kernels::quantize4(from, count, range.least, inverse4, q.data());
-    transport::kernels::portable::quantize4(from, count, range.least, inverse4, p.data());
-    ASSERT_EQ(q, p);
-    transport::kernels::dequantize4(q.data(), count, range.least, width / 15, x.data());
-    transport::kernels::portable::dequantize4(q.data(), count, range.least, width / 15, y.data());
-    ASSERT_EQ(x, y);
+    const auto packed_as = [&]<unsigned bits>(std::integral_constant<unsigned, bits>) {
+      const float steps = (1U << bits) - 1;
+      q.assign((count * bits + 7) / 8, std::byte{0xFF});
+      p.assign(q.size(), std::byte{0});
+      namespace kernels = transport::kernels;
+      const float factor = width == 0 ? 0 : steps / width;
+      kernels::quantize_packed<bits>(from, count, range.least, factor, q.data());
+      kernels::portable::quantize_packed<bits>(from, count, range.least, factor, p.data());
+      ASSERT_EQ(q, p);
+      for (std::byte& byte : q) byte = static_cast<std::byte>(random());
+      const float scale = width / steps;
+      kernels::dequantize_packed<bits>(q.data(), count, range.least, scale, x.data());
+      kernels::portable::dequantize_packed<bits>(q.data(), count, range.least, scale, y.data());
+      ASSERT_EQ(x, y);
+      for (std::size_t i = 0; i < count; ++i) {  // what the format says, by division
+        std::size_t value = std::to_integer<std::size_t>(q[i * bits / 8]);
+        for (std::size_t k = 0; k < i % (8 / bits); ++k) value /= std::size_t{1} << bits;
+        value %= std::size_t{1} << bits;
+        ASSERT_EQ(x[i], range.least + static_cast<float>(value) * scale);
+      }
+    };
+    packed_as(std::integral_constant<unsigned, 4>());
+    packed_as(std::integral_constant<unsigned, 2>());
   }
 }
 
@@ -179,7 +194,7 @@ struct Quantiser {
   std::string_view name;
   double levels;
 };
-constexpr Quantiser quantisers[] = {{"int8", 256}, {"int4", 16}};
+constexpr Quantiser quantisers[] = {{"int8", 256}, {"int4", 16}, {"int2", 4}};
 
 TEST(Codec, QuantisersStayWithinTheirBoundAndKeepTheZerosOfARelu) {
   for (const auto& [name, levels] : quantisers)
@@ -212,9 +227,12 @@ TEST(Codec, QuantisersSendWhatTheyCannotScaleAsItIs) {
   const float inf = std::numeric_limits<float>::infinity();
   const float most = std::numeric_limits<float>::max();
   for (const auto& [name, levels] : quantisers)
-    for (const auto& values :
-         std::vector<std::vector<float>>{{1, std::nanf(""), 3}, {1, inf}, {-inf, 0}, {-most, most},
-                                         {0, 1e-44F}, {2.5F, 2.5F}}) {
+    for (const auto& values : std::vector<std::vector<float>>{{1, std::nanf(""), 3},
+                                                              {1, inf},
+                                                              {-inf, 0},
+                                                              {-most, most},
+                                                              {0, 1e-44F},
+                                                              {2.5F, 2.5F}}) {
       Tensor tensor =
           core::empty_tensor(DType::float32, {static_cast<std::int64_t>(values.size())});
       std::memcpy(tensor.data(), values.data(), values.size() * 4);
@@ -228,6 +246,7 @@ TEST(Codec, LossyCodecsAreSmaller) {
   EXPECT_EQ(raw - encoded({tensor}, "fp16").size() + 1, 2000U);  // the name is longer
   EXPECT_EQ(raw - encoded({tensor}, "int8").size() + 1, 3000U - 8U);
   EXPECT_EQ(raw - encoded({tensor}, "int4").size() + 1, 3500U - 8U);
+  EXPECT_EQ(raw - encoded({tensor}, "int2").size() + 1, 3750U - 8U);
 }
 
 TEST(EncodeValues, CarriesTheWholeTree) {

@@ -7,6 +7,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/device/arbiter.hpp>
 #include <cleave/device/board.hpp>
+#include <cleave/device/pace.hpp>
 
 #include <functional>
 #include <memory>
@@ -24,14 +25,23 @@ struct HostPower {
 };
 using PowerOf = std::function<HostPower(std::span<const core::LevelIndex> levels)>;
 
+/// How a share of this machine's CPU stands for a board.
+enum class Emulation {
+  /// A control group's quota: with version 1 of the calling thread and those it starts later, with
+  /// version 2 of the whole process.
+  quota,
+  /// The network is run at Host::pace, for which it has to be wrapped in an exec::PacedExecutable.
+  pace,
+};
+
 struct HostOptions {
   core::HostIndex host = core::edge_host;
   std::string board = "raspberry_pi_4";  ///< a name or a .json file, see find_board()
   /// Above 0: this share of a CPU of this machine, per thread, stands for the whole board at its
-  /// highest frequency, and less for lower ones (a control group's quota; with version 1 of the
-  /// calling thread and those it starts later, with version 2 of the whole process). 0: this
-  /// machine is what it is; an edge with cpufreq then has its frequency as a knob.
+  /// highest frequency, and less for lower ones. 0: this machine is what it is; an edge with
+  /// cpufreq then has its frequency as a knob.
   double emulate_share = 0;
+  Emulation emulate_by = Emulation::quota;
   std::vector<std::string> levels;  ///< the board's to use, by label or MHz; empty: all
   std::vector<int> threads = {1};   ///< levels of the thread knob, ascending
   std::string radio;                ///< whose energy is counted; "": a wired link, not counted
@@ -44,8 +54,8 @@ struct Host {
   Board board;  ///< with the selected levels only
   std::shared_ptr<Arbiter> knobs;
   PowerOf power;
-  const Radio* radio = nullptr;  ///< of `board`
-  bool quota = false;            ///< a CPU quota is among the knobs
+  const Radio* radio = nullptr;      ///< of `board`
+  std::shared_ptr<const Pace> pace;  ///< of an emulation by pace, else null
 };
 
 /// `set_threads` is called on the thread that leases the knobs, e.g. with

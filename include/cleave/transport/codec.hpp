@@ -41,15 +41,16 @@ class CLEAVE_EXPORT Codec {
 ///
 /// - "raw": every element as it is.
 /// - "fp16": float32 as IEEE 754 binary16, rounded to nearest even: 2 bytes an element. The
-///   relative error is at most 2^-11 for 2^-14 <= |x| <= 65504, the absolute error at most 2^-25 below.
-///   Finite numbers beyond 65504 become 65504 with their sign; infinities and NaNs stay what they
-///   are (a NaN keeps the upper bits of its payload and becomes quiet).
-/// - "int8": float32 as 256 equal steps from the smallest to the largest element: 1 byte an element
-///   and 8 a block. |x - x'| <= range / 510 + 2^-22 max |x|; the smallest element, a block of one
-///   value, and zeros that are the smallest element (behind a ReLU) are exact. A block with a NaN
-///   or an infinity, or with a range beyond what 32-bit arithmetic carries, is sent as it is.
-/// - "int4": the same with 16 steps: half a byte an element and 8 a block, |x - x'| <=
-///   range / 30 + 2^-22 max |x|. It costs accuracy; profile to see how much, cut by cut.
+///   relative error is at most 2^-11 for 2^-14 <= |x| <= 65504, the absolute error at most 2^-25
+///   below. Finite numbers beyond 65504 become 65504 with their sign; infinities and NaNs stay what
+///   they are (a NaN keeps the upper bits of its payload and becomes quiet).
+/// - "int8": float32 as one of 256 levels from the smallest to the largest element: 1 byte an
+///   element and 8 a block. |x - x'| <= range / 510 + 2^-22 max |x|; the smallest element, a block
+///   of one value, and zeros that are the smallest element (behind a ReLU) are exact. A block with
+///   a NaN or an infinity, or with a range that 32-bit arithmetic does not carry, is sent as it is.
+/// - "int4", "int2": the same with 16 and with 4 levels: 1/2 and 1/4 byte an element and 8 a block;
+///   |x - x'| <= range / 30 and range / 6, each + 2^-22 max |x|. They cost accuracy: a profile
+///   tells how much at each cut.
 ///
 /// Elements of all other types are sent as they are.
 CLEAVE_EXPORT std::span<const std::string_view> codec_names();
