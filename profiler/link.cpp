@@ -23,6 +23,21 @@ core::Result<double> timed_call(exec::Remote& cloud, const core::Clock& clock,
   return (clock.now() - before - reply->queue - reply->handler).count();
 }
 
+// Messages no larger than this, however fast the link.
+constexpr std::size_t largest_message = std::size_t{4} << 20;
+
+// The median of the slopes between the larger messages (Theil 1950, Sen 1968): free of what each
+// message costs, and of a few that met with a delay.
+core::BytesPerSecond rate_of(const std::vector<table::TransferSample>& sizes) {
+  std::vector<double> seconds_per_byte;
+  const std::size_t first = sizes.size() > 4 ? sizes.size() - 4 : 0;
+  for (std::size_t i = first; i < sizes.size(); ++i)
+    for (std::size_t k = i + 1; k < sizes.size(); ++k)
+      seconds_per_byte.push_back((sizes[k].time - sizes[i].time).count() /
+                                 (sizes[k].bytes - sizes[i].bytes).count());
+  return core::BytesPerSecond(1 / std::max(1e-15, median_of(seconds_per_byte)));
+}
+
 }  // namespace
 
 core::Result<table::LinkProfile> measure_link(exec::Remote& cloud, const core::Clock& clock,
@@ -41,47 +56,53 @@ core::Result<table::LinkProfile> measure_link(exec::Remote& cloud, const core::C
   link.round_trip = Seconds(median_of(samples));
   link.round_trip_spread = Seconds(deviation_of(samples));
 
-  const auto largest = static_cast<std::size_t>(std::clamp(options.largest.count(), 65536.0, 4e6));
-  std::vector<std::size_t> sizes;
-  for (std::size_t size = 2048; size < largest; size *= 2) sizes.push_back(size);
-  sizes.push_back(largest);
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    samples.clear();
-    for (int repeat = 0; repeat < options.repeats; ++repeat) {
-      if (options.stop.stop_requested())
-        return core::fail(core::Errc::cancelled, "interrupted");
-      const auto time =
-          timed_call(cloud, clock, exec::sink_method, std::vector<std::byte>(sizes[i]));
-      if (!time)
-        return core::fail(time);
-      samples.push_back(std::max(0.0, *time - link.round_trip.count()));
+  // Messages twice as large each time, up to the largest of use, and on until one takes long enough
+  // for the rate to be told from the round trip's jitter.
+  const auto enough = [&](std::size_t size, Seconds took) {
+    return static_cast<double>(size) >= options.largest.count() && took >= options.long_enough;
+  };
+  const auto sweep = [&](std::string_view method, std::size_t first, const auto& body_of,
+                         double from,
+                         double to) -> core::Result<std::vector<table::TransferSample>> {
+    std::vector<table::TransferSample> sizes;
+    for (std::size_t size = first; size <= largest_message; size *= 2) {
+      samples.clear();
+      for (int repeat = 0; repeat < options.repeats; ++repeat) {
+        if (options.stop.stop_requested())
+          return core::fail(core::Errc::cancelled, "interrupted");
+        const auto time = timed_call(cloud, clock, method, body_of(size));
+        if (!time)
+          return core::fail(time);
+        samples.push_back(std::max(0.0, *time - link.round_trip.count()));
+      }
+      sizes.push_back({core::Bytes(static_cast<double>(size)), Seconds(median_of(samples))});
+      if (options.progress)
+        options.progress(from +
+                         (to - from) * std::min(1.0, sizes.back().time / options.long_enough));
+      if (enough(size, sizes.back().time))
+        break;
     }
-    link.sizes.push_back({core::Bytes(static_cast<double>(sizes[i])), Seconds(median_of(samples))});
-    if (options.progress)
-      options.progress(static_cast<double>(i + 1) / static_cast<double>(sizes.size() + 1));
-  }
-  // The rate of large messages is the slope between two of them, free of what each message costs.
-  const auto& big = link.sizes.back();
-  const auto& half = link.sizes[link.sizes.size() - 2];
-  const double seconds = std::max(1e-9, (big.time - half.time).count());
-  link.up = core::BytesPerSecond((big.bytes - half.bytes).count() / seconds);
+    return sizes;
+  };
+  auto up = sweep(
+      exec::sink_method, 2048, [](std::size_t size) { return std::vector<std::byte>(size); }, 0,
+      0.7);
+  if (!up)
+    return core::fail(up);
+  link.sizes = std::move(*up);
+  link.up = rate_of(link.sizes);
 
-  double down[2];
-  for (int i = 0; i < 2; ++i) {
-    const std::uint64_t size = i == 0 ? largest / 2 : largest;
-    samples.clear();
-    for (int repeat = 0; repeat < options.repeats; ++repeat) {
-      std::vector<std::byte> body;
-      core::ByteWriter(body).put(size);
-      const auto time = timed_call(cloud, clock, exec::source_method, std::move(body));
-      if (!time)
-        return core::fail(time);
-      samples.push_back(*time);
-    }
-    down[i] = median_of(samples);
-  }
-  link.down = core::BytesPerSecond(static_cast<double>(largest - largest / 2) /
-                                   std::max(1e-9, down[1] - down[0]));
+  const auto down = sweep(
+      exec::source_method, 16384,
+      [](std::size_t size) {
+        std::vector<std::byte> body;
+        core::ByteWriter(body).put(static_cast<std::uint64_t>(size));
+        return body;
+      },
+      0.7, 1);
+  if (!down)
+    return core::fail(down);
+  link.down = rate_of(*down);
   return link;
 }
 
