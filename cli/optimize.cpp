@@ -7,6 +7,7 @@
 #include <cleave/report/terminal.hpp>
 #include <cleave/table/files.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <iostream>
@@ -47,27 +48,36 @@ core::Result<void> parse_budget(const std::string& text, optimizer::OptimizeOpti
 }
 
 // How much there is to choose from: "the table holds 5 cuts, 2 codecs, ...".
-std::string describe_variety(const table::ParetoTable& table) {
+// "7 cuts, 5 codecs, 4 levels of cpu_share" of the rows that count.
+template <class Counts>
+std::string describe_variety(const table::ParetoTable& table, Counts&& counts) {
   std::set<core::CutId> cuts;
   std::set<std::string> codecs;
   std::vector<std::set<core::LevelIndex>> levels(table.edge_knobs.size());
-  std::size_t front = 0;
   for (const table::TableRow& row : table.rows) {
-    front += row.on_front ? 1 : 0;
+    if (!counts(row))
+      continue;
     cuts.insert(row.configuration.cut());
     if (row.ingredients.uses_cloud)
       codecs.insert(row.configuration.codec());
     for (std::size_t knob = 0; knob < levels.size(); ++knob)
       levels[knob].insert(row.configuration.stages.front().levels[knob]);
   }
-  std::string text = "the table: " + std::to_string(table.rows.size()) + " rows, " +
-                     std::to_string(front) + " of them on the front of the measured link; " +
-                     std::to_string(cuts.size()) + " cuts, " + std::to_string(codecs.size()) +
-                     " codecs";
+  std::string text =
+      std::to_string(cuts.size()) + " cuts, " + std::to_string(codecs.size()) + " codecs";
   for (std::size_t knob = 0; knob < levels.size(); ++knob)
     text +=
         ", " + std::to_string(levels[knob].size()) + " levels of " + table.edge_knobs[knob].name;
   return text;
+}
+
+std::string describe_rows(const table::ParetoTable& table) {
+  const auto on_front = [](const table::TableRow& row) { return row.on_front; };
+  const auto front = std::count_if(table.rows.begin(), table.rows.end(), on_front);
+  return "the front of the measured link: " + std::to_string(front) + " rows with " +
+         describe_variety(table, on_front) +
+         "\nthe table, for other links too: " + std::to_string(table.rows.size()) + " rows with " +
+         describe_variety(table, [](const table::TableRow&) { return true; });
 }
 
 core::Result<void> optimize(const Options& given) {
@@ -109,7 +119,7 @@ core::Result<void> optimize(const Options& given) {
     return {};
   }
   std::cout << report::front_table(*table);
-  std::printf("%s\n", describe_variety(*table).c_str());
+  std::printf("%s\n", describe_rows(*table).c_str());
   std::printf("%s, seed %llu: %llu of %llu configurations evaluated, %zu rows kept\nwrote %s\n",
               table->search.algorithm.c_str(), static_cast<unsigned long long>(table->search.seed),
               static_cast<unsigned long long>(table->search.evaluations),
