@@ -9,22 +9,24 @@
 #include <cleave/transport/codec.hpp>
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 
 namespace cleave::inline v0::profiler {
 namespace {
 
 using core::Seconds;
 
-// The shares of the whole that the phases take, roughly; the bar moves by them.
 enum Phase { cloud_phase, cuts_phase, edge_phase, link_phase, fit_phase, check_phase, phase_count };
-constexpr double phase_weight[phase_count] = {0.10, 0.25, 0.30, 0.10, 0.07, 0.18};
 constexpr std::string_view phase_name[phase_count] = {
     "the cloud times itself", "bytes and accuracy per cut", "timing the edge's steps",
     "measuring the link",     "fitting the overhead",       "checking the predictions"};
+using PhaseTimes = std::array<double, phase_count>;  // s
 
 class PhasedProgress {
  public:
-  explicit PhasedProgress(const ProfileOptions& options) : options_(options) {}
+  PhasedProgress(const ProfileOptions& options, const PhaseTimes& expected)
+      : options_(options), expected_(expected) {}
   void begin(Phase phase) {
     phase_ = phase;
     at(0);
@@ -32,9 +34,10 @@ class PhasedProgress {
   void at(double fraction) const {
     if (!options_.progress)
       return;
-    double before = 0;
-    for (int i = 0; i < phase_; ++i) before += phase_weight[i];
-    options_.progress(before + phase_weight[phase_] * fraction, phase_name[phase_]);
+    const auto phase = expected_.begin() + phase_;
+    const double before = std::accumulate(expected_.begin(), phase, 0.0);
+    const double all = std::accumulate(phase, expected_.end(), before);
+    options_.progress((before + *phase * fraction) / all, phase_name[phase_]);
   }
   [[nodiscard]] std::function<void(double)> reporter() const {
     return [this](double fraction) { at(fraction); };
@@ -42,8 +45,46 @@ class PhasedProgress {
 
  private:
   const ProfileOptions& options_;
+  const PhaseTimes expected_;
   Phase phase_ = cloud_phase;
 };
+
+// What the phases will take, roughly; the bar moves by it.
+core::Result<PhaseTimes> expected_times(const core::Executable& model, const core::Values& example,
+                                        const device::Arbiter& edge_knobs, const core::Clock& clock,
+                                        const ProfileOptions& options) {
+  const auto cuts = model.cuts();
+  double pass = 0;
+  for (int i = 0; i < 2; ++i) {  // the first one warms up
+    const Seconds start = clock.now();
+    if (auto ran = model.run(cuts.front().id, cuts.back().id, example); !ran)
+      return core::fail(ran);
+    pass = (clock.now() - start).count();
+  }
+  std::vector<table::CutProfile> bytes(cuts.size());
+  for (std::size_t i = 0; i < cuts.size(); ++i) bytes[i].raw = cuts[i].bytes;
+  const std::vector<bool> useful = useful_cuts(bytes);
+  const auto tails = static_cast<double>(std::count(useful.begin(), useful.end(), true) *
+                                         std::ssize(options.codecs));
+  double settings = 1;
+  for (const core::Knob& knob : edge_knobs.knobs()) settings *= double(knob.levels.size());
+
+  // A tail is half of a pass; the edge is slower than full speed, by a few times; a request takes
+  // a round trip more.
+  constexpr double half = 0.5, slower = 3, link_seconds = 3, round_trip = 0.03;
+  const double gap = 1.5 * options.edge.idle_gap.count();
+  const double request = gap + slower * pass + round_trip;
+  const double requests = options.repeats + 1;
+  PhaseTimes times{};
+  times[cloud_phase] = 2;
+  times[cuts_phase] = pass * (2 + half * tails) * static_cast<double>(options.samples.size()) + 0.1;
+  times[edge_phase] = settings * std::max(options.edge.min_time.count(),
+                                          2 * options.edge.min_passes * (gap + slower * pass));
+  times[link_phase] = link_seconds;
+  times[fit_phase] = options.overhead_fit * requests * request;
+  times[check_phase] = 2 * options.held_out * requests * request;
+  return times;
+}
 
 core::Result<table::HostProfile> measure_cloud(const core::Executable& model,
                                                const core::Values& example, exec::Remote& cloud,
@@ -86,7 +127,10 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
     return core::fail(core::Errc::invalid_argument, "no codec to profile", "codecs");
   const core::SteadyClock steady;
   const core::Clock& clock = options.clock != nullptr ? *options.clock : steady;
-  PhasedProgress progress(options);
+  const auto expected = expected_times(*model, example, edge_knobs, clock, options);
+  if (!expected)
+    return core::fail(expected);
+  PhasedProgress progress(options, *expected);
   table::Profile result;
   result.model = model->fingerprint();
   result.model_name = options.model_name;
