@@ -31,7 +31,7 @@ struct Options {
   device::HostOptions host;
   std::string cloud, data, labels, codecs = "raw,fp16,int8,int4,int2", out;
   std::size_t samples = 200;
-  int passes = 12, held_out = 30;
+  int passes = 20, held_out = 30;
   std::uint64_t seed = 1;
   bool json = false, quiet = false;
 };
@@ -125,8 +125,7 @@ core::Result<void> profile(const Options& options) {
   profiling.edge.power = (*host)->power;
   profiling.edge.min_passes = options.passes;
   profiling.edge.seed = options.seed;
-  if (options.host.emulate_share > 0)
-    profiling.edge.idle_gap = core::milliseconds(10);
+  profiling.edge.idle_gap = core::milliseconds(10);
   if (const device::Radio* radio = (*host)->radio) {
     profiling.transmit = [radio](core::BytesPerSecond rate) { return radio->transmit_at(rate); };
     profiling.receive = [radio](core::BytesPerSecond rate) { return radio->receive_at(rate); };

@@ -37,7 +37,27 @@ class HostMeasurement {
         clock_(options.clock != nullptr ? *options.clock : steady_),
         random_(options.seed) {}
 
-  core::Result<table::Setting> measure(std::vector<core::LevelIndex> levels) {
+  // What was measured of one combination of levels so far, in seconds.
+  struct Samples {
+    std::vector<double> plain;                  // whole passes
+    std::vector<std::vector<double>> per_step;  // in instrumented ones
+    std::vector<table::CodecCost> codecs;
+  };
+
+  // One round's share of the passes, at whatever levels are set; the first round prices codecs too.
+  core::Result<void> measure(Samples& samples) {
+    if (auto timed = time_passes(samples); !timed)
+      return timed;
+    for (std::size_t c = samples.codecs.size(); c < options_.codecs.size(); ++c) {
+      auto cost = time_codec(options_.codecs[c]);
+      if (!cost)
+        return core::fail(cost);
+      samples.codecs.push_back(*cost);
+    }
+    return {};
+  }
+
+  table::Setting summarise(std::vector<core::LevelIndex> levels, const Samples& samples) const {
     table::Setting setting;
     const device::HostPower power = options_.power(levels);
     setting.levels = std::move(levels);
@@ -45,16 +65,16 @@ class HostMeasurement {
     setting.idle = power.idle;
     setting.machine_busy = power.machine_busy;
     setting.power_origin = power.origin;
-    if (auto timed = time_passes(setting); !timed)
-      return core::fail(timed);
-    for (const std::string& codec : options_.codecs) {
-      auto cost = time_codec(codec);
-      if (!cost)
-        return core::fail(cost);
-      setting.codecs.push_back(*cost);
-    }
+    setting.codecs = samples.codecs;
+    setting.whole = timing_of(samples.plain);
+    double sum = 0;
+    for (const auto& step : samples.per_step) sum += mean_of(step);
+    const double scale = sum > 0 ? setting.whole.mean.count() / sum : 1;
+    for (const auto& step : samples.per_step) setting.steps.push_back(timing_of(step, scale));
     return setting;
   }
+
+  static constexpr int rounds = 4;
 
  private:
   void idle_as_between_requests() {
@@ -69,24 +89,23 @@ class HostMeasurement {
       std::this_thread::sleep_for(std::chrono::duration<double>(gap.count()));
   }
 
-  core::Result<void> time_passes(table::Setting& setting) {
+  core::Result<void> time_passes(Samples& samples) {
     const core::CutId first = model_.cuts().front().id;
     const core::CutId last = model_.cuts().back().id;
-    const std::size_t steps = model_.step_count();
-    std::vector<std::vector<double>> per_step(steps);
-    std::vector<double> plain;
+    samples.per_step.resize(model_.step_count());
     for (int i = 0; i < options_.warm_up; ++i)
       if (auto r = model_.run(first, last, example_); !r)
         return core::fail(r);
+    const int passes = (options_.min_passes + rounds - 1) / rounds;
     const Seconds start = clock_.now();
     std::vector<core::StepTime> times;
     for (int pass = 0;; ++pass) {
       const Seconds spent = clock_.now() - start;
       if (options_.stop.stop_requested())
         return core::fail(core::Errc::cancelled, "interrupted");
-      const bool enough = pass >= options_.min_passes && spent >= options_.min_time;
-      if (enough || (pass >= 2 && spent >= options_.max_time))
-        break;
+      const bool enough = pass >= passes && spent >= options_.min_time / rounds;
+      if (enough || (pass >= 1 && spent >= options_.max_time / rounds))
+        return {};
       // Plain and instrumented passes in turn, and which comes first in turn too.
       for (int half = 0; half < 2; ++half) {
         idle_as_between_requests();
@@ -94,21 +113,16 @@ class HostMeasurement {
           const Seconds before = clock_.now();
           if (auto r = model_.run(first, last, example_); !r)
             return core::fail(r);
-          plain.push_back((clock_.now() - before).count());
+          samples.plain.push_back((clock_.now() - before).count());
         } else {
           times.clear();
           if (auto r = model_.run_timed(first, last, example_, times); !r)
             return core::fail(r);
-          for (const core::StepTime& t : times) per_step.at(t.step).push_back(t.time.count());
+          for (const core::StepTime& t : times)
+            samples.per_step.at(t.step).push_back(t.time.count());
         }
       }
     }
-    double sum = 0;
-    for (const auto& samples : per_step) sum += mean_of(samples);
-    setting.whole = timing_of(plain);
-    const double scale = sum > 0 ? setting.whole.mean.count() / sum : 1;
-    for (const auto& samples : per_step) setting.steps.push_back(timing_of(samples, scale));
-    return {};
   }
 
   // fixed + per_byte * bytes through two sizes: the larger is that of a typical early cut.
@@ -181,20 +195,23 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
   for (std::size_t i = shuffled.size(); i > 1; --i)
     std::swap(shuffled[i - 1], shuffled[random() % i]);
 
-  host.settings.resize(order.size());
+  // In rounds, so that what disturbs the machine for a while falls on all settings and not on one.
   HostMeasurement measurement(model, example, options);
-  for (std::size_t done = 0; done < shuffled.size(); ++done) {
-    const std::size_t which = shuffled[done];
-    auto lease = knobs.acquire(order[which]);
-    if (!lease)
-      return core::fail(lease);
-    auto setting = measurement.measure(order[which]);
-    if (!setting)
-      return core::fail(setting);
-    host.settings[which] = std::move(*setting);
-    if (options.progress)
-      options.progress(static_cast<double>(done + 1) / static_cast<double>(shuffled.size()));
-  }
+  std::vector<HostMeasurement::Samples> samples(order.size());
+  std::size_t done = 0;
+  for (int round = 0; round < HostMeasurement::rounds; ++round)
+    for (const std::size_t which : shuffled) {
+      auto lease = knobs.acquire(order[which]);
+      if (!lease)
+        return core::fail(lease);
+      if (auto measured = measurement.measure(samples[which]); !measured)
+        return core::fail(measured);
+      if (options.progress)
+        options.progress(static_cast<double>(++done) /
+                         static_cast<double>(shuffled.size() * HostMeasurement::rounds));
+    }
+  for (std::size_t i = 0; i < order.size(); ++i)
+    host.settings.push_back(measurement.summarise(order[i], samples[i]));
   host.knobs = knobs.knobs();
   return host;
 }

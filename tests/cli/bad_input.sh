@@ -60,6 +60,6 @@ expect 4 'refused|not' "${run[@]}" --table t.table --cloud 127.0.0.1:1
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
   chmod 755 . && touch nobody.txt
   expect 5 'cannot be made here' setpriv --reuid=65534 --regid=65534 --clear-groups \
-    "$cleave" run --model "$model" --table t.table --quiet --emulate-share 0.5
+    "$cleave" run --model "$model" --table t.table --quiet --emulate-share 0.5 --emulate-by quota
 fi
 echo "bad input: ok"

@@ -32,8 +32,9 @@ start() {
   done
 }
 
+edge=(--board raspberry_pi_4 --threads 1 --levels 1000,1500 --emulate-share 0.5)
 # Is there a control group whose CPU quota can be set here?
-edge=(--board raspberry_pi_4 --threads 1)
+quota=()
 if "$cleave" doctor | grep '^ok *cgroup' >/dev/null; then
-  edge+=(--levels 1000,1500 --emulate-share 0.5)
+  quota=(--emulate-by quota)
 fi

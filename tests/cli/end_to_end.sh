@@ -45,10 +45,10 @@ wait "$run_pid" || fail "the run failed when its cloud was killed"
 grep -q 'all-cloud' killed.txt || fail "no summary after the cloud was killed"
 
 # Ctrl-C leaves nothing half-written and no setting changed.
-"$cleave" run --model "$model" --table a.table "${edge[@]}" --data "$images" \
+"$cleave" run --model "$model" --table a.table "${edge[@]}" "${quota[@]}" --data "$images" \
   --requests 100000 --policies all-edge --log interrupted.json &
 run_pid=$!
-until grep -qs cleave "/proc/$run_pid/cgroup" || [ ${#edge[@]} -le 4 ]; do
+until grep -qs cleave "/proc/$run_pid/cgroup" || [ ${#quota[@]} -eq 0 ]; do
   kill -0 "$run_pid" 2>/dev/null || fail "the run ended by itself"
   read -rt 0.05 <> <(:) || true
 done

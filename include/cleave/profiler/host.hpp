@@ -24,16 +24,16 @@ struct HostOptions {
   device::PowerOf power;      ///< required
   core::JoulesPerByte transmit, receive;
   std::vector<std::string> codecs;  ///< to be priced
-  /// Passes per combination of levels, and at least so long; the sum over a combination is bounded
-  /// by max_time.
-  int min_passes = 12;
+  /// Passes of each kind per combination of levels, and at least so long; the sum over a
+  /// combination is bounded by max_time.
+  int min_passes = 20;
   core::Seconds min_time = core::Seconds(0.6);
   core::Seconds max_time = core::Seconds(6);
-  int warm_up = 2;
+  int warm_up = 2;  ///< passes that do not count, after each change of levels
   /// Before each pass the host idles for a random time of one to two of these. A request arrives at
-  /// a host that was waiting: under a CPU quota its first milliseconds run untouched, then it
-  /// stalls. Passes that start like requests have steps whose means add up to what a head of any
-  /// length takes. 0: none (a host without a quota).
+  /// a host that was waiting: its caches are cold, its processor sleeps, and under a CPU quota its
+  /// first milliseconds run untouched, then it stalls. Passes that start like requests have steps
+  /// whose means add up to what a head of any length takes. 0: none.
   core::Seconds idle_gap;
   std::uint64_t seed = 1;
   const core::Clock* clock = nullptr;       ///< a SteadyClock if null
@@ -42,7 +42,8 @@ struct HostOptions {
   std::stop_token stop;
 };
 
-/// One setting per combination of levels, taken in a shuffled order; per-step times from
+/// One setting per combination of levels, taken in a shuffled order and in rounds, so that what
+/// disturbs the machine for a while falls on all of them; per-step times from
 /// instrumented passes, which alternate with plain ones, and whose step means are scaled so that
 /// they add up to the mean of the plain passes: the instrumentation's overhead is removed, and
 /// under a quota, where a step either runs untouched or stalls, means and not medians add up.
