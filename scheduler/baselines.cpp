@@ -9,8 +9,7 @@ FixedPolicy::FixedPolicy(std::string name, std::shared_ptr<const table::ParetoTa
     : name_(std::move(name)), table_(std::move(table)), switching_(*table_), row_(row) {}
 
 Decision FixedPolicy::decide(const Request& request, const LiveState& state) {
-  const Composed composed =
-      compose_row(*table_, row_, Factors{}, /*spread=*/0, /*deviations=*/0, state.link);
+  const Composed composed = compose_row(*table_, row_, Factors{}, /*margin=*/0, state.link);
   const Cost cost = cost_of(composed, switching_.of(row_, state), state.queue);
   Decision decision;
   decision.row = row_;

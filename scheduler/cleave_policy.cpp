@@ -1,7 +1,5 @@
 #include "scheduler/cleave_policy.hpp"
 
-#include "scheduler/normal.hpp"
-
 #include <cmath>
 
 namespace cleave::inline v0::scheduler {
@@ -10,10 +8,9 @@ CleavePolicy::CleavePolicy(std::shared_ptr<const table::ParetoTable> table,
                            const PolicyOptions& options)
     : table_(std::move(table)),
       options_(options),
-      deviations_(normal_quantile(options.confidence)),
       switching_(*table_),
       composed_([this] { return ComposedTable(table_->rows.size()); }),
-      corrections_(*table_, options.learning) {
+      corrections_(*table_, options.learning, options.confidence) {
   recompose(table_->reference);
 }
 
@@ -34,8 +31,8 @@ ComposedTable::Pick CleavePolicy::scan(const ComposedTable& composed, const Requ
     if ((in.uses_cloud && !state.cloud_reachable) ||
         static_cast<float>(in.accuracy.value) < static_cast<float>(request.accuracy_floor))
       continue;
-    const Composed made = compose_row(*table_, row, composed.factors(row), composed.spread(row),
-                                      deviations_, state.link);
+    const Composed made =
+        compose_row(*table_, row, composed.factors(row), composed.margin(row), state.link);
     if (!std::isfinite(made.bound))
       continue;
     const Cost cost = cost_of(made, switching_.of(row, state), state.queue);
@@ -107,7 +104,7 @@ void CleavePolicy::recompose(const table::LinkState& link) {
   stale_ = next == nullptr;
   if (next == nullptr)
     return;
-  next->compose(*table_, corrections_, deviations_, link);
+  next->compose(*table_, corrections_, link);
   composed_.publish(next);
 }
 

@@ -34,7 +34,6 @@ class CleavePolicy final : public Policy {
 
   std::shared_ptr<const table::ParetoTable> table_;
   PolicyOptions options_;
-  double deviations_;
   SwitchingCosts switching_;
   Snapshots<ComposedTable> composed_;
   std::atomic<bool> scanned_ = false;  // decide() met a link that composed_ is not for

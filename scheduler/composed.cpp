@@ -59,13 +59,13 @@ Switching SwitchingCosts::of(std::uint32_t row, const LiveState& state) const {
 }
 
 Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const Factors& factors,
-                     double spread, double deviations, const table::LinkState& link) {
+                     double margin, const table::LinkState& link) {
   const table::Ingredients in = corrected(table.rows[row].ingredients, factors);
   const table::Prediction made = table::compose(in, corrected(link, factors), core::Seconds());
   Composed out;
   out.latency = made.latency.total().count();
-  out.spread = 1 + deviations * spread;
-  out.bound = out.latency * out.spread;
+  out.margin = margin;
+  out.bound = out.latency * (1 + margin);
   out.energy = made.energy.total(table.boundary).count();
   out.busy = in.edge_busy.count();
   out.idle = in.edge_idle.count();
@@ -83,7 +83,7 @@ Cost cost_of(const Composed& row, const Switching& switching, core::Seconds queu
   const double change = switching.total().count();
   Cost cost;
   cost.latency = row.latency + wait + change;
-  cost.bound = (row.latency + wait) * row.spread + change;
+  cost.bound = (row.latency + wait) * (1 + row.margin) + change;
   cost.energy =
       row.energy + row.busy * switching.edge.count() + row.idle * (wait + switching.cloud.count());
   cost.switching = switching.total();
@@ -100,7 +100,7 @@ bool faster(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row
   return std::tie(a.latency, a.energy, row_a) < std::tie(b.latency, b.energy, row_b);
 }
 
-ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), spreads_(rows) {
+ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), margins_(rows) {
   keys_.reserve(rows);
   by_energy_.reserve(rows);
   blocks_.reserve(rows / block_size + 1);
@@ -109,7 +109,7 @@ ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), sp
 }
 
 void ComposedTable::compose(const table::ParetoTable& table, const Corrections& corrections,
-                            double deviations, const table::LinkState& link) {
+                            const table::LinkState& link) {
   link_ = link;
   keys_.clear();
   by_energy_.clear();
@@ -118,8 +118,8 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
   blocks_.clear();
   for (std::uint32_t row = 0; row < table.rows.size(); ++row) {
     factors_[row] = corrections.factors(row);
-    spreads_[row] = corrections.spread(row);
-    rows_[row] = compose_row(table, row, factors_[row], spreads_[row], deviations, link);
+    margins_[row] = corrections.margin(row);
+    rows_[row] = compose_row(table, row, factors_[row], margins_[row], link);
     if (rows_[row].bound == infinity)
       continue;
     keys_.push_back({rows_[row].energy, row});

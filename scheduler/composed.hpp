@@ -36,8 +36,8 @@ class SwitchingCosts {
 /// A row with an empty queue on the link it was composed for.
 struct Composed {
   double latency = 0;  ///< s
-  double spread = 1;   ///< what the expected latency is multiplied with for the bound, >= 1
-  double bound = 0;    ///< latency x spread
+  double margin = 0;   ///< see Corrections::margin()
+  double bound = 0;    ///< latency x (1 + margin)
   double energy = 0;   ///< J
   double busy = 0;     ///< W of the edge
   double idle = 0;     ///< W of the edge
@@ -52,9 +52,9 @@ struct Cost {
   core::Seconds switching;
 };
 
-/// Composes one row; `deviations` is how many standard deviations the bound lies above the mean.
+/// Composes one row.
 Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const Factors& factors,
-                     double spread, double deviations, const table::LinkState& link);
+                     double margin, const table::LinkState& link);
 
 /// A queue delays a row that uses the cloud, the edge idling meanwhile: both grow linearly with it,
 /// so that composing for an empty queue is enough. Switching edge knobs keeps the edge busy, the
@@ -73,7 +73,7 @@ class ComposedTable {
   /// Reserves all memory, so that compose() allocates nothing.
   explicit ComposedTable(std::size_t rows);
 
-  void compose(const table::ParetoTable& table, const Corrections& corrections, double deviations,
+  void compose(const table::ParetoTable& table, const Corrections& corrections,
                const table::LinkState& link);
 
   struct Pick {
@@ -89,7 +89,7 @@ class ComposedTable {
 
   [[nodiscard]] const table::LinkState& link() const { return link_; }
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
-  [[nodiscard]] double spread(std::uint32_t row) const { return spreads_[row]; }
+  [[nodiscard]] double margin(std::uint32_t row) const { return margins_[row]; }
 
  private:
   // Blocks of rows are skipped whole if none can meet the deadline.
@@ -112,7 +112,7 @@ class ComposedTable {
   std::vector<Key> keys_;
   std::vector<Key> edge_by_latency_, cloud_by_latency_;
   std::vector<Factors> factors_;
-  std::vector<double> spreads_;
+  std::vector<double> margins_;
 };
 
 }  // namespace cleave::inline v0::scheduler

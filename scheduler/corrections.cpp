@@ -1,6 +1,9 @@
 #include "scheduler/corrections.hpp"
 
+#include "scheduler/normal.hpp"
+
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -36,8 +39,11 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
           .down = link.down / factors.move};
 }
 
-Corrections::Corrections(const table::ParetoTable& table, const LearningOptions& options)
+Corrections::Corrections(const table::ParetoTable& table, const LearningOptions& options,
+                         double confidence)
     : options_(options),
+      confidence_(confidence),
+      deviations_(normal_quantile(confidence)),
       keep_(std::exp2(-1 / options.half_life)),
       rows_(table.rows.size()),
       factors_(table.rows.size()) {
@@ -113,26 +119,39 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   }
   update_factors();
 
-  // How far off the corrected prediction was; the queue is known, not predicted. A surprise that
-  // was cut off above is cut off here too, since the row's correction answers it.
+  // How far off the corrected prediction was; the queue is known, not predicted.
   const Seconds expected = predicted.edge_compute * before.edge + moving(predicted) * before.move +
                            predicted.cloud_compute * before.cloud;
   const Seconds took = measured.edge_compute + moving(measured) + measured.cloud_compute;
-  if (expected >= shortest_part && took.count() > 0 && std::isfinite(took.count())) {
-    Residuals& seen = row.uses_cloud ? in_cloud_ : on_edge_;
-    const double error = std::clamp(std::log(took / expected), -3 * noise, 3 * noise);
-    seen.weight = std::min(seen.weight + 1, 50.0);
-    seen.variance += (error * error - seen.variance) / seen.weight;
-  }
+  if (expected >= shortest_part && took.count() > 0 && std::isfinite(took.count()))
+    (row.uses_cloud ? in_cloud_ : on_edge_)
+        .add(std::min(took / expected, options_.largest_factor) - 1, confidence_);
 }
 
-double Corrections::spread(std::uint32_t index) const {
-  // The profile's spread counts like this many requests.
-  constexpr double prior_weight = 10;
+void Corrections::Residuals::add(double value, double confidence) {
+  if (values.size() < window)
+    values.push_back(value);
+  else
+    values[next] = value;
+  next = (next + 1) % window;
+  // The k-th of n is exceeded by the next one with probability 1 - k/(n + 1).
+  const auto k =
+      static_cast<std::size_t>(std::ceil(confidence * static_cast<double>(values.size() + 1)));
+  std::array<double, window> sorted;
+  std::copy(values.begin(), values.end(), sorted.begin());
+  const auto end = sorted.begin() + static_cast<std::ptrdiff_t>(values.size());
+  const auto kth = sorted.begin() + static_cast<std::ptrdiff_t>(std::min(k, values.size())) - 1;
+  std::nth_element(sorted.begin(), kth, end);
+  quantile = std::max(0.0, *kth);
+}
+
+double Corrections::margin(std::uint32_t index) const {
+  // After so many requests the profile's spread counts no more.
+  constexpr double enough = Residuals::window / 2.0;
   const RowState& row = rows_[index];
   const Residuals& seen = row.uses_cloud ? in_cloud_ : on_edge_;
-  return std::sqrt((prior_weight * row.spread * row.spread + seen.weight * seen.variance) /
-                   (prior_weight + seen.weight));
+  const double learnt = std::min(1.0, static_cast<double>(seen.values.size()) / enough);
+  return (1 - learnt) * deviations_ * row.spread + learnt * seen.quantile;
 }
 
 void Corrections::update_factors() {

@@ -38,16 +38,19 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 /// hide one another. Not thread-safe.
 class Corrections {
  public:
-  Corrections(const table::ParetoTable& table, const LearningOptions& options);
+  /// `confidence` is the share of requests that should stay within the margin.
+  Corrections(const table::ParetoTable& table, const LearningOptions& options, double confidence);
 
   /// `predicted` is uncorrected.
   void observe(std::uint32_t row, const table::LatencyParts& predicted,
                const table::LatencyParts& measured);
 
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
-  /// Relative standard deviation of the row's latency: the profile's at first, then more and more
-  /// that of what was observed of all rows that use (do not use) the cloud.
-  [[nodiscard]] double spread(std::uint32_t row) const;
+  /// By how much, relative to the corrected prediction, the row's latency is to be bounded: at
+  /// first as if it were normal with the profile's spread, then more and more the quantile of what
+  /// was observed of the last rows that use (do not use) the cloud. Measured latencies have long
+  /// tails, of which a standard deviation tells little.
+  [[nodiscard]] double margin(std::uint32_t row) const;
 
  private:
   struct Belief {
@@ -61,9 +64,13 @@ class Corrections {
     bool touched = false;
     double spread = 0;
   };
+  // The last errors of the corrected prediction, relative; the oldest is overwritten.
   struct Residuals {
-    double variance = 0;
-    double weight = 0;
+    static constexpr std::size_t window = 100;
+    std::vector<double> values;
+    std::size_t next = 0;
+    double quantile = 0;
+    void add(double value, double confidence);
   };
 
   void drift(Belief& belief, double prior_deviation) const;
@@ -71,7 +78,9 @@ class Corrections {
   void update_factors();
 
   LearningOptions options_;
-  double keep_;  ///< of a mean, from one request to the next
+  double confidence_;
+  double deviations_;  // of a normal variable, within which it stays so often
+  double keep_;        ///< of a mean, from one request to the next
   std::vector<RowState> rows_;
   std::vector<Belief> edge_settings_, cloud_settings_;
   Belief link_;

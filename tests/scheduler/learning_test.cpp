@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <functional>
+#include <random>
 
 namespace cleave {
 namespace {
@@ -99,6 +100,34 @@ TEST(Learning, AWronglyMeasuredRowIsLeftAfterItsFirstMiss) {
   EXPECT_EQ(learning->decide({.deadline = deadline}, {.link = table->reference}).row, 2u);
   const auto stubborn = policy_of(table, false);
   EXPECT_EQ(late(*stubborn, world, deadline, 100), 100);
+}
+
+// One request in seven takes half as long again, which the profile's spread of 3 % does not tell.
+TEST(Learning, ABoundIsKeptAsOftenAsAskedForWhateverTheTail) {
+  const auto table = three_rows();
+  for (const double confidence : {0.8, 0.95}) {
+    PolicyOptions options;
+    options.confidence = confidence;
+    const auto policy = std::move(*make_policy("cleave", table, options));
+    std::mt19937_64 random(5);
+    double slow = 1;
+    const auto factor = [&](std::uint32_t) { return slow; };
+    const World world{.edge = factor, .move = factor, .cloud = factor};
+    const LiveState state{.link = table->reference};
+    int beyond = 0, counted = 0;
+    for (int i = 0; i < 2000; ++i) {
+      const double wobble = 1 + 0.04 * (static_cast<double>(random() % 1000) / 1000 - 0.5);
+      slow = random() % 7 == 0 ? 1.5 * wobble : wobble;
+      const Decision got = policy->decide({.accuracy_floor = frugal_accuracy}, state);
+      const LatencyParts took = world.run(*table, got.row, state);
+      policy->observe({.row = got.row, .link = state.link, .measured = took});
+      if (i >= 200) {
+        ++counted;
+        beyond += took.total() > got.bound;
+      }
+    }
+    EXPECT_NEAR(1 - static_cast<double>(beyond) / counted, confidence, 0.03) << confidence;
+  }
 }
 
 TEST(Learning, APredictionComesToAgreeWithWhatIsMeasured) {
