@@ -18,7 +18,7 @@ packages=(
   # model, profiler, runtime; with the reference BLAS a transformer takes a hundred times as long
   libtorch-dev libopenblas0-openmp
   # the program, and the charts of its reports
-  libcli11-dev libspdlog-dev libjs-chart.js
+  libcli11-dev libjs-chart.js
   # tests, benchmarks, and the labelled images of the demo
   libgtest-dev libgmock-dev libbenchmark-dev dataset-fashion-mnist
 )

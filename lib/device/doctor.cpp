@@ -116,7 +116,7 @@ Finding look_at_cpufreq(const Machine& machine) {
   const auto policies = cpufreq_policies(machine);
   if (policies.empty())
     return {"cpufreq", Status::missing, "no cpufreq driver: the clock cannot be set",
-            "emulate a board's levels with a CPU share (needs the cgroup below)"};
+            "emulate a board's levels with a CPU share (--emulate-share)"};
   std::string what;
   std::string problem;
   for (const std::string& policy : policies) {
@@ -224,7 +224,8 @@ Finding look_at_openmp(const Machine& machine) {
     return {"openmp", Status::ok, "threads that wait give up the CPU", ""};
   return {"openmp", Status::warning,
           "threads that wait spin: with one other busy process a pass may take ten times as long",
-          "set OMP_WAIT_POLICY=passive before the program starts"};
+          "cleave runs networks with OMP_WAIT_POLICY=passive; set it for programs of your own, "
+          "before they start"};
 }
 
 Finding look_at_blas(const Machine& machine) {

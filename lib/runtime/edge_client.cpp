@@ -208,7 +208,7 @@ core::Result<std::unique_ptr<EdgeClient>> EdgeClient::open(EdgeOptions options) 
       return fail(serves);
   auto impl = std::make_unique<Impl>(std::move(options));
   impl->policy = std::move(*policy);
-  impl->workers.start(impl->options.workers, "cleave-edge");
+  impl->workers.start(impl->options.workers, "cleave-edge", impl->options.max_queued);
   return std::unique_ptr<EdgeClient>(new EdgeClient(std::move(impl)));
 }
 
@@ -223,7 +223,7 @@ std::future<core::Result<Reply>> EdgeClient::submit(Request request) {
     promise->set_value(fail(Errc::invalid_argument, "this client has no workers"));
     return future;
   }
-  impl_->workers.post(
+  const bool queued = impl_->workers.post(
       [impl = impl_.get(), promise, request = std::move(request), start = impl_->clock->now()] {
         try {
           promise->set_value(impl->run(request, start));
@@ -231,6 +231,9 @@ std::future<core::Result<Reply>> EdgeClient::submit(Request request) {
           promise->set_exception(std::current_exception());
         }
       });
+  if (!queued)
+    promise->set_value(fail(Errc::exhausted,
+                            std::to_string(impl_->options.max_queued) + " requests wait already"));
   return future;
 }
 

@@ -21,7 +21,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   // `name`: up to 12 characters, so that a number fits behind it (the kernel allows 15).
-  void start(int count, const std::string& name) {
+  void start(int count, const std::string& name, std::size_t max_queued) {
+    max_queued_ = max_queued;
     for (int i = 0; i < count; ++i) {
       threads_.emplace_back([this] { work(); });
       pthread_setname_np(threads_.back().native_handle(), (name + "-" + std::to_string(i)).c_str());
@@ -37,12 +38,16 @@ class WorkerPool {
     for (std::thread& thread : threads_) thread.join();
   }
 
-  void post(std::function<void()> task) {
+  // False, and the task is dropped, if as many as may wait do so already.
+  [[nodiscard]] bool post(std::function<void()> task) {
     {
       const std::lock_guard lock(mutex_);
+      if (tasks_.size() >= max_queued_)
+        return false;
       tasks_.push_back(std::move(task));
     }
     wake_.notify_one();
+    return true;
   }
 
  private:
@@ -63,6 +68,7 @@ class WorkerPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;
+  std::size_t max_queued_ = 0;
   std::vector<std::thread> threads_;
   bool closing_ = false;
 };

@@ -1,5 +1,6 @@
 #include "tests/support/fake_executable.hpp"
 
+#include <cleave/exec/paced.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/cloud_server.hpp>
 #include <cleave/runtime/edge_client.hpp>
@@ -180,6 +181,34 @@ TEST_F(EdgeClientTest, SubmittedRequestsAllCompleteWhoeverSubmitsThem) {
     });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(right, 40);
+}
+
+TEST_F(EdgeClientTest, MoreRequestsThanMayWaitAreTurnedAway) {
+  std::promise<void> entered, gate;
+  std::atomic<bool> first{true};
+  exec::PaceTime time;  // the first request waits at the gate
+  time.now =
+      time.cpu = [count = std::make_shared<std::atomic<int>>(0)] { return Seconds(++*count); };
+  time.sleep_until = [&](Seconds) {
+    if (first.exchange(false)) {
+      entered.set_value();
+      gate.get_future().wait();
+    }
+  };
+  device::PaceGovernor pace(core::edge_host, {{"half", 0.5}});
+  ASSERT_TRUE(pace.apply(0));
+  runtime::EdgeOptions options;
+  options.model = std::make_shared<exec::PacedExecutable>(model, pace.pace(), time);
+  options.table = std::make_shared<table::ParetoTable>(make_table());
+  options.max_queued = 2;
+  const auto client = runtime::EdgeClient::open(options).value();
+  std::vector<std::future<core::Result<runtime::Reply>>> accepted;
+  accepted.push_back(client->submit(request()));
+  entered.get_future().wait();
+  for (int i = 0; i < 2; ++i) accepted.push_back(client->submit(request()));
+  EXPECT_EQ(client->submit(request()).get().error().code, Errc::exhausted);
+  gate.set_value();
+  for (auto& future : accepted) EXPECT_EQ(floats_of(future.get()->outputs), model->expected());
 }
 
 TEST_F(EdgeClientTest, OtherModelsAndTablesAreNamed) {

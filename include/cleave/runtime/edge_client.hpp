@@ -38,6 +38,7 @@ struct EdgeOptions {
   std::string policy = "cleave";  ///< one of scheduler::policy_names()
   scheduler::PolicyOptions policy_options;
   int workers = 1;                           ///< threads for submit(); each may run a request
+  std::size_t max_queued = 1024;             ///< requests of submit() that may wait for a thread
   std::shared_ptr<const core::Clock> clock;  ///< a SteadyClock if null
   core::LogSink* log = &core::null_log();
   core::MetricsSink* metrics = &core::null_metrics();
@@ -81,6 +82,7 @@ class CLEAVE_EXPORT EdgeClient {
   [[nodiscard]] core::Result<Reply> infer(const Request& request);
 
   /// The same on one of the client's own threads; the deadline counts from this call.
+  /// Errc::exhausted, at once, if EdgeOptions::max_queued requests wait already.
   [[nodiscard]] std::future<core::Result<Reply>> submit(Request request);
 
   [[nodiscard]] const table::ParetoTable& table() const;
