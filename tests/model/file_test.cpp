@@ -63,12 +63,10 @@ TEST_F(ModelFile, LoadsWithTheShapesItTells) {
 TEST_F(ModelFile, LoadsTrainable) {
   const auto module = model::load_module(whole());
   ASSERT_TRUE(module) << module.error().message();
-  for (const at::Tensor& parameter : module->parameters())
-    parameter.requires_grad_(true);
+  for (const at::Tensor& parameter : module->parameters()) parameter.requires_grad_(true);
   torch::jit::Module trained = *module;
   trained.forward({at::ones({1, 3, 8, 8})}).toTensor().sum().backward();
-  for (const at::Tensor& parameter : trained.parameters())
-    EXPECT_TRUE(parameter.grad().defined());
+  for (const at::Tensor& parameter : trained.parameters()) EXPECT_TRUE(parameter.grad().defined());
 }
 
 TEST_F(ModelFile, AsksForShapesThatNobodyTells) {
