@@ -414,9 +414,10 @@ void facts(Page& page, const ReportInput& input) {
 std::string html(const ReportInput& input) {
   const bool charts = !input.chart_js.empty();
   const core::Boundary boundary = boundary_of(input);
-  const std::vector<Bar> bars = thinned(input.profile ? bars_of(*input.profile)
-                                        : input.table ? bars_of(*input.table)
-                                                      : std::vector<Bar>());
+  const std::vector<Bar> all_bars = input.profile ? bars_of(*input.profile)
+                                    : input.table ? bars_of(*input.table)
+                                                  : std::vector<Bar>();
+  const std::vector<Bar> bars = thinned(all_bars);
   Page page;
   page.raw(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -466,7 +467,11 @@ std::string html(const ReportInput& input) {
         input.profile ? "the fastest configuration of each cut" : "each configuration on the front";
     page.raw("<section><h2>Latency of each cut</h2>\n<p class=\"soft\">Predicted latency of ")
         .text(which)
-        .raw(", on an idle link.</p>\n");
+        .raw(", on an idle link.");
+    if (bars.size() < all_bars.size())
+      page.raw(" " + std::to_string(bars.size()) + " of " + std::to_string(all_bars.size()) +
+               " are shown, at even distances.");
+    page.raw("</p>\n");
     page.chart("latency-parts", "Latency of " + which + " by part", height);
     page.raw(
             "</section>\n<section><h2>Energy of each cut</h2>\n<p class=\"soft\">The same "

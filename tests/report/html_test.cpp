@@ -100,6 +100,19 @@ TEST(Html, EveryEnergyIsLabelledWithBoundaryAndOrigin) {
   EXPECT_EQ(count(page, "<small>edge+cloud device, measured</small>"), 1u);
 }
 
+TEST(Html, SaysWhatItLeavesOut) {
+  auto input = sample_report();
+  input.chart_js = "x";
+  EXPECT_EQ(html(input).find("at even distances"), std::string::npos);
+  table::Profile& profile = *input.profile;
+  const table::CutProfile early = profile.cuts.front();
+  profile.cuts.insert(profile.cuts.begin(), 100, early);
+  const std::string page = html(input);
+  EXPECT_NE(page.find("64 of " + std::to_string(profile.cuts.size()) + " are shown"),
+            std::string::npos);
+  EXPECT_EQ(data_of(page)["latency"]["bars"].size(), 64U);
+}
+
 TEST(Html, NothingIsFetched) {
   auto input = sample_report();
   input.chart_js = "x";
