@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <iostream>
 #include <set>
+#include <utility>
 #ifdef CLEAVE_WITH_OPTIMIZER
 #include <cleave/optimizer/optimize.hpp>
 #endif
@@ -104,8 +105,10 @@ core::Result<void> optimize(const Options& given) {
   const Interrupt interrupt;
   options.stop = interrupt.token();
   const bool draw = !given.quiet;
-  options.progress = [draw](const optimizer::SearchProgress& progress) {
-    if (draw)
+  options.progress = [draw,
+                      last = std::uint64_t{0}](const optimizer::SearchProgress& progress) mutable {
+    // A generation may find nothing new to evaluate.
+    if (draw && std::exchange(last, progress.evaluations) != progress.evaluations)
       std::fprintf(stderr, "%llu evaluations, hypervolume %.4f\n",
                    static_cast<unsigned long long>(progress.evaluations), progress.hypervolume);
   };

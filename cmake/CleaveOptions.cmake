@@ -34,7 +34,7 @@ endif()
 
 if(CLEAVE_SANITIZE)
   string(REPLACE "," ";" sanitize_list "${CLEAVE_SANITIZE}")
-  add_compile_options(-fsanitize=${CLEAVE_SANITIZE} -fno-omit-frame-pointer -g)
+  add_compile_options(-fsanitize=${CLEAVE_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${CLEAVE_SANITIZE})
   if("undefined" IN_LIST sanitize_list)
     add_compile_options(-fno-sanitize-recover=undefined)
