@@ -49,6 +49,10 @@ core::Result<void> parse_budget(const std::string& text, optimizer::OptimizeOpti
 }
 
 // How much there is to choose from: "the table holds 5 cuts, 2 codecs, ...".
+std::string counted(std::size_t count, const std::string& thing) {
+  return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
+}
+
 // "7 cuts, 5 codecs, 4 levels of cpu_share" of the rows that count.
 template <class Counts>
 std::string describe_variety(const table::ParetoTable& table, Counts&& counts) {
@@ -64,20 +68,19 @@ std::string describe_variety(const table::ParetoTable& table, Counts&& counts) {
     for (std::size_t knob = 0; knob < levels.size(); ++knob)
       levels[knob].insert(row.configuration.stages.front().levels[knob]);
   }
-  std::string text =
-      std::to_string(cuts.size()) + " cuts, " + std::to_string(codecs.size()) + " codecs";
+  std::string text = counted(cuts.size(), "cut") + ", " + counted(codecs.size(), "codec");
   for (std::size_t knob = 0; knob < levels.size(); ++knob)
-    text +=
-        ", " + std::to_string(levels[knob].size()) + " levels of " + table.edge_knobs[knob].name;
+    text += ", " + counted(levels[knob].size(), "level") + " of " + table.edge_knobs[knob].name;
   return text;
 }
 
 std::string describe_rows(const table::ParetoTable& table) {
   const auto on_front = [](const table::TableRow& row) { return row.on_front; };
-  const auto front = std::count_if(table.rows.begin(), table.rows.end(), on_front);
-  return "the front of the measured link: " + std::to_string(front) + " rows with " +
+  const auto front =
+      static_cast<std::size_t>(std::count_if(table.rows.begin(), table.rows.end(), on_front));
+  return "the front of the measured link: " + counted(front, "row") + " with " +
          describe_variety(table, on_front) +
-         "\nthe table, for other links too: " + std::to_string(table.rows.size()) + " rows with " +
+         "\nthe table, for other links too: " + counted(table.rows.size(), "row") + " with " +
          describe_variety(table, [](const table::TableRow&) { return true; });
 }
 

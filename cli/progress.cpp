@@ -24,7 +24,7 @@ void Progress::update(double fraction, std::string_view phase) {
     return;
   fraction = std::clamp(fraction, 0.0, 1.0);
   const core::Seconds spent = now - start_;
-  const double left = fraction > 0.01 ? spent.count() * (1 - fraction) / fraction : NAN;
+  const double left = fraction > 0.03 ? spent.count() * (1 - fraction) / fraction : NAN;
   if (terminal_) {
     constexpr int width = 28;
     const int done = static_cast<int>(std::lround(fraction * width));

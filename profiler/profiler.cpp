@@ -70,13 +70,15 @@ core::Result<PhaseTimes> expected_times(const core::Executable& model, const cor
   for (const core::Knob& knob : edge_knobs.knobs()) settings *= double(knob.levels.size());
 
   // A tail is half of a pass; the edge is slower than full speed, by a few times; a request takes
-  // a round trip more.
+  // a round trip more; the cloud has two settings, say, and idles between passes, too.
   constexpr double half = 0.5, slower = 3, link_seconds = 3, round_trip = 0.03;
+  constexpr double cloud_settings = 2, cloud_gap = 0.022;
   const double gap = 1.5 * options.edge.idle_gap.count();
   const double request = gap + slower * pass + round_trip;
   const double requests = options.repeats + 1;
   PhaseTimes times{};
-  times[cloud_phase] = 2;
+  times[cloud_phase] = cloud_settings * std::max(options.edge.min_time.count(),
+                                                 2 * options.edge.min_passes * (cloud_gap + pass));
   times[cuts_phase] = pass * (2 + half * tails) * static_cast<double>(options.samples.size()) + 0.1;
   times[edge_phase] = settings * std::max(options.edge.min_time.count(),
                                           2 * options.edge.min_passes * (gap + slower * pass));

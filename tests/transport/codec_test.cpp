@@ -371,7 +371,11 @@ TEST(EncodeValues, RefusesWhatItCannotSendAndLeavesTheBufferAlone) {
   std::vector<std::byte> bytes(3);
   EXPECT_FALSE(transport::encode_values({Tensor{}}, codec("raw"), bytes));
   Value deep = true;
-  for (int i = 0; i < 40; ++i) deep = Value::Tuple{{deep}};
+  for (int i = 0; i < 40; ++i) {
+    Value::Tuple around;
+    around.items.push_back(std::move(deep));
+    deep = Value(std::move(around));
+  }
   EXPECT_FALSE(transport::encode_values({deep}, codec("raw"), bytes));
   EXPECT_EQ(bytes.size(), 3U);
 }
