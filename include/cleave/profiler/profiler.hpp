@@ -47,11 +47,12 @@ struct ProfileOptions {
   std::stop_token stop;
 };
 
-/// Measures, in this order: the cloud's half (the cloud times itself), bytes and accuracy per cut
-/// and codec, the edge's half, the link, and held-out configurations. Accuracy is measured at the
-/// cuts with fewer bytes than all cuts before them and where the bytes reach a minimum; at the
-/// others only lossless codecs can be used.
-/// Errors: unavailable, refused, mismatch (the cloud), those of the model and the knobs, cancelled.
+/// Measures, in this order: the cloud's half (the cloud times itself, three times: now, before and
+/// after the edge; of each setting the middle one counts), bytes and accuracy per cut and codec,
+/// the edge's half, the link, and held-out configurations. Accuracy is measured at the cuts with
+/// fewer bytes than all cuts before them and where the bytes reach a minimum; at the others only
+/// lossless codecs can be used. Errors: unavailable, refused, mismatch (the cloud), those of the
+/// model and the knobs, cancelled.
 CLEAVE_EXPORT core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
                                                    const core::Values& example,
                                                    device::Arbiter& edge_knobs, exec::Remote& cloud,
