@@ -5,6 +5,7 @@
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/guard.hpp"
 #include "lib/model/lower.hpp"
+#include "lib/model/onnx_import.hpp"
 #include "lib/model/plan_model.hpp"
 
 #include <cleave/core/file.hpp>
@@ -14,6 +15,8 @@
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
 
+#include <fstream>
+#include <functional>
 #include <sstream>
 #include <unordered_set>
 
@@ -154,6 +157,108 @@ Result<void> check_against(const jit::Module& module, const Analysis& analysis,
   return {};
 }
 
+// Where every source of a graph arrives. `facts.inputs` are what the caller or the file says of the
+// inputs' shapes; `check` looks at what the pass over example inputs showed.
+using Check =
+    std::function<Result<void>(const Plan&, const Analysis&, const std::vector<InputSpec>&)>;
+Result<std::shared_ptr<const Model>> from_graph(const std::shared_ptr<jit::Graph>& graph,
+                                                ModelFacts facts, const Check& check) {
+  auto plan = plan_aten(graph);
+  if (!plan)
+    return fail(plan);
+  auto inputs = fit_inputs(*plan, std::move(facts.inputs), facts.name);
+  if (!inputs)
+    return fail(inputs);
+  facts.inputs = std::move(*inputs);
+  auto analysis = try_out(*plan, facts.inputs);
+  if (!analysis)
+    return fail(analysis);
+  // In-place operators are replaced only where aliases are what libtorch believes them to be.
+  bool writes = false, undeclared = false;
+  for (const PlacedStep& step : plan->steps) writes = writes || !step.written.empty();
+  for (const StepFacts& step : analysis->steps) undeclared = undeclared || step.aliases_undeclared;
+  if (writes && !undeclared) {
+    *plan = Plan();
+    remove_mutation(graph);
+    plan = plan_aten(graph);
+    if (!plan)
+      return fail(plan);
+    analysis = try_out(*plan, facts.inputs);
+    if (!analysis)
+      return fail(analysis);
+  }
+  if (auto checked = check(*plan, *analysis, facts.inputs); !checked)
+    return fail(checked);
+  analysis->outputs.clear();
+  return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(*plan)), std::move(*analysis),
+                                     std::move(facts));
+}
+
+// The importer worked out every size while it folded shapes; the pass has shown them.
+Result<void> check_sizes(const OnnxImport& onnx, const Plan& plan, const Analysis& analysis) {
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const PlacedStep& placed = plan.steps[i];
+    const auto found = placed.node && placed.node->outputs().size() > 0
+                           ? onnx.sizes.find(placed.node->outputs()[0])
+                           : onnx.sizes.end();
+    if (found == onnx.sizes.end())
+      continue;
+    const auto& given = analysis.steps[i].output_sizes;
+    bool same = found->second.size() == given.size() || placed.results[0] == no_slot;
+    for (std::size_t d = 0; same && d < given.size(); ++d)
+      same = found->second[d] < 0 || found->second[d] == given[d];
+    if (!same)
+      return fail(Errc::internal, "the importer took the sizes of " + placed.op + " for others",
+                  placed.layer);
+  }
+  return {};
+}
+
+// A ModelProto begins with the tag of one of its fields; a zip archive does not.
+bool begins_like_onnx(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored))
+    return false;
+  std::ifstream file(path, std::ios::binary);
+  const int tag = file.get();
+  if (path.extension() == ".onnx")
+    return tag != 'P';
+  constexpr std::string_view tags("\x08\x12\x1a\x22\x28\x32\x3a\x42\x72", 9);
+  return tag != std::ifstream::traits_type::eof() &&
+         tags.find(static_cast<char>(tag)) != std::string_view::npos;
+}
+
+Result<std::shared_ptr<const Model>> load_onnx(const std::filesystem::path& path,
+                                               const LoadOptions& options) {
+  constexpr std::size_t largest = std::size_t{1} << 31;  // what protobuf can read
+  auto bytes = core::read_file(path, largest);
+  if (!bytes)
+    return fail(bytes);
+  auto folder = path.parent_path();
+  auto onnx = import_onnx(*bytes, {options.inputs, folder.empty() ? "." : folder});
+  if (!onnx) {
+    const auto& error = onnx.error();
+    if (error.code == Errc::corrupt && path.extension() != ".onnx")
+      return fail(Errc::corrupt, "not a TorchScript model, nor an ONNX one: " + error.what, path,
+                  "export one with torch.jit.script(model).save(path) or torch.onnx.export()");
+    return fail(error.code, error.what, path, error.hint);
+  }
+  *bytes = {};
+  const std::string name = path.stem().string();
+  auto model = guarded(Errc::unsupported, path, [&] {
+    ModelFacts facts{name, onnx->weights_hash, onnx->parameters, std::move(onnx->inputs),
+                     options.all_cuts};
+    return from_graph(
+        onnx->graph, std::move(facts),
+        [&](const Plan& plan, const Analysis& analysis, const std::vector<InputSpec>&) {
+          return check_sizes(*onnx, plan, analysis);
+        });
+  });
+  if (!model && model.error().where.empty())
+    return fail(model.error().code, model.error().what, path, model.error().hint);
+  return model;
+}
+
 }  // namespace
 
 Model::~Model() = default;
@@ -185,37 +290,13 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
     auto graph = lower(module);
     if (!graph)
       return fail(graph);
-    auto plan = plan_aten(*graph);
-    if (!plan)
-      return fail(plan);
-    auto inputs = fit_inputs(*plan, options.inputs, where);
-    if (!inputs)
-      return fail(inputs);
-    auto analysis = try_out(*plan, *inputs);
-    if (!analysis)
-      return fail(analysis);
-    // In-place operators are replaced only where aliases are what libtorch believes them to be.
-    bool writes = false, undeclared = false;
-    for (const PlacedStep& step : plan->steps) writes = writes || !step.written.empty();
-    for (const StepFacts& step : analysis->steps)
-      undeclared = undeclared || step.aliases_undeclared;
-    if (writes && !undeclared) {
-      *plan = Plan();
-      remove_mutation(*graph);
-      plan = plan_aten(*graph);
-      if (!plan)
-        return fail(plan);
-      analysis = try_out(*plan, *inputs);
-      if (!analysis)
-        return fail(analysis);
-    }
-    if (auto same = check_against(module, *analysis, *inputs, where); !same)
-      return fail(same);
-    analysis->outputs.clear();
     ModelFacts facts{std::move(name), weights_hash(module), count_parameters(module),
-                     std::move(*inputs), options.all_cuts};
-    return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(*plan)),
-                                       std::move(*analysis), std::move(facts));
+                     options.inputs, options.all_cuts};
+    return from_graph(
+        *graph, std::move(facts),
+        [&](const Plan&, const Analysis& analysis, const std::vector<InputSpec>& inputs) {
+          return check_against(module, analysis, inputs, where);
+        });
   });
   if (!model && model.error().where.empty())
     return fail(model.error().code, model.error().what, where, model.error().hint);
@@ -224,6 +305,8 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
 
 Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                           const LoadOptions& options) {
+  if (begins_like_onnx(path))
+    return load_onnx(path, options);
   jit::ExtraFilesMap extra{{inputs_file, ""}};
   auto module = read_module(path, extra);
   if (!module)

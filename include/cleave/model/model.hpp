@@ -35,7 +35,7 @@ CLEAVE_EXPORT std::string to_string(const InputSpec& input);
 
 struct LoadOptions {
   /// One per input of the network. May be empty if the file tells them (cleave's zoo writes them
-  /// into its files); else loading fails and says how many are needed.
+  /// into its files, ONNX files have them unless a size is left open); else loading fails and says how many are needed.
   std::vector<InputSpec> inputs;
   /// List every place between two steps. By default a place is listed only if some computing step
   /// (a convolution, a sum, an activation; not a view or the building of a list) lies between it
@@ -66,7 +66,7 @@ class CLEAVE_EXPORT Model : public core::Executable {
  public:
   ~Model() override;
 
-  /// The file's name without folder and ".pt", or what from_module() was told.
+  /// The file's name without folder and ".pt" or ".onnx", or what from_module() was told.
   [[nodiscard]] virtual const std::string& name() const = 0;
   [[nodiscard]] virtual std::span<const InputSpec> inputs() const = 0;
   /// One per step; `steps()[i]` runs between position i and i + 1.
@@ -84,10 +84,12 @@ class CLEAVE_EXPORT Model : public core::Executable {
   [[nodiscard]] virtual core::Values example_inputs(std::uint64_t seed = 0) const = 0;
 };
 
-/// Loads a TorchScript file, in evaluation mode. The file is checked (a zip whose every entry's
-/// CRC-32 holds) before libtorch reads it. Errc::not_found, permission_denied, corrupt (not a
-/// model, truncated, flipped bits), invalid_argument (inputs are missing or do not fit),
-/// unsupported (an operator or a state that cannot be lowered).
+/// Loads a TorchScript file, in evaluation mode, or an ONNX file; its content tells which. A
+/// TorchScript file is checked (a zip whose every entry's CRC-32 holds) before libtorch reads it; an
+/// ONNX file is read as docs/onnx.md says, by itself where it tells the shapes of its inputs.
+/// Errc::not_found, permission_denied, corrupt (not a model, truncated, flipped bits),
+/// invalid_argument (inputs are missing or do not fit), unsupported (an operator or a state that
+/// cannot be lowered), exhausted (an ONNX file that asks for more than its bounds).
 CLEAVE_EXPORT core::Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                                               const LoadOptions& options = {});
 
