@@ -3,7 +3,8 @@
 namespace cleave::cli {
 
 void add_model_options(CLI::App& app, ModelOptions& options, bool positional) {
-  app.add_option(positional ? "model" : "--model", options.path, "A TorchScript file")->required();
+  app.add_option(positional ? "model" : "--model", options.path, "A TorchScript or ONNX file")
+      ->required();
   app.add_option("--input", options.inputs,
                  "Shape of an input where the file does not tell it, as 1x3x224x224 or "
                  "1x10:int64; once per input");

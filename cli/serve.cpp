@@ -92,7 +92,9 @@ core::Result<void> serve(const Options& options) {
 void add_serve(CLI::App& app, int& result) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("serve", summary_of("serve"));
-  command->add_option("--model", options->models, "A TorchScript file; may be given several times")
+  command
+      ->add_option("--model", options->models,
+                   "A TorchScript or ONNX file; may be given several times")
       ->required();
   command->add_option("--input", options->inputs,
                       "Shape of an input where the file does not tell it, as 1x3x224x224");

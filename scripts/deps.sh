@@ -21,7 +21,14 @@ packages=(
   libcli11-dev libjs-chart.js
   # tests, benchmarks, and the labelled images of the demo
   libgtest-dev libgmock-dev libbenchmark-dev dataset-fashion-mnist
+  # tests only: networks exported by PyTorch
+  python3-torch python3-torchvision
 )
+# ONNX Runtime, to compare with, comes from npm (scripts/peers.sh). Where node came from elsewhere,
+# Debian's npm would not fit it.
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+  packages+=(nodejs npm)
+fi
 
 missing=()
 for package in "${packages[@]}"; do

@@ -52,6 +52,9 @@ std::int64_t count(const Sizes& sizes) {
       continue;
     if (size < 0)
       corrupt("a size is negative: " + to_text(sizes));
+    // Beside a zero too: sums and products of two sizes must not overflow.
+    if (size > most_size)
+      too_large("a value of the sizes " + to_text(sizes) + " is too large");
     empty = empty || size == 0;
     if (size > 0 && __builtin_mul_overflow(product, size, &product))
       too_large("a value of the sizes " + to_text(sizes) + " is too large");

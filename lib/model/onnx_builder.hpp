@@ -24,6 +24,7 @@ using Sizes = std::vector<std::int64_t>;
 inline constexpr std::int64_t unknown = -1;
 
 /// The bounds on what a file may ask for. docs/onnx.md states them.
+inline constexpr std::int64_t most_size = std::int64_t{1} << 31;          ///< of one dimension
 inline constexpr std::int64_t most_elements = std::int64_t{1} << 28;      ///< of one value
 inline constexpr std::int64_t most_elements_all = std::int64_t{1} << 33;  ///< of all values
 inline constexpr std::int64_t most_work = std::int64_t{1} << 42;          ///< multiply-adds

@@ -25,6 +25,7 @@ using onnx::GraphProto;
 using onnx::NodeProto;
 
 constexpr int deepest_graph = 16;
+constexpr std::size_t most_copied = std::size_t{256} << 20;  // bytes of functions, call by call
 
 bool own_domain(const std::string& domain) {
   return domain.empty() || domain == "ai.onnx";
@@ -47,6 +48,17 @@ struct Scope {
       corrupt("the value '" + name + "' is made twice");
   }
 };
+
+// A message of one line, whatever the names in a file hold.
+std::string one_line_of(const std::string& text) {
+  constexpr std::size_t longest = 500;
+  std::string line = text.substr(0, longest);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 127)
+      c = '?';
+  }
+  return line;
+}
 
 class Importer {
  public:
@@ -75,7 +87,7 @@ class Importer {
     OnnxImport result;
     result.graph = builder_.graph();
     result.inputs = std::move(inputs_);
-    result.weights_hash = core_hash();
+    result.weights_hash = weights_hash();
     result.parameters = parameters_;
     result.sizes = std::move(builder_.sizes());
     return result;
@@ -262,7 +274,9 @@ class Importer {
           error.text = context(node, opset) + ": " + error.text;
         }
         throw;
-      } catch (const c10::Error& error) {
+      } catch (const std::bad_alloc&) {
+        throw;
+      } catch (const std::exception& error) {  // libtorch's
         ImportError placed(Errc::corrupt, context(node, opset) + ": " + one_line(error));
         placed.placed = true;
         throw placed;
@@ -361,6 +375,9 @@ class Importer {
     }
     check_opset(opset);
     // References to the caller's attributes become these; calls of one function differ in them.
+    copied_ += function.ByteSizeLong();
+    if (copied_ > most_copied)
+      too_large("the calls of the file's own functions");
     onnx::FunctionProto& body = bodies_.emplace_back(function);
     for (NodeProto& inner : *body.mutable_node()) {
       if (++nodes_ > most_nodes)
@@ -412,7 +429,7 @@ class Importer {
     }
   }
 
-  [[nodiscard]] std::uint64_t core_hash() const {
+  [[nodiscard]] std::uint64_t weights_hash() const {
     std::uint64_t hash = 0;
     for (const auto& [name, value] : hashes_) hash = hash * 0x9E3779B97F4A7C15ull + value;
     return hash;
@@ -423,7 +440,7 @@ class Importer {
   Builder builder_;
   LayerNames names_;
   int opset_ = 0;
-  std::size_t nodes_ = 0, runs_ = 0;
+  std::size_t nodes_ = 0, runs_ = 0, copied_ = 0;
   std::unordered_map<std::string, std::size_t> uses_;
   std::unordered_set<std::string> statistics_;  ///< means and variances
   std::map<std::string, std::uint64_t> hashes_;
@@ -452,7 +469,8 @@ core::Result<OnnxImport> import_onnx(std::span<const std::byte> bytes, const Onn
     try {
       return onnx_in::Importer(model, options).run();
     } catch (const onnx_in::ImportError& error) {
-      return fail(error.code, error.text, "", error.hint);
+      return fail(error.code, onnx_in::one_line_of(error.text), "",
+                  onnx_in::one_line_of(error.hint));
     }
   });
 }

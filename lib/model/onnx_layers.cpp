@@ -253,8 +253,6 @@ std::int64_t pool_work(const Pool& pool) {
 std::vector<Val> max_pool(Node& node) {
   Builder& b = node.builder;
   Val x = node.in(0);
-  if (node.wants(1))
-    refuse("the indices of the largest are asked for");
   if (!x.is_floating())
     refuse(std::string("pooling of ") + c10::toString(x.dtype));
   Pool pool = read_pool(node, x);
@@ -499,8 +497,6 @@ std::vector<Val> mat_mul(Node& node) {
 }
 
 std::vector<Val> dropout(Node& node) {
-  if (node.wants(1))
-    refuse("the mask is asked for");
   if (node.has(2) && node.number(2) != 0)
     refuse("training mode");
   return {node.in(0)};
@@ -566,6 +562,8 @@ std::vector<Val> einsum(Node& node) {
   }
   // Operands are multiplied one after the other: no value on the way is larger than all labels.
   const std::int64_t work = count(all);
+  if (node.input_count() > 2 && work > most_elements)
+    too_large("what it multiplies");
   const at::ScalarType dtype = node.in(0).dtype;
   return {b.emit("aten::einsum", {equation.c_str(), node.inputs()}, dtype, std::move(sizes), work)};
 }

@@ -70,10 +70,6 @@ class Node {
   [[nodiscard]] bool only_reader() const { return only_reader_; }
   [[nodiscard]] std::size_t input_count() const { return inputs_.size(); }
   [[nodiscard]] const std::vector<Val>& inputs() const { return inputs_; }
-  /// Whether output `index` has a name, so that something may read it.
-  [[nodiscard]] bool wants(int index) const {
-    return index < proto_.output_size() && !proto_.output(index).empty();
-  }
 
   /// A tensor that must be there.
   [[nodiscard]] const Val& in(std::size_t index) const;
@@ -134,7 +130,7 @@ inline Val binary(Builder& builder, const char* op, const Val& a, const Val& b) 
 Val scalar(double value, at::ScalarType dtype);
 /// The sizes must all be known for what follows.
 void need_sizes(const Val& x, const char* what);
-/// A one-element list for every dimension of a kernel, or the attribute.
+/// One number a dimension: those given, else the same for all. They must be at least `least`.
 Sizes per_dim(std::optional<Sizes> given, std::int64_t dims, std::int64_t otherwise,
               const char* name, std::int64_t least);
 

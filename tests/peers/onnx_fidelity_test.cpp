@@ -23,10 +23,6 @@ struct Case {
   core::Values inputs, expected;
 };
 
-void PrintTo(const Case& c, std::ostream* out) {
-  *out << c.name;
-}
-
 std::vector<core::Tensor> arrays(const std::string& base) {
   std::vector<core::Tensor> tensors;
   for (int i = 0; fs::exists(base + std::to_string(i) + ".npy"); ++i)
@@ -111,7 +107,7 @@ TEST_P(OnnxFidelity, OutputsAreThoseOfOnnxRuntimeAndEveryCutKeepsThem) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, OnnxFidelity, testing::ValuesIn(names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& tested) { return tested.param; });
 
 TEST(OnnxFidelityCases, AreThere) {
   EXPECT_GE(names().size(), 5u) << "CLEAVE_PEER_CASES names the folder";
