@@ -4,9 +4,9 @@
 //   node reference.mjs NODE_MODULES FOLDER
 import { createRequire } from 'node:module';
 import { existsSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
-const [modules, folder] = process.argv.slice(2);
+const [modules, folder] = process.argv.slice(2).map((path) => resolve(path));
 const ort = createRequire(join(modules, 'package.json'))(join(modules, 'onnxruntime-node'));
 
 const types = {
