@@ -213,6 +213,9 @@ struct Offer {
   double latency = 0, energy = 0;
 };
 
+// Of so much of accuracy no account is taken, as in the search for configurations.
+constexpr double accuracy_step = 0.005;
+
 // As much slower, hungrier or less right as does not count.
 bool covers(const Offer& kept, const Offer& other, double margin) {
   return kept.accuracy >= other.accuracy && kept.latency <= other.latency * (1 + margin) &&
@@ -286,14 +289,17 @@ class Keeper {
     table::LinkState link = table::link_of(profile_);
     link.up = link.up * factor;
     link.down = link.down * factor;
-    std::map<double, std::size_t> ranks;
-    for (const auto& [cut, in] : priced) ranks[in.accuracy.value] = 0;
+    std::map<long, std::size_t> ranks;
+    const auto steps = [](const table::Ingredients& in) {
+      return std::lround(in.accuracy.value / accuracy_step);
+    };
+    for (const auto& [cut, in] : priced) ranks[steps(in)] = 0;
     std::size_t rank = 0;
     for (auto& [value, at] : ranks) at = rank++;
     std::vector<Offer> offers;
     for (const auto& [cut, in] : priced) {
       const table::Prediction made = table::compose(in, link, core::Seconds());
-      const Offer offer{cut, ranks[in.accuracy.value], made.latency.total().count(),
+      const Offer offer{cut, ranks[steps(in)], made.latency.total().count(),
                         made.energy.total(boundary).count()};
       if (std::isfinite(offer.latency) && std::isfinite(offer.energy))
         offers.push_back(offer);

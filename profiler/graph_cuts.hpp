@@ -32,8 +32,8 @@ core::Result<OptimalCuts> cuts_across_branches(const core::StepGraph& graph,
                                                std::stop_token stop);
 
 /// Which of the profile's cuts to keep, one flag each: the first and the last; at each pair of
-/// settings, bandwidth within the range, floor on accuracy and weight of latency against energy the
-/// cheapest; and as many more that each cut left out has, at each of these settings, bandwidths and
+/// settings, bandwidth within the range, floor on accuracy (in steps of 0.005) and weight of latency
+/// against energy the cheapest; and as many more that each cut left out has, at each of these settings, bandwidths and
 /// floors, one among the kept that takes at most (1 + margin) times its latency and its energy.
 std::vector<bool> cuts_to_keep(const table::Profile& profile, const CutRange& range);
 

@@ -85,7 +85,7 @@ void at_every_point(const table::Profile& profile, const std::vector<bool>& keep
                             {codec}}))
             priced.emplace_back(c, *in);
       for (double factor = 1 / 8.0; factor <= 8.01; factor *= 1.31)
-        for (const double floor : {0.0, 0.9, 0.915, 0.92})
+        for (const double floor : {0.0, 0.8975, 0.9075, 0.9175})
           for (double weight = 0; weight <= 1.001; weight += 0.05) {
             Best best;
             for (const auto& [cut, in] : priced) {
