@@ -2,10 +2,14 @@
 #include "lib/model/zoo_torch.hpp"
 #include "tests/model/split_support.hpp"
 
+#include <cleave/exec/executor.hpp>
+#include <cleave/exec/infer_service.hpp>
+#include <cleave/exec/model_store.hpp>
 #include <cleave/model/zoo.hpp>
 #include <cleave/profiler/cut_search.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <random>
 #include <set>
 #include <thread>
@@ -205,6 +209,57 @@ TEST(GraphCut, ManyThreadsMakeAndRunCutsAtOnce) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_GT(ran, 50);
+}
+
+// A cloud in the same process that loaded the model by itself.
+class Peer final : public exec::Remote {
+ public:
+  explicit Peer(std::shared_ptr<const model::Model> model) { models_.put(std::move(model)); }
+  core::Result<exec::RemoteReply> call(exec::RemoteCall call) override {
+    auto reply = service_.tail(call.body);
+    if (!reply)
+      return core::fail(reply);
+    return exec::RemoteReply{std::move(*reply), {}, {}, {}, {}};
+  }
+
+ private:
+  exec::ModelStore models_;
+  exec::InferService service_{models_, nullptr};
+};
+
+TEST(GraphCut, AHostThatHasNotHeardOfTheCutLearnsItFromTheRequest) {
+  const auto model = branches();
+  Peer cloud(branches());
+  exec::Executor edge(branches(), nullptr, &cloud);
+  const auto inputs = model->example_inputs(3);
+  ASSERT_TRUE(model->set_threads(1));
+  const core::Values whole = run_whole(*model, inputs);
+  const core::StepGraph graph = model->step_graph();
+  std::mt19937_64 random(4);
+  std::size_t ran = 0;
+  for (int i = 0; i < 100; ++i) {
+    const auto cut = model->cut_at(core::ranges_of(random_head(graph, random)));
+    if (!cut || cut->position == graph.steps)
+      continue;
+    core::Configuration configuration;
+    configuration.stages = {{core::edge_host, cut->id, {}, cut->head},
+                            {core::cloud_host, model->cuts().back().id, {}}};
+    configuration.codecs = {"raw"};
+    const auto execution = edge.execute(configuration, inputs);
+    ASSERT_TRUE(execution) << execution.error().message();
+    EXPECT_FALSE(execution->fell_back)
+        << (execution->remote_error ? execution->remote_error->message() : "");
+    EXPECT_TRUE(bit_equal(execution->outputs, whole));
+    ++ran;
+    // The id of another cut is noticed on the edge; a forged request by the cloud.
+    if (cut->head.empty())
+      continue;
+    configuration.stages[0].end.value ^= 1;
+    const auto mistaken = edge.execute(configuration, inputs);
+    ASSERT_FALSE(mistaken);
+    EXPECT_EQ(mistaken.error().code, core::Errc::mismatch);
+  }
+  EXPECT_GT(ran, 20u);
 }
 
 // Networks where reordering or copying at the wrong place would show.
