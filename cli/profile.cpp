@@ -65,13 +65,13 @@ std::string host_name() {
 }
 
 void print(const table::Profile& profile, const std::string& out) {
-  const auto across =
-      std::count_if(profile.cuts.begin(), profile.cuts.end(),
-                    [](const table::CutProfile& cut) { return !cut.head.empty(); });
-  std::printf("%s: %zu steps, %zu cuts (%td across branches); edge %zu settings, cloud %zu settings\n",
-              profile.model_name.c_str(), profile.hosts[0].settings.front().steps.size(),
-              profile.cuts.size(), across, profile.hosts[0].settings.size(),
-              profile.hosts[1].settings.size());
+  const auto across = std::count_if(profile.cuts.begin(), profile.cuts.end(),
+                                    [](const table::CutProfile& cut) { return !cut.head.empty(); });
+  std::printf(
+      "%s: %zu steps, %zu cuts (%td across branches); edge %zu settings, cloud %zu settings\n",
+      profile.model_name.c_str(), profile.hosts[0].settings.front().steps.size(),
+      profile.cuts.size(), across, profile.hosts[0].settings.size(),
+      profile.hosts[1].settings.size());
   std::printf("link: %s up, %s down, round trip %s (deviation %s), overhead of a request %s\n",
               report::format(profile.link.up).c_str(), report::format(profile.link.down).c_str(),
               report::format(profile.link.round_trip).c_str(),

@@ -1,6 +1,6 @@
-#include <cleave/profiler/cut_search.hpp>
-
 #include "profiler/min_cut.hpp"
+
+#include <cleave/profiler/cut_search.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -154,11 +154,10 @@ Result<OptimalCuts> optimal_cuts(const core::StepGraph& graph, std::span<const C
     if (std::find(head.begin(), head.end(), false) != head.end())
       result.heads.push_back(head);
   }
-  std::stable_sort(result.heads.begin(), result.heads.end(),
-                   [](const StepSet& a, const StepSet& b) {
-                     return std::count(a.begin(), a.end(), true) <
-                            std::count(b.begin(), b.end(), true);
-                   });
+  std::stable_sort(
+      result.heads.begin(), result.heads.end(), [](const StepSet& a, const StepSet& b) {
+        return std::count(a.begin(), a.end(), true) < std::count(b.begin(), b.end(), true);
+      });
   return result;
 }
 

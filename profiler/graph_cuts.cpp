@@ -114,9 +114,8 @@ std::vector<CutCosts> costs_of(const table::Profile& profile, const CutRange& ra
       const int between = ratio < 1.02 ? 1 : 5;
       for (int i = 0; i < between; ++i) {
         const double share = between == 1 ? 0 : static_cast<double>(i) / (between - 1);
-        const double dear = exchange.least_cloud > 0
-                                ? exchange.least_cloud * std::pow(ratio, share)
-                                : exchange.most_cloud * share;
+        const double dear = exchange.least_cloud > 0 ? exchange.least_cloud * std::pow(ratio, share)
+                                                     : exchange.most_cloud * share;
         CutCosts costs;
         for (const table::Timing& step : edge->steps) costs.edge.push_back(step.mean.count());
         for (const table::Timing& step : cloud->steps)
@@ -186,9 +185,8 @@ core::Result<OptimalCuts> cuts_across_branches(const core::StepGraph& graph,
       lines.push_back(line);
     }
     for (int i = 0; i < points; ++i) {
-      const double per_byte =
-          one.least_per_byte * std::pow(one.most_per_byte / one.least_per_byte,
-                                        static_cast<double>(i) / (points - 1));
+      const double per_byte = one.least_per_byte * std::pow(one.most_per_byte / one.least_per_byte,
+                                                            static_cast<double>(i) / (points - 1));
       double least = std::numeric_limits<double>::infinity();
       for (const Line& line : known) least = std::min(least, line.at(per_byte));
       for (std::size_t h = 0; h < gains.size(); ++h)
@@ -317,9 +315,9 @@ class Keeper {
     for (const Offer& offer : offers) {
       if (least_energy.size() <= offer.accuracy)
         least_energy.resize(offer.accuracy + 1, std::numeric_limits<double>::infinity());
-      if (offer.energy >= *std::min_element(least_energy.begin() +
-                                                static_cast<std::ptrdiff_t>(offer.accuracy),
-                                            least_energy.end()))
+      if (offer.energy >=
+          *std::min_element(least_energy.begin() + static_cast<std::ptrdiff_t>(offer.accuracy),
+                            least_energy.end()))
         continue;
       least_energy[offer.accuracy] = offer.energy;
       front.push_back(offer);

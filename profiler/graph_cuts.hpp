@@ -15,9 +15,9 @@ namespace cleave::inline v0::profiler {
 
 /// What may differ from the profile when a cut is chosen.
 struct CutRange {
-  double bandwidth = 8;   ///< the link is up to so many times slower or faster than measured
-  double margin = 0.05;   ///< of latency and energy, by which a cut may be worse than another kept
-  double gain = 0.002;    ///< a cut across branches must beat every prefix by this share
+  double bandwidth = 8;  ///< the link is up to so many times slower or faster than measured
+  double margin = 0.05;  ///< of latency and energy, by which a cut may be worse than another kept
+  double gain = 0.002;   ///< a cut across branches must beat every prefix by this share
 };
 
 /// The costs of every pair of settings (of more than eight on the edge or four in the cloud, the
@@ -32,9 +32,10 @@ core::Result<OptimalCuts> cuts_across_branches(const core::StepGraph& graph,
                                                std::stop_token stop);
 
 /// Which of the profile's cuts to keep, one flag each: the first and the last; at each pair of
-/// settings, bandwidth within the range, floor on accuracy (in steps of 0.005) and weight of latency
-/// against energy the cheapest; and as many more that each cut left out has, at each of these settings, bandwidths and
-/// floors, one among the kept that takes at most (1 + margin) times its latency and its energy.
+/// settings, bandwidth within the range, floor on accuracy (in steps of 0.005) and weight of
+/// latency against energy the cheapest; and as many more that each cut left out has, at each of
+/// these settings, bandwidths and floors, one among the kept that takes at most (1 + margin) times
+/// its latency and its energy.
 std::vector<bool> cuts_to_keep(const table::Profile& profile, const CutRange& range);
 
 }  // namespace cleave::inline v0::profiler

@@ -172,10 +172,10 @@ class MinCut::Network {
   std::vector<std::size_t> part_;  // of each step
   std::size_t parts_ = 0, source_ = 0, sink_ = 0;
   Graph flow_;
-  std::vector<Edge> in_cloud_, on_edge_;                  // of each part
-  std::vector<std::pair<Edge, double>> payloads_;         // bytes
-  std::vector<std::pair<std::size_t, double>> outputs_;   // parts that give outputs, bytes
-  double bytes_of_empty_ = 0;                             // what crosses with nothing on the edge
+  std::vector<Edge> in_cloud_, on_edge_;                 // of each part
+  std::vector<std::pair<Edge, double>> payloads_;        // bytes
+  std::vector<std::pair<std::size_t, double>> outputs_;  // parts that give outputs, bytes
+  double bytes_of_empty_ = 0;                            // what crosses with nothing on the edge
   bool forced_ = false;
 };
 

@@ -32,10 +32,10 @@ core::Result<void> introduce(const core::Executable& model, core::CutId cut,
   if (!known)
     return core::fail(known);
   if (known->id != cut)
-    return core::fail(core::Errc::mismatch,
-                      "the steps of cut " + to_string(cut) + " are those of cut " +
-                          to_string(known->id),
-                      "", "cuts belong to one structure of a model; profile and optimize it again");
+    return core::fail(
+        core::Errc::mismatch,
+        "the steps of cut " + to_string(cut) + " are those of cut " + to_string(known->id), "",
+        "cuts belong to one structure of a model; profile and optimize it again");
   return {};
 }
 

@@ -271,15 +271,14 @@ Result<std::shared_ptr<const Place>> PlanModel::make_place(core::CutId id,
   const auto in_tail = [&](std::uint32_t step) { return !place->head[step]; };
   std::vector<std::uint32_t> tensors;
   for (const std::uint32_t slot : place->live) {
-    place->written.push_back(
-        std::any_of(writers_[slot].begin(), writers_[slot].end(), in_tail));
+    place->written.push_back(std::any_of(writers_[slot].begin(), writers_[slot].end(), in_tail));
     if (!analysis_.memory.values[slot].views.empty())
       tensors.push_back(slot);
   }
-  place->before = passage(*plan_, core::StepSet(plan_->steps.size(), false), place->head,
-                          place->live);
-  place->after = passage(*plan_, place->head, core::StepSet(plan_->steps.size(), true),
-                         output_slots(*plan_));
+  place->before =
+      passage(*plan_, core::StepSet(plan_->steps.size(), false), place->head, place->live);
+  place->after =
+      passage(*plan_, place->head, core::StepSet(plan_->steps.size(), true), output_slots(*plan_));
   core::Cut& cut = place->cut;
   cut.id = id;
   cut.head = core::ranges_of(place->head);

@@ -30,7 +30,7 @@ struct Place {
   core::StepSet head;               ///< empty for a prefix, which Cut::position describes
   std::vector<std::uint32_t> live;  ///< slots that cross
   std::vector<bool> written;        ///< of these: the tail would change them in place
-  Passage before, after;            ///< for a head that is no prefix: from the inputs, to the outputs
+  Passage before, after;  ///< for a head that is no prefix: from the inputs, to the outputs
 };
 
 class PlanModel final : public Model {
@@ -89,7 +89,7 @@ class PlanModel final : public Model {
   ModelFacts facts_;
   core::Fingerprint fingerprint_;
   core::StepGraph graph_;
-  std::vector<std::vector<std::uint32_t>> writers_;  ///< by slot: steps that may change it
+  std::vector<std::vector<std::uint32_t>> writers_;      ///< by slot: steps that may change it
   std::vector<std::shared_ptr<const Place>> positions_;  ///< the prefixes
   std::unordered_map<core::CutId, std::shared_ptr<const Place>> prefixes_;
   mutable std::shared_mutex mutex_;  ///< of what cut_at() has added

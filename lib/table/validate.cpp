@@ -38,7 +38,8 @@ class Checker {
                 accuracy.basis == Accuracy::Basis::agreement,
             "unknown basis of an accuracy", where);
   }
-  void head(const std::vector<core::StepRange>& head, std::uint32_t steps, const std::string& where) {
+  void head(const std::vector<core::StepRange>& head, std::uint32_t steps,
+            const std::string& where) {
     require(core::check_ranges(head, steps).has_value(), "a head is not ranges of steps", where);
     require(head.empty() || !core::is_prefix(head), "a head that is a prefix is written as one",
             where);

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <random>
 #include <set>
 #include <thread>
@@ -161,10 +162,9 @@ TEST(GraphCut, WhatIsNoHeadIsRefused) {
   EXPECT_EQ(code({{0, steps + 1}}), invalid);
   EXPECT_EQ(code({}), "accepted");
   EXPECT_EQ(code({{0, steps}}), "accepted");
-  EXPECT_EQ(model->run(model->cuts().front().id, core::CutId{42}, model->example_inputs())
-                .error()
-                .code,
-            core::Errc::not_found);
+  EXPECT_EQ(
+      model->run(model->cuts().front().id, core::CutId{42}, model->example_inputs()).error().code,
+      core::Errc::not_found);
 }
 
 TEST(GraphCut, AnIdThatNobodyMadeIsNotKnown) {
@@ -178,11 +178,10 @@ TEST(GraphCut, AnIdThatNobodyMadeIsNotKnown) {
   ASSERT_TRUE(cut);
   const auto inputs = model->example_inputs();
   const auto across = run(*model, model->cuts().front().id, cut->id, inputs);
-  EXPECT_EQ(peer->run(cut->id, peer->cuts().back().id, across).error().code,
-            core::Errc::not_found);
+  EXPECT_EQ(peer->run(cut->id, peer->cuts().back().id, across).error().code, core::Errc::not_found);
   ASSERT_TRUE(peer->cut_at(cut->head));
-  EXPECT_TRUE(bit_equal(run(*peer, cut->id, peer->cuts().back().id, across),
-                        run_whole(*model, inputs)));
+  EXPECT_TRUE(
+      bit_equal(run(*peer, cut->id, peer->cuts().back().id, across), run_whole(*model, inputs)));
 }
 
 TEST(GraphCut, ManyThreadsMakeAndRunCutsAtOnce) {
@@ -351,20 +350,21 @@ std::string random_source(std::uint64_t seed) {
   const auto pick = [&](std::size_t below) { return static_cast<std::size_t>(random() % below); };
   std::string body = "def forward(self, x):\n    v0 = torch.matmul(x, self.a)\n";
   std::size_t count = 1;
-  const auto value = [&] { return "v" + std::to_string(count - 1 - std::min(pick(count), pick(count))); };
+  const auto value = [&] {
+    return "v" + std::to_string(count - 1 - std::min(pick(count), pick(count)));
+  };
   for (int line = 0; line < 9; ++line) {
     const std::string one = value(), other = value(), fresh = "v" + std::to_string(count);
-    const std::string made[] = {
-        "torch.matmul(" + one + ", self.a)",
-        "torch.tanh(" + one + ")",
-        one + " + " + other,
-        "torch.sigmoid(" + one + ") * " + other,
-        one + ".t()",
-        "torch.atleast_2d(" + one + ")",
-        "torch.dropout(" + one + ", 0.5, False)",
-        "torch.einsum(\"ij->ji\", [" + one + "])",
-        "torch.broadcast_tensors([" + one + ", " + other + "])[0]",
-        "torch.cat([" + one + "[:, 0:3], " + other + "[:, 3:6]], 1)"};
+    const std::string made[] = {"torch.matmul(" + one + ", self.a)",
+                                "torch.tanh(" + one + ")",
+                                one + " + " + other,
+                                "torch.sigmoid(" + one + ") * " + other,
+                                one + ".t()",
+                                "torch.atleast_2d(" + one + ")",
+                                "torch.dropout(" + one + ", 0.5, False)",
+                                "torch.einsum(\"ij->ji\", [" + one + "])",
+                                "torch.broadcast_tensors([" + one + ", " + other + "])[0]",
+                                "torch.cat([" + one + "[:, 0:3], " + other + "[:, 3:6]], 1)"};
     const std::string changed[] = {one + ".mul_(0.5)", "torch.relu_(" + one + "[:, 0:3])",
                                    one + "[1:4].add_(" + other + "[0:3])"};
     if (pick(4) == 0) {
@@ -374,7 +374,8 @@ std::string random_source(std::uint64_t seed) {
       ++count;
     }
   }
-  return body + "    return v" + std::to_string(count - 1) + " + " + value() + ", " + value() + "\n";
+  return body + "    return v" + std::to_string(count - 1) + " + " + value() + ", " + value() +
+         "\n";
 }
 
 TEST(GraphCut, NoHeadOfARandomHostileNetworkChangesTheResult) {
@@ -456,6 +457,19 @@ TEST(GraphCut, OnGoogLeNetCutsAcrossBranchesBeatEveryPrefixAndAllOptimalOnesAreE
   ASSERT_TRUE(model->set_threads(1));
   const auto inputs = model->example_inputs(7);
   const core::Values whole = run_whole(*model, inputs);
+  for (const StepSet& head : found->heads) {
+    const auto ranges = core::ranges_of(head);
+    const auto start = std::chrono::steady_clock::now();
+    ASSERT_TRUE(model->cut_at(ranges));
+    const auto made = std::chrono::steady_clock::now();
+    ASSERT_TRUE(model->cut_at(ranges));
+    const auto found_again = std::chrono::steady_clock::now();
+    const auto us = [](auto time) {
+      return std::chrono::duration<double, std::micro>(time).count();
+    };
+    std::printf("[  cut     ] of %u steps made known in %.0f us, found again in %.1f us\n",
+                core::step_count(ranges), us(made - start), us(found_again - made));
+  }
   std::size_t across_branches = 0, winners = 0;
   double largest_gain = 0;
   for (const StepSet& head : found->heads) {
@@ -467,8 +481,7 @@ TEST(GraphCut, OnGoogLeNetCutsAcrossBranchesBeatEveryPrefixAndAllOptimalOnesAreE
     // The bytes are those of the tensors that really cross.
     const auto cut = model->cut_at(ranges);
     double bytes = 0;
-    for (const auto& tensor :
-         tensors(run(*model, model->cuts().front().id, cut->id, inputs)))
+    for (const auto& tensor : tensors(run(*model, model->cuts().front().id, cut->id, inputs)))
       bytes += static_cast<double>(tensor.nbytes());
     EXPECT_EQ(cut->bytes.count(), bytes) << cut->layer;
     double gain = 0;
@@ -506,8 +519,7 @@ def forward(self, x):
                              {"1x3x8x8"});
   const auto found = profiler::optimal_cuts(model->step_graph(), costs_of(*model));
   ASSERT_TRUE(found);
-  for (const StepSet& head : found->heads)
-    EXPECT_TRUE(core::is_prefix(core::ranges_of(head)));
+  for (const StepSet& head : found->heads) EXPECT_TRUE(core::is_prefix(core::ranges_of(head)));
 }
 
 }  // namespace

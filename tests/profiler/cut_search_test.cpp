@@ -35,7 +35,8 @@ CutCosts random_costs(std::uint32_t steps, std::mt19937_64& random) {
 double cost_of(const RandomProgram& program, const StepSet& set, const CutCosts& costs,
                double per_byte) {
   double cost = per_byte * program.bytes(set);
-  for (std::uint32_t s = 0; s < program.steps(); ++s) cost += set[s] ? costs.edge[s] : costs.cloud[s];
+  for (std::uint32_t s = 0; s < program.steps(); ++s)
+    cost += set[s] ? costs.edge[s] : costs.cloud[s];
   return cost;
 }
 

@@ -1,4 +1,5 @@
 #include "profiler/graph_cuts.hpp"
+
 #include "tests/support/synthetic_profile.hpp"
 
 #include <cleave/table/files.hpp>
@@ -73,16 +74,17 @@ struct Best {
 
 // The cheapest of all cuts and of those kept, by brute force over cuts and codecs.
 template <class Visit>
-void at_every_point(const table::Profile& profile, const std::vector<bool>& keep, const Visit& visit) {
+void at_every_point(const table::Profile& profile, const std::vector<bool>& keep,
+                    const Visit& visit) {
   for (const table::Setting& edge : profile.hosts[0].settings)
     for (const table::Setting& cloud : profile.hosts[1].settings) {
       std::vector<std::pair<std::size_t, table::Ingredients>> priced;
       for (std::size_t c = 0; c < profile.cuts.size(); ++c)
         for (const std::string& codec : profile.codecs)
-          if (auto in = table::price(
-                  profile, {{{core::edge_host, profile.cuts[c].id, edge.levels},
-                             {core::cloud_host, profile.cuts.back().id, cloud.levels}},
-                            {codec}}))
+          if (auto in =
+                  table::price(profile, {{{core::edge_host, profile.cuts[c].id, edge.levels},
+                                          {core::cloud_host, profile.cuts.back().id, cloud.levels}},
+                                         {codec}}))
             priced.emplace_back(c, *in);
       for (double factor = 1 / 8.0; factor <= 8.01; factor *= 1.31)
         for (const double floor : {0.0, 0.8975, 0.9075, 0.9175})
@@ -127,10 +129,12 @@ TEST(GraphCuts, AThousandStepsOfferTensOfCutsAndNoneThatIsMissedIsBetter) {
     missed += loss > 1e-9 ? 1 : 0;
     worst = std::max(worst, loss);
   });
-  std::printf("[  cuts    ] %td of %zu kept, %td for being the best; %zu points of the parameters, another was best at %zu, "
-              "by at most %.4f %%\n",
-              kept, profile.cuts.size(),
-              std::count(best_somewhere.begin(), best_somewhere.end(), true), points, missed, worst * 100);
+  std::printf(
+      "[  cuts    ] %td of %zu kept, %td for being the best; %zu points of the parameters, another "
+      "was best at %zu, "
+      "by at most %.4f %%\n",
+      kept, profile.cuts.size(), std::count(best_somewhere.begin(), best_somewhere.end(), true),
+      points, missed, worst * 100);
   EXPECT_LT(worst, 0.001);
 }
 
@@ -168,8 +172,8 @@ TEST(GraphCuts, NoHeadBeatsThePrefixesAndTheFoundByMoreThanTheGain) {
   }
   for (const profiler::CutCosts& costs : profiler::costs_of(profile, range))
     for (int i = 0; i <= 6; ++i) {
-      const double per_byte = costs.least_per_byte *
-                              std::pow(costs.most_per_byte / costs.least_per_byte, i / 6.0);
+      const double per_byte =
+          costs.least_per_byte * std::pow(costs.most_per_byte / costs.least_per_byte, i / 6.0);
       const auto cheapest = profiler::cheapest_head(graph, costs, per_byte);
       ASSERT_TRUE(cheapest);
       double least = profiler::cost_of(graph, prefix, costs, 0);  // all on the edge

@@ -156,8 +156,7 @@ class RandomProgram {
   void run(std::uint32_t s, State& state) const {
     const Step& step = steps_[s];
     const Array first = state.values[step.first];
-    const double second =
-        step.kind == Kind::view ? 0 : sum(state.values[step.second], state);
+    const double second = step.kind == Kind::view ? 0 : sum(state.values[step.second], state);
     if (step.kind == Kind::make) {
       make(step.result, std::sin(1.0 + sum(first, state) * 0.7 + second + s), state);
     } else if (step.kind == Kind::change) {
@@ -190,9 +189,9 @@ class RandomProgram {
     for (std::size_t v = 0; v < values_.size(); ++v) {
       const Value& value = values_[v];
       const bool here = value.producer == core::StepGraph::inputs || head[value.producer];
-      const bool needed = value.output || std::any_of(value.consumers.begin(),
-                                                      value.consumers.end(),
-                                                      [&](auto c) { return !head[c]; });
+      const bool needed =
+          value.output || std::any_of(value.consumers.begin(), value.consumers.end(),
+                                      [&](auto c) { return !head[c]; });
       if (here && needed)
         values.push_back(v);
     }

@@ -283,7 +283,9 @@ TEST(Validate, NamesTheFirstThingInATableThatDoesNotFit) {
   EXPECT_NE(refused([](auto& t) { t.rows[0].energy = core::Joules(9); }), "");
   EXPECT_NE(refused([](auto& t) { t.rows[1].ingredients.up = core::Bytes(-1); }), "");
   EXPECT_NE(refused([](auto& t) { t.rows[0].configuration.stages[0].head = {{0, 2}}; }), "");
-  EXPECT_NE(refused([](auto& t) { t.rows[0].configuration.stages[1].head = {{0, 2}, {3, 4}}; }),
+  EXPECT_NE(refused([](auto& t) {
+              t.rows[0].configuration.stages[1].head = {{0, 2}, {3, 4}};
+            }),
             "");
   EXPECT_NE(refused([](auto& t) { t.boundary = static_cast<core::Boundary>(3); }), "");
 }

@@ -57,10 +57,10 @@ class CLEAVE_EXPORT Executable {
   /// has no cut there; unsupported: cutting there would change results.
   [[nodiscard]] virtual Result<Cut> cut_at(std::span<const StepRange> head) const;
 
-  /// Runs the steps that are in the head of `end` and not in that of `begin`, which it must contain.
-  /// `values` are the network's inputs for the first cut, else what the stage before gave; the
-  /// result is what lives across `end`, or the network's outputs for the last cut. The values given
-  /// are not changed, so a caller can run the tail itself if a peer fails. begin == end gives
+  /// Runs the steps that are in the head of `end` and not in that of `begin`, which it must
+  /// contain. `values` are the network's inputs for the first cut, else what the stage before gave;
+  /// the result is what lives across `end`, or the network's outputs for the last cut. The values
+  /// given are not changed, so a caller can run the tail itself if a peer fails. begin == end gives
   /// `values` back. Errc::not_found: no such cut; Errc::invalid_argument: wrong number, dtype or
   /// shape of values.
   [[nodiscard]] virtual Result<Values> run(CutId begin, CutId end, const Values& values) const = 0;

@@ -25,8 +25,8 @@ struct MemoryTrace {
     std::vector<std::uint32_t> consumers;        ///< steps, ascending
     bool output = false;                         ///< of the network
     std::vector<View> views;                     ///< its tensors when it was made
-    std::vector<std::uint32_t> reaches;  ///< all memory reached through it while it was alive; twice
-                                         ///< what was reached in two ways
+    std::vector<std::uint32_t> reaches;  ///< all memory reached through it while it was alive;
+                                         ///< twice what was reached in two ways
     /// Steps that may change it, by what operators declare (the pass shows only what happened with
     /// these inputs), ascending.
     std::vector<std::uint32_t> writers;

@@ -39,8 +39,8 @@ struct TailRequest {
   core::Fingerprint model;
   core::CutId cut;
   std::string codec;
-  std::vector<core::LevelIndex> levels;  ///< of the cloud's knobs; empty: as they are
-  std::span<const std::byte> values;     ///< encoded; points into the message
+  std::vector<core::LevelIndex> levels;    ///< of the cloud's knobs; empty: as they are
+  std::span<const std::byte> values;       ///< encoded; points into the message
   std::vector<core::StepRange> head = {};  ///< see core::Cut::head
 };
 

@@ -25,8 +25,9 @@ inline constexpr std::size_t file_size_limit = std::size_t{256} << 20;
 /// Whether indices, lengths, orders and ranges fit together, so that whoever holds a valid profile
 /// or table may index without looking: every level below its knob's count, one step timing per step
 /// (the last cut's position), one codec cost per codec, cuts ascending from position 0, heads
-/// that are ranges of steps, two stages and one codec a row, rows by ascending energy, every quantity finite and not negative.
-/// Errc::invalid_argument, with the first thing that does not fit.
+/// that are ranges of steps, two stages and one codec a row, rows by ascending energy, every
+/// quantity finite and not negative. Errc::invalid_argument, with the first thing that does not
+/// fit.
 CLEAVE_EXPORT core::Result<void> validate(const Profile& profile);
 CLEAVE_EXPORT core::Result<void> validate(const ParetoTable& table);
 
