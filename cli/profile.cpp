@@ -16,6 +16,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <random>
@@ -33,7 +34,7 @@ struct Options {
   std::size_t samples = 200;
   int passes = 20, held_out = 30;
   std::uint64_t seed = 1;
-  bool json = false, quiet = false;
+  bool json = false, quiet = false, every_cut = false;
 };
 
 // A fixed random choice of the data, so that two profiles count on the same samples.
@@ -64,10 +65,13 @@ std::string host_name() {
 }
 
 void print(const table::Profile& profile, const std::string& out) {
-  std::printf("%s: %zu steps, %zu cuts; edge %zu settings, cloud %zu settings\n",
-              profile.model_name.c_str(), profile.hosts[0].settings.front().steps.size(),
-              profile.cuts.size(), profile.hosts[0].settings.size(),
-              profile.hosts[1].settings.size());
+  const auto across = std::count_if(profile.cuts.begin(), profile.cuts.end(),
+                                    [](const table::CutProfile& cut) { return !cut.head.empty(); });
+  std::printf(
+      "%s: %zu steps, %zu cuts (%td across branches); edge %zu settings, cloud %zu settings\n",
+      profile.model_name.c_str(), profile.hosts[0].settings.front().steps.size(),
+      profile.cuts.size(), across, profile.hosts[0].settings.size(),
+      profile.hosts[1].settings.size());
   std::printf("link: %s up, %s down, round trip %s (deviation %s), overhead of a request %s\n",
               report::format(profile.link.up).c_str(), report::format(profile.link.down).c_str(),
               report::format(profile.link.round_trip).c_str(),
@@ -115,6 +119,7 @@ core::Result<void> profile(const Options& options) {
   profiling.samples = *samples;
   profiling.held_out = options.held_out;
   profiling.seed = options.seed;
+  profiling.every_cut = options.every_cut;
   profiling.stop = interrupt.token();
   profiling.progress = [&](double fraction, std::string_view phase) {
     progress.update(fraction, phase);
@@ -172,6 +177,8 @@ void add_profile(CLI::App& app, int& result) {
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Of samples and held-out configurations")
       ->capture_default_str();
+  command->add_flag("--every-cut", options->every_cut,
+                    "Keep the cuts that no setting, link, codec or weight of energy prefers, too");
   command->add_flag("--quiet", options->quiet, "No progress");
   add_host_options(*command, options->host, core::edge_host);
   add_json_flag(*command, options->json);

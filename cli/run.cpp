@@ -60,7 +60,7 @@ Range latency_range(const table::Profile& profile) {
     for (const table::Setting& edge : profile.hosts[0].settings)
       for (const table::Setting& cloud : profile.hosts[1].settings)
         for (const std::string& codec : profile.codecs) {
-          configuration.stages[0] = {core::edge_host, cut.id, edge.levels};
+          configuration.stages[0] = {core::edge_host, cut.id, edge.levels, cut.head};
           configuration.stages[1] = {core::cloud_host, profile.cuts.back().id, cloud.levels};
           configuration.codecs[0] = codec;
           const auto priced = table::price(profile, configuration);

@@ -242,7 +242,7 @@ std::vector<Point> ProfileSpace::suggested() const {
 core::Configuration ProfileSpace::configure(const table::CutProfile& cut, const std::string& codec,
                                             const Levels& edge, const Levels& cloud) const {
   core::Configuration out;
-  out.stages.push_back({core::edge_host, cut.id, edge});
+  out.stages.push_back({core::edge_host, cut.id, edge, cut.head});
   out.stages.push_back({core::cloud_host, profile_->cuts.back().id, cloud});
   out.codecs.push_back(codec);
   return out;

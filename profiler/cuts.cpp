@@ -48,8 +48,9 @@ std::vector<bool> useful_cuts(std::span<const table::CutProfile> cuts) {
 
 core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
                                            const core::Values& example, const CutOptions& options) {
-  const auto cuts = model.cuts();
-  const core::CutId last = cuts.back().id;
+  const bool in_order = options.others.empty();
+  const auto cuts = in_order ? model.cuts() : options.others;
+  const core::CutId first = model.cuts().front().id, last = model.cuts().back().id;
   std::vector<const transport::Codec*> codecs;
   for (const std::string& name : options.codecs) {
     const auto codec = transport::find_codec(name);
@@ -61,8 +62,9 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
   CutMeasurements result;
   core::Values values = example;
   for (std::size_t i = 0; i < cuts.size(); ++i) {
-    if (i > 0) {
-      auto next = model.run(cuts[i - 1].id, cuts[i].id, values);
+    if (i > 0 || !in_order) {
+      auto next = in_order ? model.run(cuts[i - 1].id, cuts[i].id, values)
+                           : model.run(first, cuts[i].id, example);
       if (!next)
         return core::fail(next);
       values = std::move(*next);
@@ -73,6 +75,7 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
     cut.layer = cuts[i].layer;
     cut.op = cuts[i].op;
     cut.raw = cuts[i].bytes;
+    cut.head = cuts[i].head;
     if (cuts[i].id == last) {
       std::vector<std::byte> bytes;
       if (auto encoded = transport::encode_values(values, **transport::find_codec("raw"), bytes);
@@ -90,14 +93,15 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
     result.cuts.push_back(std::move(cut));
   }
 
-  const std::vector<bool> wanted = useful_cuts(result.cuts);
+  const std::vector<bool> wanted =
+      in_order ? useful_cuts(result.cuts) : std::vector<bool>(cuts.size(), true);
   std::vector<std::vector<Score>> scores(cuts.size(), std::vector<Score>(codecs.size()));
   Score plain;
   bool labelled = !options.samples.empty();
   for (const Sample& sample : options.samples) labelled = labelled && sample.label >= 0;
   for (std::size_t s = 0; s < options.samples.size(); ++s) {
     const Sample& sample = options.samples[s];
-    const auto outputs = model.run(cuts.front().id, last, sample.inputs);
+    const auto outputs = model.run(first, last, sample.inputs);
     if (!outputs)
       return core::fail(outputs);
     const std::int32_t undisturbed = core::top_class(*outputs);
@@ -110,7 +114,8 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
         continue;
       if (options.stop.stop_requested())
         return core::fail(core::Errc::cancelled, "interrupted");
-      auto next = model.run(cuts[at].id, cuts[i].id, live);
+      auto next = in_order ? model.run(cuts[at].id, cuts[i].id, live)
+                           : model.run(first, cuts[i].id, sample.inputs);
       if (!next)
         return core::fail(next);
       live = std::move(*next);

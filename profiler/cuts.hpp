@@ -19,6 +19,8 @@ struct CutOptions {
   std::span<const Sample> samples;
   std::function<void(double)> progress;
   std::stop_token stop;
+  // In place of the model's cuts: cuts in no order, at each of which a lossy codec may be used.
+  std::span<const core::Cut> others = {};
 };
 
 struct CutMeasurements {

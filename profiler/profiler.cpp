@@ -1,4 +1,5 @@
 #include "profiler/cuts.hpp"
+#include "profiler/graph_cuts.hpp"
 #include "profiler/host_wire.hpp"
 #include "profiler/link.hpp"
 #include "profiler/validate.hpp"
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <tuple>
 
 namespace cleave::inline v0::profiler {
 namespace {
@@ -140,6 +142,52 @@ core::Bytes largest_useful(const std::vector<table::CutProfile>& cuts) {
   return largest;
 }
 
+const table::Setting& fastest_of(const table::HostProfile& host) {
+  return *std::min_element(
+      host.settings.begin(), host.settings.end(),
+      [](const auto& a, const auto& b) { return a.whole.mean < b.whole.mean; });
+}
+
+// Adds the cuts that only the graph shows, and leaves out those that nothing prefers.
+core::Result<void> settle_cuts(const core::Executable& model, const core::Values& example,
+                               device::Arbiter& edge_knobs, const ProfileOptions& options,
+                               table::Profile& profile) {
+  const CutRange range;
+  const auto found = cuts_across_branches(model.step_graph(), profile, range, options.stop);
+  if (!found)
+    return core::fail(found);
+  std::vector<core::Cut> cuts;
+  for (const core::StepSet& head : found->heads) {
+    auto cut = model.cut_at(core::ranges_of(head));
+    if (!cut)
+      return core::fail(cut);
+    cuts.push_back(std::move(*cut));
+  }
+  if (!cuts.empty()) {
+    const auto lease = edge_knobs.acquire(fastest_of(profile.hosts[core::edge_host]).levels);
+    if (!lease)
+      return core::fail(lease);
+    auto measured =
+        measure_cuts(model, example, {options.codecs, options.samples, {}, options.stop, cuts});
+    if (!measured)
+      return core::fail(measured);
+    profile.cuts.insert(profile.cuts.end(), measured->cuts.begin(), measured->cuts.end());
+    std::sort(profile.cuts.begin(), profile.cuts.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.position, a.head) < std::tie(b.position, b.head);
+    });
+  }
+  if (options.every_cut)
+    return {};
+  const std::vector<bool> keep = cuts_to_keep(profile, range);
+  std::vector<table::CutProfile> kept;
+  for (std::size_t c = 0; c < keep.size(); ++c) {
+    if (keep[c])
+      kept.push_back(std::move(profile.cuts[c]));
+  }
+  profile.cuts = std::move(kept);
+  return {};
+}
+
 }  // namespace
 
 core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
@@ -207,11 +255,7 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   progress.begin(link_phase);
   {
     // The link is measured at the fastest setting: what a slower one adds is priced with its steps.
-    const auto& settings = result.hosts[core::edge_host].settings;
-    const auto fastest =
-        std::min_element(settings.begin(), settings.end(),
-                         [](const auto& a, const auto& b) { return a.whole.mean < b.whole.mean; });
-    const auto lease = edge_knobs.acquire(fastest->levels);
+    const auto lease = edge_knobs.acquire(fastest_of(result.hosts[core::edge_host]).levels);
     if (!lease)
       return core::fail(lease);
     auto link = measure_link(cloud, clock,
@@ -222,6 +266,8 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
       return core::fail(link);
     result.link = std::move(*link);
   }
+  if (auto added = settle_cuts(*model, example, edge_knobs, options, result); !added)
+    return core::fail(added);
   // Which host a knob is on is decided here; the cloud does not know what we call it.
   for (std::size_t host = 0; host < result.hosts.size(); ++host)
     for (core::Knob& knob : result.hosts[host].knobs)

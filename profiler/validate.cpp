@@ -25,7 +25,7 @@ std::vector<core::Configuration> draw_configurations(const table::Profile& profi
     const auto& edge = profile.hosts[0].settings[pick(profile.hosts[0].settings.size())];
     const auto& cloud = profile.hosts[1].settings[pick(profile.hosts[1].settings.size())];
     core::Configuration configuration;
-    configuration.stages = {{core::edge_host, cut.id, edge.levels},
+    configuration.stages = {{core::edge_host, cut.id, edge.levels, cut.head},
                             {core::cloud_host, profile.cuts.back().id, cloud.levels}};
     configuration.codecs = {profile.codecs[pick(profile.codecs.size())]};
     if (cut.id == profile.cuts.back().id) {  // all on the edge: codec and cloud do not matter

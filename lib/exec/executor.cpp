@@ -24,6 +24,21 @@ class Stopwatch {
 
 Remote::~Remote() = default;
 
+core::Result<void> introduce(const core::Executable& model, core::CutId cut,
+                             std::span<const core::StepRange> head) {
+  if (head.empty())
+    return {};
+  const auto known = model.cut_at(head);
+  if (!known)
+    return core::fail(known);
+  if (known->id != cut)
+    return core::fail(
+        core::Errc::mismatch,
+        "the steps of cut " + to_string(cut) + " are those of cut " + to_string(known->id), "",
+        "cuts belong to one structure of a model; profile and optimize it again");
+  return {};
+}
+
 Executor::Executor(std::shared_ptr<const core::Executable> model, device::Arbiter* arbiter,
                    Remote* remote, ExecutorOptions options)
     : model_(std::move(model)), arbiter_(arbiter), remote_(remote), options_(std::move(options)) {
@@ -55,6 +70,8 @@ core::Result<Execution> Executor::execute(const core::Configuration& configurati
   }
 
   const Stopwatch head(*options_.clock);
+  if (auto known = introduce(*model_, cut, configuration.stages.front().head); !known)
+    return core::fail(known);
   auto cut_values = model_->run(first, cut, inputs);
   if (!cut_values)
     return core::fail(cut_values);
@@ -102,7 +119,8 @@ core::Result<void> Executor::finish_in_cloud(const core::Configuration& configur
                              configuration.cut(),
                              configuration.codec(),
                              configuration.stages.back().levels,
-                             {}},
+                             {},
+                             configuration.stages.front().head},
                             call.body);
   if (auto encoded = transport::encode_values(cut_values, **codec, call.body); !encoded)
     return encoded;

@@ -7,6 +7,7 @@ namespace cleave::inline v0::exec {
 namespace {
 
 constexpr std::uint8_t format = 1;
+constexpr std::uint8_t format_with_head = 2;
 constexpr std::uint32_t name_limit = 256;
 constexpr std::uint32_t knob_limit = 64;
 constexpr std::uint32_t level_limit = 4096;
@@ -38,24 +39,41 @@ void put_fingerprint(core::ByteWriter& writer, core::Fingerprint fingerprint) {
 
 void write_tail_request_header(const TailRequest& request, std::vector<std::byte>& out) {
   core::ByteWriter writer(out);
-  writer.put(format);
+  writer.put(request.head.empty() ? format : format_with_head);
   put_fingerprint(writer, request.model);
   writer.put(request.cut.value);
   writer.put_string(request.codec);
   writer.put(static_cast<std::uint32_t>(request.levels.size()));
   for (const core::LevelIndex level : request.levels) writer.put(level);
+  if (request.head.empty())
+    return;
+  writer.put(static_cast<std::uint32_t>(request.head.size()));
+  for (const core::StepRange& range : request.head) {
+    writer.put(range.begin);
+    writer.put(range.end);
+  }
 }
 
 core::Result<TailRequest> parse_tail_request(std::span<const std::byte> message) {
   core::ByteReader reader(message);
   TailRequest request;
-  if (reader.get<std::uint8_t>() != format)
+  const auto version = reader.get<std::uint8_t>();
+  if (version != format && version != format_with_head)
     return malformed("tail request");
   request.model = get_fingerprint(reader);
   request.cut.value = reader.get<std::uint64_t>();
   request.codec = reader.get_string(name_limit);
   request.levels.resize(reader.get_count(sizeof(core::LevelIndex), knob_limit));
   for (core::LevelIndex& level : request.levels) level = reader.get<core::LevelIndex>();
+  if (version == format_with_head) {
+    request.head.resize(reader.get_count(2 * sizeof(std::uint32_t), head_limit));
+    for (core::StepRange& range : request.head) {
+      range.begin = reader.get<std::uint32_t>();
+      range.end = reader.get<std::uint32_t>();
+    }
+    if (request.head.empty())
+      return malformed("tail request");
+  }
   request.values = reader.rest();
   if (!reader.ok())
     return malformed("tail request");

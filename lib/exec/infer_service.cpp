@@ -1,3 +1,4 @@
+#include <cleave/exec/executor.hpp>
 #include <cleave/exec/infer_service.hpp>
 #include <cleave/transport/codec.hpp>
 
@@ -21,6 +22,8 @@ core::Result<std::vector<std::byte>> InferService::tail(std::span<const std::byt
     return core::fail(model);
   if (auto codec = transport::find_codec(request->codec); !codec)
     return core::fail(codec);
+  if (auto known = introduce(**model, request->cut, request->head); !known)
+    return core::fail(known);
   auto values = transport::decode_values(request->values);
   if (!values)
     return core::fail(values);

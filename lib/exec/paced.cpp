@@ -67,6 +67,14 @@ std::uint32_t PacedExecutable::step_count() const {
   return inner_->step_count();
 }
 
+core::StepGraph PacedExecutable::step_graph() const {
+  return inner_->step_graph();
+}
+
+core::Result<core::Cut> PacedExecutable::cut_at(std::span<const core::StepRange> head) const {
+  return inner_->cut_at(head);
+}
+
 core::Result<core::Values> PacedExecutable::run(core::CutId begin, core::CutId end,
                                                 const core::Values& values) const {
   const Stretch stretch(*this);

@@ -120,6 +120,7 @@ class Observer {
     writes_.resize(count);
     reaches_.resize(count);
     crossing_.resize(count + 1);
+    begin_trace();
     torch::jit::Stack stack;
     for (std::uint32_t i = 0; i < count; ++i) {
       look(i, plan_.live(i));
@@ -129,6 +130,7 @@ class Observer {
     look_at_outputs();
     refuse_observed();
     refuse_declared();
+    end_trace();
     return std::move(analysis_);
   }
 
@@ -162,6 +164,73 @@ class Observer {
     for (auto& [storage, views] : regions)
       analysis_.positions[position].bytes += bytes_of(std::move(views));
     analysis_.positions[position].written_after.assign(crossing.slots.size(), false);
+  }
+
+  // What does not depend on the pass.
+  void begin_trace() {
+    core::MemoryTrace& memory = analysis_.memory;
+    memory.steps.resize(plan_.steps.size());
+    memory.values.resize(plan_.slots.size());
+    for (std::size_t slot = 0; slot < plan_.slots.size(); ++slot) {
+      if (plan_.slots[slot].defined >= 0)
+        memory.values[slot].producer = static_cast<std::uint32_t>(plan_.slots[slot].defined);
+    }
+    for (std::uint32_t step = 0; step < plan_.steps.size(); ++step) {
+      const PlacedStep& placed = plan_.steps[step];
+      memory.steps[step].ordered = placed.node && placed.node->hasSideEffects();
+      for (const Source& source : placed.arguments) {
+        if (source.constant)
+          continue;
+        auto& consumers = memory.values[source.index].consumers;
+        if (consumers.empty() || consumers.back() != step)
+          consumers.push_back(step);
+      }
+    }
+    for (const Source& output : plan_.outputs) {
+      if (!output.constant)
+        memory.values[output.index].output = true;
+    }
+    for (const std::uint32_t slot : plan_.inputs) trace_value(slot);
+  }
+
+  // A value that was just made.
+  void trace_value(std::uint32_t slot) {
+    core::MemoryTrace::Value& value = analysis_.memory.values[slot];
+    walk(
+        frame_[slot],
+        [&](const at::Tensor& tensor) {
+          keep(tensor);
+          const Region region = region_of(tensor);
+          value.reaches.push_back(number_of(storage_of(tensor)));
+          value.views.push_back({value.reaches.back(), region.begin, region.end, region.bytes});
+        },
+        [&](Identity container) { value.reaches.push_back(number_of(container)); });
+  }
+
+  void end_trace() {
+    core::MemoryTrace& memory = analysis_.memory;
+    for (std::size_t step = 0; step < plan_.steps.size(); ++step) {
+      for (const Identity written : writes_[step])
+        memory.steps[step].writes.push_back(number_of(written));
+      for (const Identity beyond : reaches_[step])
+        memory.steps[step].beyond.push_back(number_of(beyond));
+    }
+    // A list may have been added to since it was made.
+    for (const Crossing& crossing : crossing_) {
+      for (const auto& [identity, by] : crossing.reached_by) {
+        const std::uint32_t number = number_of(identity);
+        for (std::size_t i = 0; i < by.size(); ++i) {
+          auto& reaches = memory.values[crossing.slots[by[i]]].reaches;
+          const auto known = std::count(reaches.begin(), reaches.end(), number);
+          if (known == 0 || (known == 1 && i > 0 && by[i - 1] == by[i]))
+            reaches.push_back(number);
+        }
+      }
+    }
+  }
+
+  std::uint32_t number_of(Identity identity) {
+    return numbers_.emplace(identity, static_cast<std::uint32_t>(numbers_.size())).first->second;
   }
 
   void look_at_outputs() {
@@ -213,8 +282,12 @@ class Observer {
             const auto [known, fresh] = given.emplace(storage_of(tensor), region);
             known->second.begin = std::min(known->second.begin, region.begin);
             known->second.end = std::max(known->second.end, region.end);
+            if (fresh)
+              analysis_.memory.steps[index].reads.push_back(number_of(storage_of(tensor)));
           },
-          [](Identity) {});
+          [&](Identity container) {
+            analysis_.memory.steps[index].reads.push_back(number_of(container));
+          });
     }
     for (const std::uint32_t written : placed.written) {
       walk(
@@ -239,6 +312,7 @@ class Observer {
     for (const std::uint32_t slot : placed.results) {
       if (slot == no_slot)
         continue;
+      trace_value(slot);
       walk(
           frame_[slot],
           [&](const at::Tensor& tensor) {
@@ -315,8 +389,10 @@ class Observer {
       if (is_scalar(*plan_.slots[slot].type))
         continue;
       for (const std::uint32_t writer : writers) {
-        if (aliases.writesToAlias(plan_.steps[writer].node, {plan_.slots[slot].value}))
-          last_write[slot] = writer;
+        if (!aliases.writesToAlias(plan_.steps[writer].node, {plan_.slots[slot].value}))
+          continue;
+        last_write[slot] = writer;
+        analysis_.memory.values[slot].writers.push_back(writer);
       }
     }
     for (std::uint32_t position = 0; position < plan_.steps.size(); ++position) {
@@ -344,6 +420,7 @@ class Observer {
   std::vector<std::set<Identity>> writes_;   // storages each step changes
   std::vector<std::set<Identity>> reaches_;  // storages it views beyond what it was given
   std::vector<Crossing> crossing_;
+  std::unordered_map<Identity, std::uint32_t> numbers_;  // of memory, in the trace
 };
 
 }  // namespace

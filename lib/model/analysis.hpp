@@ -4,6 +4,7 @@
 #include "lib/model/plan.hpp"
 
 #include <cleave/core/export.hpp>
+#include <cleave/core/memory_trace.hpp>
 #include <cleave/core/result.hpp>
 
 #include <cstdint>
@@ -30,6 +31,7 @@ struct Analysis {
   std::vector<StepFacts> steps;          ///< one per step
   std::vector<PositionFacts> positions;  ///< steps + 1
   std::vector<c10::IValue> outputs;      ///< of the pass
+  core::MemoryTrace memory;              ///< of the pass; its values are the plan's slots
 };
 
 /// Runs the plan once. `inputs` are changed if the plan does so: give it its own.

@@ -65,6 +65,15 @@ std::vector<core::CutId> cut_ids(const Plan& plan) {
   return ids;
 }
 
+core::CutId cut_id(const Plan& plan, std::span<const core::StepRange> head) {
+  std::uint64_t hash = combine(core::hash_text("cleave head"), plan.inputs.size());
+  for (const core::StepRange& range : head) {
+    for (std::uint32_t step = range.begin; step < range.end; ++step)
+      hash = combine(combine(hash, step), plan.steps[step].hash);
+  }
+  return {hash};
+}
+
 std::uint64_t structure_hash(const Plan& plan) {
   std::uint64_t hash = combine(cut_ids(plan).back().value, plan.outputs.size());
   for (const Source& output : plan.outputs)

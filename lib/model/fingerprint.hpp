@@ -6,12 +6,17 @@
 #include <cleave/core/ids.hpp>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace cleave::inline v0::model {
 
 /// Ids of all positions, steps.size() + 1 of them: each the hash of the steps before it.
 std::vector<core::CutId> cut_ids(const Plan& plan);
+
+/// Of a head that is no prefix: the hash of its steps with their places in the sequence, since two
+/// branches may hold steps that are alike.
+core::CutId cut_id(const Plan& plan, std::span<const core::StepRange> head);
 
 /// Of the steps, their wiring and the outputs; not of the weights' values.
 std::uint64_t structure_hash(const Plan& plan);

@@ -1,6 +1,7 @@
 #include "lib/model/plan.hpp"
 
 #include <chrono>
+#include <optional>
 
 namespace cleave::inline v0::model {
 
@@ -15,13 +16,15 @@ std::vector<std::uint32_t> Plan::live(std::uint32_t position) const {
   return result;
 }
 
-void Plan::run_step(std::uint32_t index, Frame& frame, torch::jit::Stack& stack) const {
+void Plan::run_step(std::uint32_t index, Frame& frame, torch::jit::Stack& stack,
+                    const std::uint8_t* lets_go) const {
   const PlacedStep& placed = steps[index];
   stack.clear();
   for (const Source& source : placed.arguments) {
+    const bool take = lets_go ? *lets_go++ != 0 : source.last_use;
     if (source.constant)
       stack.push_back(constants[source.index]);
-    else if (source.last_use)
+    else if (take)
       stack.push_back(std::move(frame[source.index]));
     else
       stack.push_back(frame[source.index]);
@@ -35,6 +38,27 @@ void Plan::run_step(std::uint32_t index, Frame& frame, torch::jit::Stack& stack)
   }
 }
 
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Takes the time of one step after the other.
+class Laps {
+ public:
+  explicit Laps(std::vector<core::StepTime>& times) : times_(times) {}
+  void lap(std::uint32_t step) {
+    const auto now = Clock::now();
+    times_.push_back({step, core::Seconds(std::chrono::duration<double>(now - before_).count())});
+    before_ = now;
+  }
+
+ private:
+  std::vector<core::StepTime>& times_;
+  Clock::time_point before_ = Clock::now();
+};
+
+}  // namespace
+
 void Plan::run(std::uint32_t begin, std::uint32_t end, Frame& frame,
                std::vector<core::StepTime>* times) const {
   torch::jit::Stack stack;
@@ -42,15 +66,31 @@ void Plan::run(std::uint32_t begin, std::uint32_t end, Frame& frame,
     for (std::uint32_t i = begin; i < end; ++i) run_step(i, frame, stack);
     return;
   }
-  using Clock = std::chrono::steady_clock;
   times->reserve(times->size() + (end - begin));
-  auto before = Clock::now();
+  Laps laps(*times);
   for (std::uint32_t i = begin; i < end; ++i) {
     run_step(i, frame, stack);
     stack.clear();  // what a step lets go of is freed in its own time
-    const auto after = Clock::now();
-    times->push_back({i, core::Seconds(std::chrono::duration<double>(after - before).count())});
-    before = after;
+    laps.lap(i);
+  }
+}
+
+void Plan::run(std::span<const std::uint32_t> indices, std::span<const std::uint8_t> lets_go,
+               Frame& frame, std::vector<core::StepTime>* times) const {
+  torch::jit::Stack stack;
+  std::optional<Laps> laps;
+  if (times) {
+    times->reserve(times->size() + indices.size());
+    laps.emplace(*times);
+  }
+  const std::uint8_t* next = lets_go.data();
+  for (const std::uint32_t i : indices) {
+    run_step(i, frame, stack, next);
+    next += steps[i].arguments.size();
+    if (laps) {
+      stack.clear();
+      laps->lap(i);
+    }
   }
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -68,11 +69,16 @@ struct Plan {
   /// and read at or after. Not for the last position, where the outputs are.
   [[nodiscard]] std::vector<std::uint32_t> live(std::uint32_t position) const;
 
-  /// Runs one step over the frame.
-  void run_step(std::uint32_t index, Frame& frame, torch::jit::Stack& stack) const;
+  /// Runs one step over the frame. `lets_go`, if not null, says of each argument whether the frame
+  /// may let go of it, in place of Source::last_use, which holds for the sequence as a whole.
+  void run_step(std::uint32_t index, Frame& frame, torch::jit::Stack& stack,
+                const std::uint8_t* lets_go = nullptr) const;
   /// Runs the steps from begin to end; appends a time for each if `times` is not null.
   void run(std::uint32_t begin, std::uint32_t end, Frame& frame,
            std::vector<core::StepTime>* times) const;
+  /// Runs these steps in their order; `lets_go` holds one flag per argument of each.
+  void run(std::span<const std::uint32_t> indices, std::span<const std::uint8_t> lets_go,
+           Frame& frame, std::vector<core::StepTime>* times) const;
   /// The value that a source names.
   [[nodiscard]] const c10::IValue& look_up(const Source& source, const Frame& frame) const {
     return source.constant ? constants[source.index] : frame[source.index];

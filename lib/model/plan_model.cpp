@@ -81,16 +81,46 @@ void add_weights(torch::jit::Node* node, std::unordered_set<const void*>& seen,
 PlanModel::PlanModel(std::shared_ptr<const Plan> plan, Analysis analysis, ModelFacts facts)
     : plan_(std::move(plan)), analysis_(std::move(analysis)), facts_(std::move(facts)) {
   fingerprint_ = {structure_hash(*plan_), facts_.weights_hash};
-  ids_ = cut_ids(*plan_);
-  for (std::uint32_t position = 0; position < ids_.size(); ++position) {
-    positions_[ids_[position]] = position;
-    live_.push_back(position < plan_->steps.size() ? plan_->live(position)
-                                                   : std::vector<std::uint32_t>());
-  }
-  if (plan_->steps.empty())
-    live_[0] = plan_->inputs;
+  graph_ = core::step_graph_of(analysis_.memory);
+  list_places();
   describe_steps();
   list_cuts();
+}
+
+void PlanModel::list_places() {
+  const auto ids = cut_ids(*plan_);
+  for (std::uint32_t position = 0; position < ids.size(); ++position) {
+    Place place;
+    place.cut.id = ids[position];
+    place.cut.position = position;
+    place.cut.op = "input";
+    if (position > 0) {
+      place.cut.layer = plan_->steps[position - 1].layer;
+      place.cut.op = plan_->steps[position - 1].op;
+    }
+    const PositionFacts& facts = analysis_.positions[position];
+    place.cut.bytes = core::Bytes(static_cast<double>(facts.bytes));
+    if (position < plan_->steps.size() || position == 0)
+      place.live = plan_->live(position);
+    place.written = facts.written_after;
+    place.written.resize(place.live.size());
+    positions_.push_back(std::make_shared<const Place>(std::move(place)));
+    prefixes_[ids[position]] = positions_.back();
+  }
+
+  const core::MemoryTrace& memory = analysis_.memory;
+  std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> writers_to;
+  for (std::uint32_t step = 0; step < memory.steps.size(); ++step) {
+    for (const std::uint32_t written : memory.steps[step].writes)
+      writers_to[written].push_back(step);
+  }
+  for (const core::MemoryTrace::Value& value : memory.values) {
+    std::vector<std::uint32_t>& writers = writers_.emplace_back(value.writers);
+    for (const std::uint32_t reached : value.reaches) {
+      if (const auto found = writers_to.find(reached); found != writers_to.end())
+        writers.insert(writers.end(), found->second.begin(), found->second.end());
+    }
+  }
 }
 
 void PlanModel::describe_steps() {
@@ -117,24 +147,11 @@ void PlanModel::describe_steps() {
   weight_bytes_ = core::Bytes(static_cast<double>(total));
 }
 
-core::Cut PlanModel::cut_at(std::uint32_t position) const {
-  core::Cut cut;
-  cut.id = ids_[position];
-  cut.position = position;
-  cut.op = "input";
-  if (position > 0) {
-    cut.layer = plan_->steps[position - 1].layer;
-    cut.op = plan_->steps[position - 1].op;
-  }
-  cut.bytes = core::Bytes(static_cast<double>(analysis_.positions[position].bytes));
-  return cut;
-}
-
 // Between two computing steps all places are as good as one another but for what crosses: the one
 // with the fewest bytes, then the fewest tensors, then the first, stands for all.
 void PlanModel::list_cuts() {
   const auto last = static_cast<std::uint32_t>(plan_->steps.size());
-  cuts_.push_back(cut_at(0));
+  cuts_.push_back(positions_[0]->cut);
   std::uint32_t best = 0;  // 0: none yet since the last computing step
   const auto better = [&](std::uint32_t a, std::uint32_t b) {
     const PositionFacts& x = analysis_.positions[a];
@@ -154,16 +171,16 @@ void PlanModel::list_cuts() {
       best = position;
     }
     if (best != 0 && (facts_.all_cuts || analysis_.steps[position].computes)) {
-      cuts_.push_back(cut_at(best));
+      cuts_.push_back(positions_[best]->cut);
       best = 0;
     }
   }
   // What only passes the outputs on is no place of its own: the last cut stands for it.
   if (best != 0 && std::any_of(analysis_.steps.begin() + best, analysis_.steps.end(),
                                [](const StepFacts& step) { return step.computes; }))
-    cuts_.push_back(cut_at(best));
+    cuts_.push_back(positions_[best]->cut);
   if (last > 0)
-    cuts_.push_back(cut_at(last));
+    cuts_.push_back(positions_[last]->cut);
 }
 
 Result<void> PlanModel::set_threads(int threads) const {
@@ -179,15 +196,97 @@ core::Values PlanModel::example_inputs(std::uint64_t seed) const {
   return make_example_inputs(facts_.inputs, seed);
 }
 
-Result<std::uint32_t> PlanModel::position_of(core::CutId cut) const {
-  const auto found = positions_.find(cut);
-  if (found == positions_.end())
+namespace {
+
+// More than any table uses; a peer that asks for others pays with its own.
+constexpr std::size_t remembered_cuts = 4096;
+
+}  // namespace
+
+std::shared_ptr<const Place> PlanModel::known_place(core::CutId cut) const {
+  if (const auto found = prefixes_.find(cut); found != prefixes_.end())
+    return found->second;
+  const std::shared_lock lock(mutex_);
+  const auto found = others_.find(cut);
+  return found == others_.end() ? nullptr : found->second;
+}
+
+Result<std::shared_ptr<const Place>> PlanModel::place_of(core::CutId cut) const {
+  auto place = known_place(cut);
+  if (!place)
     return fail(Errc::not_found, "there is no cut " + core::to_string(cut), facts_.name,
                 "cuts belong to one structure of a model; profile and optimize it again");
-  const std::string& refused = analysis_.positions[found->second].refused;
-  if (!refused.empty())
-    return fail(Errc::unsupported, "the network must not be cut here: " + refused, facts_.name);
-  return found->second;
+  if (place->head.empty()) {
+    const std::string& refused = analysis_.positions[place->cut.position].refused;
+    if (!refused.empty())
+      return fail(Errc::unsupported, "the network must not be cut here: " + refused, facts_.name);
+  }
+  return place;
+}
+
+core::StepSet PlanModel::head_of(const Place& place) const {
+  if (!place.head.empty())
+    return place.head;
+  core::StepSet head(plan_->steps.size(), false);
+  std::fill_n(head.begin(), place.cut.position, true);
+  return head;
+}
+
+Result<core::Cut> PlanModel::cut_at(std::span<const core::StepRange> head) const {
+  if (auto checked = core::check_ranges(head, step_count()); !checked)
+    return fail(checked.error().code, checked.error().what, facts_.name);
+  if (core::is_prefix(head)) {
+    const auto place = place_of(positions_[core::step_count(head)]->cut.id);
+    if (!place)
+      return fail(place);
+    return (*place)->cut;
+  }
+  const core::CutId id = cut_id(*plan_, head);
+  if (const auto known = known_place(id))
+    return known->cut;
+  const auto place = make_place(id, core::set_of(head, step_count()));
+  if (!place)
+    return fail(place);
+  const std::unique_lock lock(mutex_);
+  if (others_.emplace(id, *place).second) {
+    oldest_first_.push_back(id);
+    if (oldest_first_.size() > remembered_cuts) {
+      others_.erase(oldest_first_.front());
+      oldest_first_.pop_front();
+    }
+  }
+  return (*place)->cut;
+}
+
+Result<std::shared_ptr<const Place>> PlanModel::make_place(core::CutId id,
+                                                           core::StepSet head) const {
+  if (!core::is_head(graph_, head))
+    return fail(Errc::invalid_argument,
+                "these steps are no head: they need steps that are not among them, or share memory "
+                "that a step of the tail changes in place",
+                facts_.name, "profile and optimize the model again");
+  auto place = std::make_shared<Place>();
+  place->head = std::move(head);
+  place->live = live_across(*plan_, place->head);
+  const auto in_tail = [&](std::uint32_t step) { return !place->head[step]; };
+  std::vector<std::uint32_t> tensors;
+  for (const std::uint32_t slot : place->live) {
+    place->written.push_back(std::any_of(writers_[slot].begin(), writers_[slot].end(), in_tail));
+    if (!analysis_.memory.values[slot].views.empty())
+      tensors.push_back(slot);
+  }
+  place->before =
+      passage(*plan_, core::StepSet(plan_->steps.size(), false), place->head, place->live);
+  place->after =
+      passage(*plan_, place->head, core::StepSet(plan_->steps.size(), true), output_slots(*plan_));
+  core::Cut& cut = place->cut;
+  cut.id = id;
+  cut.head = core::ranges_of(place->head);
+  cut.position = core::step_count(cut.head);
+  cut.layer = layers_of(*plan_, tensors);
+  cut.op = plan_->steps[cut.head.back().end - 1].op;
+  cut.bytes = core::bytes_across(graph_, place->head);
+  return place;
 }
 
 Result<void> PlanModel::check_inputs(const core::Values& values) const {
@@ -208,33 +307,33 @@ Result<void> PlanModel::check_inputs(const core::Values& values) const {
   return {};
 }
 
-Result<Frame> PlanModel::enter(std::uint32_t position, const core::Values& values) const {
-  const auto& slots = live_[position];
-  const std::string which = position == 0 ? "the network takes " : "at this cut there cross ";
+Result<Frame> PlanModel::enter(const Place& place, const core::Values& values) const {
+  const auto& slots = place.live;
+  const bool first = place.cut.position == 0;
+  const std::string which = first ? "the network takes " : "at this cut there cross ";
   if (values.size() != slots.size())
     return fail(
         Errc::invalid_argument,
         which + std::to_string(slots.size()) + " values, not " + std::to_string(values.size()),
         facts_.name);
-  if (position == 0) {
+  if (first) {
     if (auto checked = check_inputs(values); !checked)
       return fail(checked);
   }
   Frame frame(plan_->slots.size());
   ToTorch converter;
-  const auto& written = analysis_.positions[position].written_after;
   for (std::size_t i = 0; i < slots.size(); ++i) {
     auto value = converter.value(values[i], plan_->slots[slots[i]].type);
     if (!value)
       return fail(value.error().code, "value " + std::to_string(i) + ": " + value.error().what,
                   facts_.name);
     // The caller's values stay as they are, so that it can run the tail again.
-    frame[slots[i]] = written[i] ? separate(*value) : std::move(*value);
+    frame[slots[i]] = place.written[i] ? separate(*value) : std::move(*value);
   }
   return frame;
 }
 
-Result<core::Values> PlanModel::leave(std::uint32_t position, const Frame& frame) const {
+Result<core::Values> PlanModel::leave(const Place& place, const Frame& frame) const {
   core::Values values;
   FromTorch converter;
   const auto add = [&](const c10::IValue& value) -> Result<void> {
@@ -244,13 +343,13 @@ Result<core::Values> PlanModel::leave(std::uint32_t position, const Frame& frame
     values.push_back(std::move(*converted));
     return {};
   };
-  if (position == plan_->steps.size()) {
+  if (place.cut.position == plan_->steps.size()) {
     for (const Source& output : plan_->outputs) {
       if (auto added = add(plan_->look_up(output, frame)); !added)
         return fail(added);
     }
   } else {
-    for (const std::uint32_t slot : live_[position]) {
+    for (const std::uint32_t slot : place.live) {
       if (auto added = add(frame[slot]); !added)
         return fail(added);
     }
@@ -261,24 +360,52 @@ Result<core::Values> PlanModel::leave(std::uint32_t position, const Frame& frame
 Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
                                             const core::Values& values,
                                             std::vector<core::StepTime>* times) const {
-  const auto from = position_of(begin);
+  const auto from = place_of(begin);
   if (!from)
     return fail(from);
-  const auto to = position_of(end);
+  const auto to = place_of(end);
   if (!to)
     return fail(to);
-  if (*from == *to)
+  if (begin == end)
     return values;
-  if (*from > *to)
-    return fail(Errc::invalid_argument, "the first cut lies behind the second", facts_.name);
   return guarded(Errc::invalid_argument, facts_.name, [&]() -> Result<core::Values> {
     const c10::InferenceMode inference;
-    auto frame = enter(*from, values);
+    auto frame = enter(**from, values);
     if (!frame)
       return fail(frame);
-    plan_->run(*from, *to, *frame, times);
-    return leave(*to, *frame);
+    if (auto advanced = advance(**from, **to, *frame, times); !advanced)
+      return fail(advanced);
+    return leave(**to, *frame);
   });
+}
+
+Result<void> PlanModel::advance(const Place& from, const Place& to, Frame& frame,
+                                std::vector<core::StepTime>* times) const {
+  const auto behind = [&] {
+    return fail(Errc::invalid_argument, "the first cut lies behind the second", facts_.name);
+  };
+  if (from.head.empty() && to.head.empty()) {
+    if (from.cut.position > to.cut.position)
+      return behind();
+    plan_->run(from.cut.position, to.cut.position, frame, times);
+    return {};
+  }
+  if (from.cut.position == 0) {
+    plan_->run(to.before.steps, to.before.lets_go, frame, times);
+    return {};
+  }
+  if (to.cut.position == plan_->steps.size()) {
+    plan_->run(from.after.steps, from.after.lets_go, frame, times);
+    return {};
+  }
+  const core::StepSet left = head_of(from), right = head_of(to);
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (left[i] && !right[i])
+      return behind();
+  }
+  const Passage between = passage(*plan_, left, right, to.live);
+  plan_->run(between.steps, between.lets_go, frame, times);
+  return {};
 }
 
 }  // namespace cleave::inline v0::model

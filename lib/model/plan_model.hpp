@@ -2,11 +2,14 @@
 #pragma once
 
 #include "lib/model/analysis.hpp"
+#include "lib/model/passage.hpp"
 #include "lib/model/plan.hpp"
 
 #include <cleave/model/model.hpp>
 
+#include <deque>
 #include <memory>
+#include <shared_mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -21,6 +24,15 @@ struct ModelFacts {
   bool all_cuts = false;
 };
 
+/// A cut, and what it takes to run up to it and from it on.
+struct Place {
+  core::Cut cut;
+  core::StepSet head;               ///< empty for a prefix, which Cut::position describes
+  std::vector<std::uint32_t> live;  ///< slots that cross
+  std::vector<bool> written;        ///< of these: the tail would change them in place
+  Passage before, after;  ///< for a head that is no prefix: from the inputs, to the outputs
+};
+
 class PlanModel final : public Model {
  public:
   PlanModel(std::shared_ptr<const Plan> plan, Analysis analysis, ModelFacts facts);
@@ -30,6 +42,9 @@ class PlanModel final : public Model {
   [[nodiscard]] std::uint32_t step_count() const override {
     return static_cast<std::uint32_t>(plan_->steps.size());
   }
+  [[nodiscard]] core::StepGraph step_graph() const override { return graph_; }
+  [[nodiscard]] core::Result<core::Cut> cut_at(
+      std::span<const core::StepRange> head) const override;
   [[nodiscard]] core::Result<core::Values> run(core::CutId begin, core::CutId end,
                                                const core::Values& values) const override {
     return run_between(begin, end, values, nullptr);
@@ -52,11 +67,19 @@ class PlanModel final : public Model {
  private:
   void describe_steps();
   void list_cuts();
-  [[nodiscard]] core::Cut cut_at(std::uint32_t position) const;
-  [[nodiscard]] core::Result<std::uint32_t> position_of(core::CutId cut) const;
+  void list_places();
+  [[nodiscard]] core::Result<std::shared_ptr<const Place>> make_place(core::CutId id,
+                                                                      core::StepSet head) const;
+  /// Errc::not_found, or unsupported where the network must not be cut. The place stays alive while
+  /// it is held, whatever else is forgotten.
+  [[nodiscard]] core::Result<std::shared_ptr<const Place>> place_of(core::CutId cut) const;
+  [[nodiscard]] std::shared_ptr<const Place> known_place(core::CutId cut) const;
+  [[nodiscard]] core::StepSet head_of(const Place& place) const;
   [[nodiscard]] core::Result<void> check_inputs(const core::Values& values) const;
-  [[nodiscard]] core::Result<Frame> enter(std::uint32_t position, const core::Values& values) const;
-  [[nodiscard]] core::Result<core::Values> leave(std::uint32_t position, const Frame& frame) const;
+  [[nodiscard]] core::Result<Frame> enter(const Place& place, const core::Values& values) const;
+  [[nodiscard]] core::Result<core::Values> leave(const Place& place, const Frame& frame) const;
+  core::Result<void> advance(const Place& from, const Place& to, Frame& frame,
+                             std::vector<core::StepTime>* times) const;
   [[nodiscard]] core::Result<core::Values> run_between(core::CutId begin, core::CutId end,
                                                        const core::Values& values,
                                                        std::vector<core::StepTime>* times) const;
@@ -65,9 +88,13 @@ class PlanModel final : public Model {
   Analysis analysis_;
   ModelFacts facts_;
   core::Fingerprint fingerprint_;
-  std::vector<core::CutId> ids_;  ///< by position
-  std::unordered_map<core::CutId, std::uint32_t> positions_;
-  std::vector<std::vector<std::uint32_t>> live_;  ///< by position
+  core::StepGraph graph_;
+  std::vector<std::vector<std::uint32_t>> writers_;      ///< by slot: steps that may change it
+  std::vector<std::shared_ptr<const Place>> positions_;  ///< the prefixes
+  std::unordered_map<core::CutId, std::shared_ptr<const Place>> prefixes_;
+  mutable std::shared_mutex mutex_;  ///< of what cut_at() has added
+  mutable std::unordered_map<core::CutId, std::shared_ptr<const Place>> others_;
+  mutable std::deque<core::CutId> oldest_first_;
   std::vector<core::Cut> cuts_;
   std::vector<RefusedCut> refused_;
   std::vector<StepInfo> steps_;

@@ -200,6 +200,12 @@ EdgeClient::~EdgeClient() = default;
 core::Result<std::unique_ptr<EdgeClient>> EdgeClient::open(EdgeOptions options) {
   if (auto checked = check(options); !checked)
     return fail(checked);
+  // Now and not in the first request that takes the cut.
+  for (const table::TableRow& row : options.table->rows)
+    if (auto known = exec::introduce(*options.model, row.configuration.cut(),
+                                     row.configuration.stages.front().head);
+        !known)
+      return fail(known);
   auto policy = scheduler::make_policy(options.policy, options.table, options.policy_options);
   if (!policy)
     return fail(policy);

@@ -22,11 +22,11 @@ namespace cleave::inline v0::table {
 template <class T, class U>
 concept Is = std::same_as<std::remove_const_t<T>, U>;
 
-/// Takes every field of a value through an archive, in the order of format version 1.
+/// Takes every field of a value through an archive, in the order of a format version.
 template <class Archive>
 class Layout {
  public:
-  explicit Layout(Archive& archive) : archive_(archive) {}
+  Layout(Archive& archive, std::uint32_t version) : archive_(archive), version_(version) {}
 
   template <class... Fields>
   void fields(Fields&... values) {
@@ -98,6 +98,10 @@ class Layout {
   void field(T& v) {
     fields(v.value);
   }
+  template <Is<core::StepRange> T>
+  void field(T& v) {
+    fields(v.begin, v.end);
+  }
   template <Is<core::Level> T>
   void field(T& v) {
     fields(v.label, v.value);
@@ -109,6 +113,7 @@ class Layout {
   template <Is<core::Stage> T>
   void field(T& v) {
     fields(v.host, v.end, v.levels);
+    since(2, v.head);
   }
   template <Is<core::Configuration> T>
   void field(T& v) {
@@ -141,6 +146,7 @@ class Layout {
   template <Is<CutProfile> T>
   void field(T& v) {
     fields(v.id, v.position, v.layer, v.op, v.raw, v.codecs);
+    since(2, v.head);
   }
   template <Is<TransferSample> T>
   void field(T& v) {
@@ -185,7 +191,15 @@ class Layout {
            v.rows, v.search);
   }
 
+  // A field that older versions do not have: it stays as it is.
+  template <class T>
+  void since(std::uint32_t version, T& value) {
+    if (version_ >= version)
+      field(value);
+  }
+
   Archive& archive_;
+  std::uint32_t version_;
 };
 
 }  // namespace cleave::inline v0::table

@@ -84,15 +84,36 @@ Json json_of(const HostProfile& host) {
           {"settings", list_of(host.settings)}};
 }
 
+// Pairs of the first step and the one after the last.
+Json json_of(const std::vector<core::StepRange>& head) {
+  Json json = Json::array();
+  for (const core::StepRange& range : head) json.push_back(Json::array({range.begin, range.end}));
+  return json;
+}
+
+// The first and the last step of each range, "0-11 13 17-20"; "" for a prefix.
+std::string text_of(const std::vector<core::StepRange>& head) {
+  std::string text;
+  for (const auto& [begin, end] : head) {
+    text += (text.empty() ? "" : " ") + std::to_string(begin);
+    if (end - begin > 1)
+      text += "-" + std::to_string(end - 1);
+  }
+  return text;
+}
+
 Json json_of(const CutProfile& cut, const std::vector<std::string>& names) {
   Json codecs = Json::array();
   for (std::size_t c = 0; c < std::min(cut.codecs.size(), names.size()); ++c)
     codecs.push_back({{"codec", names[c]},
                       {"encoded_bytes", cut.codecs[c].encoded.count()},
                       {"accuracy", json_of(cut.codecs[c].accuracy)}});
-  return {{"id", to_string(cut.id)},      {"position", cut.position},
-          {"layer", cut.layer},           {"op", cut.op},
-          {"raw_bytes", cut.raw.count()}, {"codecs", std::move(codecs)}};
+  Json json = {{"id", to_string(cut.id)},      {"position", cut.position},
+               {"layer", cut.layer},           {"op", cut.op},
+               {"raw_bytes", cut.raw.count()}, {"codecs", std::move(codecs)}};
+  if (!cut.head.empty())
+    json["head"] = json_of(cut.head);
+  return json;
 }
 
 Json json_of(const TransferSample& sample) {
@@ -116,9 +137,12 @@ Json json_of(const LinkState& link) {
 
 Json json_of(const core::Configuration& configuration) {
   Json stages = Json::array();
-  for (const core::Stage& stage : configuration.stages)
+  for (const core::Stage& stage : configuration.stages) {
     stages.push_back(
         {{"host", stage.host}, {"end", to_string(stage.end)}, {"levels", stage.levels}});
+    if (!stage.head.empty())
+      stages.back()["head"] = json_of(stage.head);
+  }
   return {{"stages", std::move(stages)}, {"codecs", configuration.codecs}};
 }
 
@@ -205,12 +229,13 @@ std::string to_json(const ParetoTable& table) {
 
 std::string to_csv(const Profile& profile) {
   CsvLines csv;
-  csv.text("cut").text("position").text("layer").text("op").text("tensor_bytes");
+  csv.text("cut").text("position").text("head").text("layer").text("op").text("tensor_bytes");
   for (const std::string& codec : profile.codecs)
     csv.text(codec + "_bytes").text(codec + "_accuracy");
   csv.end_line();
   for (const CutProfile& cut : profile.cuts) {
-    csv.text(to_string(cut.id)).number(cut.position).text(cut.layer).text(cut.op);
+    csv.text(to_string(cut.id)).number(cut.position).text(text_of(cut.head));
+    csv.text(cut.layer).text(cut.op);
     csv.number(cut.raw.count());
     for (std::size_t c = 0; c < profile.codecs.size(); ++c) {
       if (c >= cut.codecs.size()) {
@@ -232,7 +257,7 @@ std::string to_csv(const ParetoTable& table) {
   CsvLines csv;
   for (const std::string_view name :
        {"label", "latency_s", "energy_j", "energy_boundary", "energy_origin", "accuracy",
-        "accuracy_basis", "on_front", "cut", "codec"})
+        "accuracy_basis", "on_front", "cut", "head", "codec"})
     csv.text(name);
   for (const core::Knob& knob : table.edge_knobs) csv.text("edge_" + knob.name);
   for (const core::Knob& knob : table.cloud_knobs) csv.text("cloud_" + knob.name);
@@ -242,7 +267,8 @@ std::string to_csv(const ParetoTable& table) {
     csv.text(to_string(table.boundary)).text(to_string(row.ingredients.origin));
     csv.number(row.ingredients.accuracy.value).text(to_text(row.ingredients.accuracy.basis));
     csv.number(row.on_front ? 1 : 0);
-    csv.text(to_string(row.configuration.cut())).text(row.configuration.codec());
+    csv.text(to_string(row.configuration.cut()));
+    csv.text(text_of(row.configuration.stages[0].head)).text(row.configuration.codec());
     for (std::size_t k = 0; k < table.edge_knobs.size(); ++k)
       csv.text(table.edge_knobs[k].levels.at(row.configuration.stages[0].levels.at(k)).label);
     for (std::size_t k = 0; k < table.cloud_knobs.size(); ++k)

@@ -72,7 +72,7 @@ Result<T> load(const std::filesystem::path& path, const Kind& kind) {
     ByteBuffer buffer(reader.rest());
     std::istream stream(&buffer);
     cereal::PortableBinaryInputArchive archive(stream);
-    Layout(archive).fields(value);
+    Layout(archive, version).fields(value);
     if (!buffer.at_end())
       return fail(Errc::corrupt, "this " + name + " has bytes after its end", where);
   } catch (const std::exception& e) {  // cereal::Exception, std::bad_alloc
@@ -93,7 +93,7 @@ Result<void> store(const T& value, const std::filesystem::path& path, const Kind
   {
     cereal::PortableBinaryOutputArchive archive(
         stream, cereal::PortableBinaryOutputArchive::Options::LittleEndian());
-    Layout(archive).fields(value);
+    Layout(archive, kind.version).fields(value);
   }
   const std::string payload = std::move(stream).str();
   const auto bytes = std::as_bytes(std::span(payload.data(), payload.size()));

@@ -33,6 +33,20 @@ Seconds sum_of(const std::vector<Timing>& steps, std::size_t begin, std::size_t 
                          [](Seconds sum, const Timing& step) { return sum + step.mean; });
 }
 
+// The steps of a head, or those of its tail.
+Seconds sum_of(const std::vector<Timing>& steps, const CutProfile& cut, std::uint32_t count,
+               bool tail) {
+  if (cut.head.empty())
+    return tail ? sum_of(steps, cut.position, count) : sum_of(steps, 0, cut.position);
+  Seconds sum;
+  std::uint32_t at = 0;
+  for (const core::StepRange& range : cut.head) {
+    sum += tail ? sum_of(steps, at, range.begin) : sum_of(steps, range.begin, range.end);
+    at = range.end;
+  }
+  return tail ? sum + sum_of(steps, at, count) : sum;
+}
+
 double relative_spread(const Timing& whole) {
   return whole.mean.count() > 0 ? whole.spread / whole.mean : 0;
 }
@@ -111,12 +125,13 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
   if (edge == nullptr)
     return fail(Errc::not_found, "the profile has no such setting of the edge",
                 describe(configuration.stages[0].levels));
-  if (edge->steps.size() < last.position || cut->position > last.position)
+  if (edge->steps.size() < last.position || cut->position > last.position ||
+      !core::check_ranges(cut->head, last.position))
     return fail(Errc::invalid_argument, "the profile's steps do not fit its cuts",
                 profile.model_name);
 
   Ingredients out;
-  out.edge_compute = sum_of(edge->steps, 0, cut->position);
+  out.edge_compute = sum_of(edge->steps, *cut, last.position, false);
   out.edge_busy = edge->busy;
   out.edge_idle = edge->idle;
   out.origin = edge->power_origin;
@@ -149,7 +164,7 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
   }
 
   out.uses_cloud = true;
-  out.cloud_compute = sum_of(cloud->steps, cut->position, last.position);
+  out.cloud_compute = sum_of(cloud->steps, *cut, last.position, true);
   const double raw = cut->raw.count();
   const double chunk = profile.chunk.count();
   const bool overlapped = chunk > 0 && raw > chunk;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <initializer_list>
 #include <set>
+#include <tuple>
 
 namespace cleave::inline v0::table {
 namespace {
@@ -10,6 +11,9 @@ namespace {
 using core::Errc;
 using core::fail;
 using core::Result;
+
+// A table does not say how many steps its network has.
+constexpr std::uint32_t most_steps = 1u << 30;
 
 // Collects the first thing that does not fit.
 class Checker {
@@ -33,6 +37,12 @@ class Checker {
     require(accuracy.basis == Accuracy::Basis::none || accuracy.basis == Accuracy::Basis::labels ||
                 accuracy.basis == Accuracy::Basis::agreement,
             "unknown basis of an accuracy", where);
+  }
+  void head(const std::vector<core::StepRange>& head, std::uint32_t steps,
+            const std::string& where) {
+    require(core::check_ranges(head, steps).has_value(), "a head is not ranges of steps", where);
+    require(head.empty() || !core::is_prefix(head), "a head that is a prefix is written as one",
+            where);
   }
   void knobs(const std::vector<core::Knob>& knobs, core::HostIndex host, const std::string& where) {
     for (const core::Knob& knob : knobs) {
@@ -96,8 +106,12 @@ Result<void> validate(const Profile& profile) {
     const bool last = c + 1 == profile.cuts.size();
     const std::string at = "cut " + to_string(cut.id);
     check.require(seen.insert(cut.id).second, "a cut occurs twice", at);
-    check.require(c == 0 || cut.position > profile.cuts[c - 1].position,
+    check.require(c == 0 || std::tie(profile.cuts[c - 1].position, profile.cuts[c - 1].head) <
+                                std::tie(cut.position, cut.head),
                   "cuts are not in order of position", at);
+    check.head(cut.head, profile.cuts.back().position, at);
+    check.require(cut.head.empty() || core::step_count(cut.head) == cut.position,
+                  "a head has another number of steps than its position says", at);
     check.require(cut.codecs.size() == profile.codecs.size() || (last && cut.codecs.empty()),
                   "not one entry per codec", at);
     check.amounts({cut.raw.count()}, at);
@@ -148,6 +162,8 @@ Result<void> validate(const ParetoTable& table) {
                   "not an edge stage, a cloud stage and one codec", at);
     if (!check.ok())
       break;
+    check.head(configuration.stages[0].head, most_steps, at);
+    check.require(configuration.stages[1].head.empty(), "the last stage ends with all steps", at);
     check.levels(configuration.stages[0].levels, table.edge_knobs, at);
     check.levels(configuration.stages[1].levels, table.cloud_knobs, at);
     const Ingredients& in = row.ingredients;

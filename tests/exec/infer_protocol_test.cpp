@@ -147,4 +147,28 @@ TEST(LinkService, GivesTheBytesAskedForUpToItsLimit) {
 }
 
 }  // namespace
+TEST(InferProtocol, AHeadThatIsNoPrefixCrossesAsRanges) {
+  exec::TailRequest request;
+  request.model = {1, 2};
+  request.cut = {3};
+  request.codec = "raw";
+  request.levels = {4};
+  std::vector<std::byte> plain, across;
+  exec::write_tail_request_header(request, plain);
+  request.head = {{0, 3}, {5, 6}, {9, 70000}};
+  exec::write_tail_request_header(request, across);
+  EXPECT_EQ(plain[0], std::byte{1});  // a peer of release 0.1 understands it
+  EXPECT_EQ(across[0], std::byte{2});
+  const auto parsed = exec::parse_tail_request(across);
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->head, request.head);
+  EXPECT_TRUE(exec::parse_tail_request(plain)->head.empty());
+  for (std::size_t length = 0; length < across.size(); ++length)
+    EXPECT_FALSE(exec::parse_tail_request(std::span(across).first(length))) << length;
+  // A count that promises more than is there, or more than is allowed, allocates nothing.
+  auto damaged = across;
+  for (std::size_t i = 0; i < 4; ++i) damaged[plain.size() + i] = std::byte{0xFF};
+  EXPECT_FALSE(exec::parse_tail_request(damaged));
+}
+
 }  // namespace cleave::tests

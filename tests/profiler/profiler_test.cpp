@@ -47,6 +47,7 @@ class ProfilerTest : public testing::Test {
     options.edge.idle_gap = milliseconds(10);
     options.edge.idle = [this](Seconds time) { clock.advance(time); };
     options.clock = &clock;
+    options.every_cut = true;
   }
 
   core::ManualClock clock;

@@ -19,6 +19,8 @@ namespace {
 using namespace cleave;
 namespace fs = std::filesystem;
 using core::Errc;
+using tests::sample_graph_profile;
+using tests::sample_graph_table;
 using tests::sample_profile;
 using tests::sample_table;
 
@@ -33,7 +35,7 @@ class TableFiles : public testing::Test {
   ~TableFiles() override { fs::remove_all(folder_); }
   [[nodiscard]] fs::path path(const std::string& name) const { return folder_ / name; }
   [[nodiscard]] std::vector<std::byte> profile_bytes() const {
-    EXPECT_TRUE(save(sample_profile(), path("p.bin")));
+    EXPECT_TRUE(save(sample_graph_profile(), path("p.bin")));
     return *core::read_file(path("p.bin"), 1 << 20);
   }
   // Thousands of files are written here; core::write_file would sync each to the disk, and so would
@@ -59,7 +61,7 @@ std::vector<std::byte> framed(std::span<const std::byte> payload) {
   core::ByteWriter writer(file);
   const std::string_view magic = "CLVPROF1";
   writer.put_bytes(std::as_bytes(std::span(magic.data(), magic.size())));
-  writer.put(std::uint32_t{1});
+  writer.put(table::profile_format_version);
   writer.put(std::uint64_t{payload.size()});
   writer.put(core::hash_bytes(payload));
   writer.put_bytes(payload);
@@ -67,26 +69,23 @@ std::vector<std::byte> framed(std::span<const std::byte> payload) {
 }
 
 TEST_F(TableFiles, ProfileComesBackAsItWas) {
-  ASSERT_TRUE(save(sample_profile(), path("p.bin")));
+  ASSERT_TRUE(save(sample_graph_profile(), path("p.bin")));
   const auto loaded = table::load_profile(path("p.bin"));
   ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_EQ(*loaded, sample_profile());
+  EXPECT_EQ(*loaded, sample_graph_profile());
 }
 
 TEST_F(TableFiles, TableComesBackAsItWas) {
-  ASSERT_TRUE(save(sample_table(), path("t.bin")));
+  ASSERT_TRUE(save(sample_graph_table(), path("t.bin")));
   const auto loaded = table::load_table(path("t.bin"));
   ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_EQ(*loaded, sample_table());
+  EXPECT_EQ(*loaded, sample_graph_table());
 }
 
 // The golden files are written once per format version and kept for ever. To write those of a new
 // version: CLEAVE_WRITE_GOLDEN=1 cleave_table_tests --gtest_filter='TableFiles.*Golden*'
 TEST_F(TableFiles, GoldenProfileOfVersion1Loads) {
   const fs::path file = golden / "profile-v1.bin";
-  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(file)) {
-    ASSERT_TRUE(save(sample_profile(), file));
-  }
   const auto loaded = table::load_profile(file);
   ASSERT_TRUE(loaded) << loaded.error().message();
   const auto expected = sample_profile();
@@ -111,9 +110,6 @@ TEST_F(TableFiles, GoldenProfileOfVersion1Loads) {
 
 TEST_F(TableFiles, GoldenTableOfVersion1Loads) {
   const fs::path file = golden / "table-v1.bin";
-  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(file)) {
-    ASSERT_TRUE(save(sample_table(), file));
-  }
   const auto loaded = table::load_table(file);
   ASSERT_TRUE(loaded) << loaded.error().message();
   const auto expected = sample_table();
@@ -136,8 +132,22 @@ TEST_F(TableFiles, GoldenTableOfVersion1Loads) {
   EXPECT_EQ(loaded->search, expected.search);
 }
 
+TEST_F(TableFiles, GoldenFilesOfVersion2LoadWithTheirCutsAcrossBranches) {
+  const fs::path profile = golden / "profile-v2.bin", table = golden / "table-v2.bin";
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile)) {
+    ASSERT_TRUE(save(sample_graph_profile(), profile));
+    ASSERT_TRUE(save(sample_graph_table(), table));
+  }
+  const auto loaded = table::load_profile(profile);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(*loaded, sample_graph_profile());
+  const auto rows = table::load_table(table);
+  ASSERT_TRUE(rows) << rows.error().message();
+  EXPECT_EQ(*rows, sample_graph_table());
+}
+
 TEST_F(TableFiles, WrittenBytesAreThoseOfTheGoldenFile) {
-  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v1.bin", 1 << 20));
+  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v2.bin", 1 << 20));
 }
 
 TEST_F(TableFiles, AnyChangedByteIsNoticed) {
@@ -186,7 +196,7 @@ TEST_F(TableFiles, MissingAndTrailingPayloadUnderARightChecksumIsCorrupt) {
 
 TEST_F(TableFiles, ANewerVersionIsSaidToBeNewer) {
   auto bytes = profile_bytes();
-  bytes[8] = std::byte{2};
+  bytes[8] = std::byte{3};
   EXPECT_EQ(load_code(bytes), to_string(Errc::version));
   bytes[8] = std::byte{0};
   EXPECT_EQ(load_code(bytes), to_string(Errc::corrupt));
@@ -240,6 +250,19 @@ TEST(Validate, NamesTheFirstThingInAProfileThatDoesNotFit) {
   EXPECT_NE(refused([](auto& p) { p.link.round_trip = core::Seconds(-1); }), "");
   EXPECT_NE(refused([](auto& p) { p.link.up = core::BytesPerSecond(NAN); }), "");
   EXPECT_NE(refused([](auto& p) { p.link.sizes[0].bytes = core::Bytes(1e9); }), "");
+  // Heads.
+  const auto graph = [](auto&& change) {
+    auto p = sample_graph_profile();
+    change(p.cuts[2]);
+    return validate(p).has_value();
+  };
+  EXPECT_TRUE(graph([](auto&) {}));
+  EXPECT_FALSE(graph([](auto& cut) { cut.head = {{0, 2}}; }));
+  EXPECT_FALSE(graph([](auto& cut) { cut.head = {{0, 3}}; }));
+  EXPECT_FALSE(graph([](auto& cut) { cut.head = {{3, 4}, {0, 2}}; }));
+  EXPECT_FALSE(graph([](auto& cut) { cut.head = {{0, 2}, {3, 9}}; }));
+  EXPECT_FALSE(graph([](auto& cut) { cut.head = {{0, 1}, {3, 4}}; }));
+  EXPECT_FALSE(graph([](auto& cut) { cut.head.clear(), cut.position = 2; }));
   // A profile without a cloud is one that all-edge can be priced from.
   EXPECT_EQ(refused([](auto& p) { p.hosts[1] = {}; }), "");
 }
@@ -259,6 +282,11 @@ TEST(Validate, NamesTheFirstThingInATableThatDoesNotFit) {
   EXPECT_NE(refused([](auto& t) { t.rows[1].configuration.stages[1].levels.clear(); }), "");
   EXPECT_NE(refused([](auto& t) { t.rows[0].energy = core::Joules(9); }), "");
   EXPECT_NE(refused([](auto& t) { t.rows[1].ingredients.up = core::Bytes(-1); }), "");
+  EXPECT_NE(refused([](auto& t) { t.rows[0].configuration.stages[0].head = {{0, 2}}; }), "");
+  EXPECT_NE(refused([](auto& t) {
+              t.rows[0].configuration.stages[1].head = {{0, 2}, {3, 4}};
+            }),
+            "");
   EXPECT_NE(refused([](auto& t) { t.boundary = static_cast<core::Boundary>(3); }), "");
 }
 
@@ -288,17 +316,30 @@ TEST(Export, CsvHasALinePerCutAndQuotesWhatNeedsIt) {
   p.cuts[1].layer = "a,\"b\"";
   const std::string csv = to_csv(p);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
-  EXPECT_NE(csv.find("0000000000001001,2,\"a,\"\"b\"\"\",aten::conv2d,100000,100064,0.92,25080,"
+  EXPECT_NE(csv.find("0000000000001001,2,,\"a,\"\"b\"\"\",aten::conv2d,100000,100064,0.92,25080,"
                      "0.905\n"),
             std::string::npos)
       << csv;
-  EXPECT_NE(csv.find("0000000000001003,5,classifier,aten::linear,40,,,,\n"), std::string::npos);
+  EXPECT_NE(csv.find("0000000000001003,5,,classifier,aten::linear,40,,,,\n"), std::string::npos);
+}
+
+TEST(Export, AHeadAcrossBranchesIsWrittenOut) {
+  const auto json = nlohmann::json::parse(to_json(sample_graph_profile()));
+  EXPECT_EQ(json["cuts"][2]["head"], nlohmann::json::parse("[[0,2],[3,4]]"));
+  EXPECT_FALSE(json["cuts"][1].contains("head"));
+  const auto rows = nlohmann::json::parse(to_json(sample_graph_table()));
+  EXPECT_EQ(rows["rows"][1]["configuration"]["stages"][0]["head"],
+            nlohmann::json::parse("[[0,2],[3,4]]"));
+  EXPECT_NE(to_csv(sample_graph_profile())
+                .find("0000000000002001,3,0-1 3,\"block: branch1, branch2.0\",aten::conv2d,30000,"),
+            std::string::npos);
+  EXPECT_NE(to_csv(sample_graph_table()).find("0000000000002001,0-1 3,int8"), std::string::npos);
 }
 
 TEST(Export, CsvHasALinePerRowWithTheKnobsLevels) {
   const std::string csv = to_csv(sample_table());
   EXPECT_NE(csv.find("features.3 int8 | 100 %,0.02675,0.5,edge+cloud machine,measured,0.91,"
-                     "agreement,0,0000000000001002,int8,100 %,fast\n"),
+                     "agreement,0,0000000000001002,,int8,100 %,fast\n"),
             std::string::npos)
       << csv;
 }

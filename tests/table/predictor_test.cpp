@@ -261,4 +261,17 @@ TEST(Compose, ALinkThatCarriesNothingTakesForEver) {
   EXPECT_TRUE(std::isfinite(compose(in, LinkState{}, Seconds()).latency.total().count()));
 }
 
+TEST(Price, SumsTheStepsOfAHeadAcrossBranchesAndOfItsTail) {
+  const table::Profile profile = tests::sample_graph_profile();
+  core::Configuration configuration;
+  configuration.stages = {{core::edge_host, {0x2001}, {0}, {{0, 2}, {3, 4}}},
+                          {core::cloud_host, profile.cuts.back().id, {0}}};
+  configuration.codecs = {"raw"};
+  const auto priced = table::price(profile, configuration);
+  ASSERT_TRUE(priced) << priced.error().message();
+  // Steps take 1, 2, 3, 4 and 5 ms, times 4 on the edge at this level and 0.2 in the cloud.
+  EXPECT_NEAR(priced->edge_compute.count(), 4e-3 * (1 + 2 + 4), 1e-12);
+  EXPECT_NEAR(priced->cloud_compute.count(), 0.2e-3 * (3 + 5), 1e-12);
+}
+
 }  // namespace

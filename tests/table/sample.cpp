@@ -175,4 +175,23 @@ table::ParetoTable sample_table() {
   return t;
 }
 
+table::Profile sample_graph_profile() {
+  table::Profile p = sample_profile();
+  table::CutProfile cut = p.cuts[1];
+  cut.id = {0x2001};
+  cut.position = 3;
+  cut.layer = "block: branch1, branch2.0";
+  cut.raw = Bytes(30000);
+  cut.head = {{0, 2}, {3, 4}};
+  p.cuts.insert(p.cuts.begin() + 2, cut);
+  return p;
+}
+
+table::ParetoTable sample_graph_table() {
+  table::ParetoTable t = sample_table();
+  t.rows[1].configuration.stages[0].end = {0x2001};
+  t.rows[1].configuration.stages[0].head = {{0, 2}, {3, 4}};
+  return t;
+}
+
 }  // namespace cleave::tests

@@ -9,8 +9,12 @@ namespace cleave::tests {
 
 /// Two codecs (raw, int8), four cuts over five steps, two edge settings, one cloud setting.
 table::Profile sample_profile();
+/// The same with a cut across branches, which files of version 1 do not know.
+table::Profile sample_graph_profile();
 /// Two rows: all-edge and a split.
 table::ParetoTable sample_table();
+/// The same with such a cut in its second row.
+table::ParetoTable sample_graph_table();
 
 /// The configuration of a sample profile's cut, codec and edge level; cloud level 0.
 core::Configuration sample_configuration(const table::Profile& profile, std::size_t cut,

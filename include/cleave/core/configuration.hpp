@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cleave/core/ids.hpp>
+#include <cleave/core/step_graph.hpp>
 #include <cleave/core/units.hpp>
 
 #include <cstdint>
@@ -37,6 +38,9 @@ struct Stage {
   HostIndex host = edge_host;
   CutId end;  ///< the cut it stops at; for the last stage the end of the network
   std::vector<LevelIndex> levels;  ///< one per knob of that host, in the profile's order
+  /// The steps that have run when the stage ends, if they are not the first ones of the sequence
+  /// (Cut::head): with them a host that has not heard of the cut can run from it.
+  std::vector<StepRange> head = {};
   friend bool operator==(const Stage&, const Stage&) = default;
 };
 

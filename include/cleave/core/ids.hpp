@@ -25,7 +25,7 @@ struct Fingerprint {
   friend auto operator<=>(const Fingerprint&, const Fingerprint&) = default;
 };
 
-/// A place between steps, by a hash of the steps before it: stable when other cuts are dropped or
+/// A division of the steps, by a hash of those before it: stable when other cuts are dropped or
 /// renumbered, within one model structure.
 struct CutId {
   std::uint64_t value = 0;

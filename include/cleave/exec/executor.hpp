@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 
 namespace cleave::inline v0::exec {
 
@@ -53,6 +54,12 @@ struct ExecuteOptions {
   core::Seconds patience = core::Seconds(30);
   std::uint8_t priority = 1;
 };
+
+/// Makes a cut whose head is no prefix known to the model, by the head's steps; nothing to do for
+/// the others, whose head is empty here. Errc::mismatch: these steps are another cut; else those of
+/// core::Executable::cut_at().
+CLEAVE_EXPORT core::Result<void> introduce(const core::Executable& model, core::CutId cut,
+                                           std::span<const core::StepRange> head);
 
 /// Thread-safe. execute() runs on the calling thread; thread-count knobs are applied there.
 class CLEAVE_EXPORT Executor {

@@ -3,6 +3,8 @@
 // Service "infer".
 //   method "tail":   request: u8 format (1), u64 structure, u64 weights, u64 cut, string codec,
 //                    u32 count + u16 levels of the cloud's knobs, then the encoded cut tensors.
+//                    Format 2, for a head that is no prefix of the sequence: before the tensors
+//                    u32 count + (u32, u32) ranges of the head's steps, at most head_limit of them.
 //                    reply: u8 format (1), f64 decode, f64 compute, f64 encode (seconds), then the
 //                    outputs, encoded with "raw".
 //   method "models": request: empty. reply: u8 format (1), u32 count of (u64 structure, u64
@@ -14,9 +16,11 @@
 #include <cleave/core/export.hpp>
 #include <cleave/core/ids.hpp>
 #include <cleave/core/result.hpp>
+#include <cleave/core/step_graph.hpp>
 #include <cleave/core/units.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,12 +32,16 @@ inline constexpr std::string_view infer_service = "infer";
 inline constexpr std::string_view tail_method = "tail";
 inline constexpr std::string_view models_method = "models";
 
+/// Ranges of steps that one request may name.
+inline constexpr std::uint32_t head_limit = 4096;
+
 struct TailRequest {
   core::Fingerprint model;
   core::CutId cut;
   std::string codec;
-  std::vector<core::LevelIndex> levels;  ///< of the cloud's knobs; empty: as they are
-  std::span<const std::byte> values;     ///< encoded; points into the message
+  std::vector<core::LevelIndex> levels;    ///< of the cloud's knobs; empty: as they are
+  std::span<const std::byte> values;       ///< encoded; points into the message
+  std::vector<core::StepRange> head = {};  ///< see core::Cut::head
 };
 
 struct TailTimes {

@@ -35,6 +35,9 @@ class CLEAVE_EXPORT PacedExecutable final : public core::Executable {
   [[nodiscard]] core::Fingerprint fingerprint() const override;
   [[nodiscard]] std::span<const core::Cut> cuts() const override;
   [[nodiscard]] std::uint32_t step_count() const override;
+  [[nodiscard]] core::StepGraph step_graph() const override;
+  [[nodiscard]] core::Result<core::Cut> cut_at(
+      std::span<const core::StepRange> head) const override;
   [[nodiscard]] core::Result<core::Values> run(core::CutId begin, core::CutId end,
                                                const core::Values& values) const override;
   /// The steps' times are stretched by one factor so that they add up to what the call took.

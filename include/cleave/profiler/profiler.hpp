@@ -41,6 +41,8 @@ struct ProfileOptions {
   int held_out = 30;
   int overhead_fit = 12;
   int repeats = 5;  ///< requests per configuration there
+  /// Keep also the cuts that no setting, bandwidth, codec or weight of energy prefers.
+  bool every_cut = false;
   std::uint64_t seed = 1;
   const core::Clock* clock = nullptr;
   std::function<void(double fraction, std::string_view phase)> progress;
@@ -51,8 +53,13 @@ struct ProfileOptions {
 /// after the edge; of each setting the middle one counts), bytes and accuracy per cut and codec,
 /// the edge's half, the link, and held-out configurations. Accuracy is measured at the cuts with
 /// fewer bytes than all cuts before them and where the bytes reach a minimum; at the others only
-/// lossless codecs can be used. Errors: unavailable, refused, mismatch (the cloud), those of the
-/// model and the knobs, cancelled.
+/// lossless codecs can be used. With the times known, cuts across the branches of the network are
+/// searched for (see optimal_cuts()) and measured like the others, codecs included. Last, but with
+/// every_cut, cuts are left out: what stays is the first and the last, the cheapest at any of the
+/// settings, floors on accuracy and weights of latency against energy, on a link up to eight times
+/// slower or faster, and for each other cut one that is at most 5 % slower and needs at most 5 %
+/// more energy, there too. Errors: unavailable, refused, mismatch (the cloud), those of the model
+/// and the knobs, cancelled.
 CLEAVE_EXPORT core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
                                                    const core::Values& example,
                                                    device::Arbiter& edge_knobs, exec::Remote& cloud,

@@ -67,9 +67,9 @@ struct Reply {
 /// that overlap share the knobs by the arbiter's compromise and the cloud by its queue.
 class CLEAVE_EXPORT EdgeClient {
  public:
-  /// Errc::mismatch: the table or the cloud is of another model; invalid_argument: options; those
-  /// of scheduler::make_policy. A cloud that is not there yet is no error: requests run on the
-  /// edge.
+  /// Errc::mismatch: the table or the cloud is of another model; invalid_argument: options, or a
+  /// row whose head is none of this model; those of scheduler::make_policy. A cloud that is not
+  /// there yet is no error: requests run on the edge.
   static core::Result<std::unique_ptr<EdgeClient>> open(EdgeOptions options);
   /// Waits for the requests under way. The knobs' arbiter restores them when its last owner goes.
   ~EdgeClient();

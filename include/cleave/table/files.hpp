@@ -3,6 +3,8 @@
 // A file is: 8 bytes magic ("CLVPROF1" / "CLVTABL1"), u32 format version, u64 payload bytes, u64
 // XXH3-64 of the payload, all little-endian, then the payload (cereal's portable binary). Files are
 // local and trusted after the checksum; nothing that comes over the network is read this way.
+//
+// Version 2 knows cuts whose head is no prefix; version 1, of cleave 0.1, is read for ever.
 #pragma once
 
 #include <cleave/core/export.hpp>
@@ -15,16 +17,17 @@
 
 namespace cleave::inline v0::table {
 
-inline constexpr std::uint32_t profile_format_version = 1;
-inline constexpr std::uint32_t table_format_version = 1;
+inline constexpr std::uint32_t profile_format_version = 2;
+inline constexpr std::uint32_t table_format_version = 2;
 /// Larger files are refused unread.
 inline constexpr std::size_t file_size_limit = std::size_t{256} << 20;
 
 /// Whether indices, lengths, orders and ranges fit together, so that whoever holds a valid profile
 /// or table may index without looking: every level below its knob's count, one step timing per step
-/// (the last cut's position), one codec cost per codec, cuts ascending from position 0, two stages
-/// and one codec a row, rows by ascending energy, every quantity finite and not negative.
-/// Errc::invalid_argument, with the first thing that does not fit.
+/// (the last cut's position), one codec cost per codec, cuts ascending from position 0, heads
+/// that are ranges of steps, two stages and one codec a row, rows by ascending energy, every
+/// quantity finite and not negative. Errc::invalid_argument, with the first thing that does not
+/// fit.
 CLEAVE_EXPORT core::Result<void> validate(const Profile& profile);
 CLEAVE_EXPORT core::Result<void> validate(const ParetoTable& table);
 

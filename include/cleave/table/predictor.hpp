@@ -77,7 +77,7 @@ struct Prediction {
 
 /// Looks up and sums what the profile says of one configuration.
 ///
-/// Compute is the sum of Timing::mean of the steps before the cut (edge) and from it on (cloud).
+/// Compute is the sum of Timing::mean of the head's steps (edge) and of all others (cloud).
 /// Of a codec's cost over CutProfile::raw bytes, the part of the first Profile::chunk bytes is paid
 /// before anything is sent (encode_first) and after everything has arrived (decode_last).
 /// The ramp comes from LinkProfile::sizes: (time - bytes/up) / round_trip of each sample, at least

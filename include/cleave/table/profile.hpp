@@ -79,10 +79,12 @@ struct CutCodec {
 
 struct CutProfile {
   core::CutId id;
-  std::uint32_t position = 0;  ///< steps before it
+  std::uint32_t position = 0;  ///< steps in the head
   std::string layer, op;
   core::Bytes raw;               ///< the cut tensors before encoding
   std::vector<CutCodec> codecs;  ///< one per Profile::codecs; empty for the all-edge cut
+  /// The head's steps, if they are not the first `position` ones; else empty.
+  std::vector<core::StepRange> head = {};
   friend bool operator==(const CutProfile&, const CutProfile&) = default;
 };
 
@@ -116,7 +118,9 @@ struct Profile {
   core::Fingerprint model;
   std::string model_name;
   std::vector<std::string> codecs;
-  std::vector<CutProfile> cuts;      ///< by position; the first all-cloud, the last all-edge
+  /// By position, of equal ones the prefix first; the first is all-cloud, the last all-edge. Those
+  /// that no setting, bandwidth, codec or objective prefers may have been left out.
+  std::vector<CutProfile> cuts;
   std::array<HostProfile, 2> hosts;  ///< edge, cloud
   LinkProfile link;
   core::Bytes reply;  ///< the encoded outputs
