@@ -6,10 +6,12 @@
 #include "lib/model/guard.hpp"
 #include "lib/model/lower.hpp"
 #include "lib/model/plan_model.hpp"
+#include "lib/model/trust.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/model/torch.hpp>
 
+#include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
@@ -28,12 +30,38 @@ namespace {
 
 constexpr const char* inputs_file = "cleave_inputs.txt";
 
-Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFilesMap& extra) {
-  if (auto checked = check_model_file(path); !checked)
+// Lets libtorch read the very bytes that were checked.
+class Adapter final : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  explicit Adapter(std::shared_ptr<const FileSource> file) : file_(std::move(file)) {}
+  [[nodiscard]] std::size_t size() const override { return file_->size(); }
+  std::size_t read(std::uint64_t offset, void* into, std::size_t count,
+                   const char* /*what*/) const override {
+    return file_->read(offset, std::span(static_cast<std::byte*>(into), count)) ? count : 0;
+  }
+
+ private:
+  std::shared_ptr<const FileSource> file_;
+};
+
+Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFilesMap& extra,
+                                const LoadOptions& options) {
+  auto file = FileSource::open(path);
+  if (!file)
+    return fail(file);
+  if (auto checked = check_archive(**file, path); !checked)
     return fail(checked);
-  return guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
-    return jit::load(path.string(), c10::Device(c10::DeviceType::CPU), extra);
+  std::vector<std::string> inputs;
+  for (const InputSpec& input : options.inputs) inputs.push_back(to_string(input));
+  if (auto admitted = admit(**file, path.filename().string(), path, inputs, options.trust);
+      !admitted)
+    return fail(admitted);
+  auto module = guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
+    return jit::load(std::make_shared<Adapter>(*file), c10::Device(c10::DeviceType::CPU), extra);
   });
+  if (module && !(*file)->unchanged())
+    return fail(Errc::corrupt, "the file was written to while it was read", path, "load it again");
+  return module;
 }
 
 Result<std::vector<InputSpec>> parse_inputs(const std::string& text) {
@@ -164,7 +192,7 @@ std::string torch_version() {
 
 Result<jit::Module> load_module(const std::filesystem::path& path) {
   jit::ExtraFilesMap extra;
-  return read_module(path, extra);
+  return read_module(path, extra, {});
 }
 
 Result<void> save_module(const jit::Module& module, const std::vector<InputSpec>& inputs,
@@ -225,7 +253,7 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
 Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                           const LoadOptions& options) {
   jit::ExtraFilesMap extra{{inputs_file, ""}};
-  auto module = read_module(path, extra);
+  auto module = read_module(path, extra, options);
   if (!module)
     return fail(module);
   LoadOptions complete = options;

@@ -7,6 +7,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/core/tensor.hpp>
 #include <cleave/core/units.hpp>
+#include <cleave/model/trust.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -41,6 +42,9 @@ struct LoadOptions {
   /// (a convolution, a sum, an activation; not a view or the building of a list) lies between it
   /// and the place listed before.
   bool all_cuts = false;
+  /// What becomes of a file that is not on the trusted list. By default it is opened like any other:
+  /// a TorchScript file is code, so load() others' files with Untrusted::check or refuse.
+  TrustOptions trust;
 };
 
 /// One step of the plan, for people and reports.
@@ -84,10 +88,13 @@ class CLEAVE_EXPORT Model : public core::Executable {
   [[nodiscard]] virtual core::Values example_inputs(std::uint64_t seed = 0) const = 0;
 };
 
-/// Loads a TorchScript file, in evaluation mode. The file is checked (a zip whose every entry's
-/// CRC-32 holds) before libtorch reads it. Errc::not_found, permission_denied, corrupt (not a
-/// model, truncated, flipped bits), invalid_argument (inputs are missing or do not fit),
-/// unsupported (an operator or a state that cannot be lowered).
+/// Loads a TorchScript file, in evaluation mode. Before libtorch reads it, its archive is checked:
+/// every entry's CRC-32, bounds and name, and that each tensor lies inside its bytes. What was
+/// changed so that the sums hold cannot be seen: that is what the trusted list is for.
+/// Errc::not_found, permission_denied (by the system, or not on the list), corrupt (not a model,
+/// truncated, flipped bits, crashed a child process), exhausted (over the limits of an archive or
+/// of a child process), invalid_argument (inputs are missing or do not fit), unsupported (an
+/// operator or a state that cannot be lowered).
 CLEAVE_EXPORT core::Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                                               const LoadOptions& options = {});
 
