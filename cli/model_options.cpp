@@ -15,6 +15,8 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool positional) {
 }
 
 void add_trust_options(CLI::App& app, ModelOptions& options) {
+  app.add_option("--device", options.device, "Where the network runs: cpu, cuda or cuda:1")
+      ->capture_default_str();
   app.add_option("--untrusted", options.untrusted,
                  "What becomes of a file that is not on the trusted list: check (a child process "
                  "opens it first), refuse or load")
@@ -49,6 +51,7 @@ core::Result<std::shared_ptr<const model::Model>> load_model(const ModelOptions&
   model::LoadOptions load;
   load.all_cuts = options.all_cuts;
   load.trust.untrusted = options.untrusted;
+  load.device = options.device;
   if (options.trust)
     if (auto trusted = trust(options.path); !trusted)
       return core::fail(trusted);

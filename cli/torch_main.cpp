@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int result = success;
   add_inspect(app, result);
-  //V
+  add_verify(app, result);
   add_profile(app, result);
   add_serve(app, result);
   add_run(app, result);

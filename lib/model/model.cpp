@@ -1,6 +1,7 @@
 #include "lib/model/analysis.hpp"
 #include "lib/model/checked_file.hpp"
 #include "lib/model/convert.hpp"
+#include "lib/model/device.hpp"
 #include "lib/model/example_inputs.hpp"
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/guard.hpp"
@@ -114,6 +115,29 @@ Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpe
   return inputs;
 }
 
+// Moves the plan and runs it there once: what the device cannot do shows now, not at the first
+// request.
+Result<Plan> moved(Plan plan, c10::Device device, const std::vector<InputSpec>& inputs) {
+  auto there = on_device(std::move(plan), device);
+  if (!there)
+    return fail(there);
+  return guarded(Errc::unsupported, device.str(), [&]() -> Result<Plan> {
+    const c10::InferenceMode inference;
+    const c10::OptionalDeviceGuard here(device);
+    ToTorch converter;
+    std::vector<c10::IValue> values;
+    for (const core::Value& value : make_example_inputs(inputs, 0))
+      values.emplace_back(converter.tensor(*value.tensor()));
+    Mover(device).move(values);
+    Frame frame(there->slots.size());
+    for (std::size_t i = 0; i < values.size(); ++i)
+      frame[there->inputs[i]] = std::move(values[i]);
+    there->run(0, static_cast<std::uint32_t>(there->steps.size()), frame, nullptr);
+    synchronise(device);
+    return std::move(*there);
+  });
+}
+
 Result<Analysis> try_out(const Plan& plan, const std::vector<InputSpec>& inputs) {
   ToTorch converter;
   std::vector<c10::IValue> values;
@@ -209,6 +233,9 @@ Result<void> save_module(const jit::Module& module, const std::vector<InputSpec>
 Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std::string name,
                                                  const LoadOptions& options) {
   const std::string where = name;
+  const auto device = find_device(options.device);
+  if (!device)
+    return fail(device);
   auto model = guarded(Errc::unsupported, where, [&]() -> Result<std::shared_ptr<const Model>> {
     auto graph = lower(module);
     if (!graph)
@@ -240,6 +267,11 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
     if (auto same = check_against(module, *analysis, *inputs, where); !same)
       return fail(same);
     analysis->outputs.clear();
+    if (!device->is_cpu()) {
+      plan = moved(std::move(*plan), *device, *inputs);
+      if (!plan)
+        return fail(plan);
+    }
     ModelFacts facts{std::move(name), weights_hash(module), count_parameters(module),
                      std::move(*inputs), options.all_cuts};
     return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(*plan)),

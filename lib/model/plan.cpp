@@ -1,5 +1,7 @@
 #include "lib/model/plan.hpp"
 
+#include "lib/model/device.hpp"
+
 #include <chrono>
 
 namespace cleave::inline v0::model {
@@ -44,10 +46,12 @@ void Plan::run(std::uint32_t begin, std::uint32_t end, Frame& frame,
   }
   using Clock = std::chrono::steady_clock;
   times->reserve(times->size() + (end - begin));
+  synchronise(device);
   auto before = Clock::now();
   for (std::uint32_t i = begin; i < end; ++i) {
     run_step(i, frame, stack);
     stack.clear();  // what a step lets go of is freed in its own time
+    synchronise(device);
     const auto after = Clock::now();
     times->push_back({i, core::Seconds(std::chrono::duration<double>(after - before).count())});
     before = after;

@@ -45,6 +45,11 @@ struct LoadOptions {
   /// What becomes of a file that is not on the trusted list. By default it is opened like any other:
   /// a TorchScript file is code, so load() others' files with Untrusted::check or refuse.
   TrustOptions trust;
+  /// Where the network runs: "cpu", "cuda" (the first) or "cuda:1". Inputs, outputs and what crosses
+  /// a cut are in main memory all the same, and the fingerprint and the cuts are those of the CPU,
+  /// so an edge without an accelerator works with a cloud that has one. set_threads() sets the
+  /// threads of what remains on the CPU; run_timed() waits for the device after each step.
+  std::string device = "cpu";
 };
 
 /// One step of the plan, for people and reports.
@@ -55,6 +60,8 @@ struct StepInfo {
   std::int64_t parameters = 0;             ///< weights that it is the first to use
   core::Bytes weight_bytes;                ///< and what they take
   bool computes = false;                   ///< not merely a view, a list, a scalar
+  std::vector<std::uint32_t> needs;        ///< earlier steps whose results it reads, ascending
+  bool reads_input = false;                ///< it reads an input of the network
 };
 
 /// A place between two steps where the network must not be cut.
@@ -94,7 +101,7 @@ class CLEAVE_EXPORT Model : public core::Executable {
 /// Errc::not_found, permission_denied (by the system, or not on the list), corrupt (not a model,
 /// truncated, flipped bits, crashed a child process), exhausted (over the limits of an archive or
 /// of a child process), invalid_argument (inputs are missing or do not fit), unsupported (an
-/// operator or a state that cannot be lowered).
+/// operator or a state that cannot be lowered; a device that is not there).
 CLEAVE_EXPORT core::Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                                               const LoadOptions& options = {});
 
