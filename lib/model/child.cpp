@@ -296,9 +296,11 @@ Result<void> try_in_child(const FileSource& file, const std::string& name, const
   return judge(*outcome, options, where);
 }
 
-Result<void> admit(const FileSource& file, const std::string& name, const std::string& where,
-                   const std::vector<std::string>& inputs, const TrustOptions& options) {
-  if (options.untrusted == Untrusted::load)
+Result<void> admit(const FileSource& file, Contents contents, const std::string& name,
+                   const std::string& where, const std::vector<std::string>& inputs,
+                   const TrustOptions& options) {
+  if (options.untrusted == Untrusted::load ||
+      (contents == Contents::data && options.untrusted == Untrusted::check))
     return {};
   fs::path path = options.list;
   if (path.empty()) {
@@ -318,7 +320,7 @@ Result<void> admit(const FileSource& file, const std::string& name, const std::s
     return {};
   if (options.untrusted == Untrusted::refuse)
     return fail(Errc::permission_denied, "the model is not on the trusted list " + path.string(),
-                where, "a TorchScript file is code: if you know this one, add it with --trust");
+                where, "if you know where it comes from, add it with --trust");
   if (auto tried = try_in_child(file, name, where, inputs, options); !tried)
     return tried;
   return list.add(*fingerprint, TrustedList::How::checked, name);

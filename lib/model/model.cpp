@@ -54,7 +54,8 @@ Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFil
     return fail(checked);
   std::vector<std::string> inputs;
   for (const InputSpec& input : options.inputs) inputs.push_back(to_string(input));
-  if (auto admitted = admit(**file, path.filename().string(), path, inputs, options.trust);
+  if (auto admitted = admit(**file, Contents::code, path.filename().string(), path, inputs,
+                            options.trust);
       !admitted)
     return fail(admitted);
   auto module = guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {

@@ -373,8 +373,8 @@ void network(Page& page, const NetworkPicture& picture) {
   for (std::size_t c = 0; c < picture.codecs.size() && c < 3; ++c)
     page.raw("<span><i style=\"background:var(--" +
              std::string(c == 0   ? "bar-raw"
-                         : c == 1 ? "p7"
-                                  : "cloud") +
+                         : c == 1 ? "bar-fp16"
+                                  : "bar-int8") +
              ")\"></i>")
         .text(picture.codecs[c])
         .raw("</span>");

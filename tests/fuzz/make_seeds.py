@@ -76,3 +76,47 @@ def npy(descr, fortran, shape, content):
 write("npy", "float32", npy("<f4", False, "(2, 3)", struct.pack("<6f", *range(6))))
 write("npy", "fortran", npy("<i8", True, "(2, 2)", struct.pack("<4q", *range(4))))
 write("npy", "bool", npy("|b1", False, "()", b"\x01"))
+
+
+def field(tag, value):
+    """One field of a protobuf message: a number, or bytes with their length."""
+    def varint(n):
+        out = b""
+        while n > 127:
+            out += bytes([n & 127 | 128])
+            n >>= 7
+        return out + bytes([n])
+    if isinstance(value, int):
+        return varint(tag << 3) + varint(value)
+    return varint(tag << 3 | 2) + varint(len(value)) + value
+
+
+def value_info(name, sizes):
+    shape = b"".join(field(1, field(1, size)) for size in sizes)
+    return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
+
+
+def initializer(name, sizes):
+    count = 1
+    for size in sizes:
+        count *= size
+    content = struct.pack(f"<{count}f", *(((i * 7) % 11 - 5) / 8 for i in range(count)))
+    return b"".join(field(1, size) for size in sizes) + field(2, 1) + field(8, name) + field(9, content)
+
+
+def node(op, inputs, outputs):
+    return b"".join(field(1, i) for i in inputs) + b"".join(field(2, o) for o in outputs) + field(4, op)
+
+
+graph = (
+    field(1, node(b"Conv", [b"x", b"a"], [b"h"]))
+    + field(1, node(b"Relu", [b"h"], [b"r"]))
+    + field(1, node(b"Flatten", [b"r"], [b"f"]))
+    + field(1, node(b"Gemm", [b"f", b"b"], [b"y"]))
+    + field(2, b"network")
+    + field(5, initializer(b"a", [2, 1, 3, 3]))
+    + field(5, initializer(b"b", [32, 3]))
+    + field(11, value_info(b"x", [1, 1, 6, 6]))
+    + field(12, value_info(b"y", [1, 3]))
+)
+write("onnx", "conv.onnx", field(1, 8) + field(8, field(2, 13)) + field(7, graph))

@@ -18,7 +18,9 @@ namespace cleave::inline v0::model {
 /// any case.
 enum class Untrusted : std::uint8_t {
   load,    ///< opens it in this process: for files that the application itself made or ships
-  check,   ///< opens it in a child process first, and puts it on the list if all went well
+  /// Opens it in a child process first, and puts it on the list if all went well. An ONNX file is
+  /// data, not code: it is opened in this process, within bounds.
+  check,
   refuse,  ///< Errc::permission_denied
 };
 
