@@ -151,8 +151,20 @@ int wait_for(pid_t child) {
 struct Outcome {
   std::string said;
   int status = 0;
-  bool late = false;
+  bool late = false, babbled = false;
 };
+
+enum class Read : std::uint8_t { some, nothing_yet, end };
+
+Read read_some(int from, std::string& into) {
+  std::array<char, 4096> buffer{};
+  const ssize_t got = ::read(from, buffer.data(), buffer.size());
+  if (got > 0)
+    into.append(buffer.data(), static_cast<std::size_t>(got));
+  return got > 0                                            ? Read::some
+         : got < 0 && (errno == EAGAIN || errno == EINTR) ? Read::nothing_yet
+                                                            : Read::end;
+}
 
 // Reads what the child says until it ends or its time is up; then it is gone.
 Result<Outcome> watch(pid_t child, int out, core::Seconds time, const std::string& where) {
@@ -163,7 +175,7 @@ Result<Outcome> watch(pid_t child, int out, core::Seconds time, const std::strin
   Outcome outcome;
   bool open = true, running = ended.get() >= 0;
   const int no_watch = running ? 0 : errno;
-  while (running) {
+  while (running && !outcome.babbled) {
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (left <= 0) {
@@ -174,20 +186,15 @@ Result<Outcome> watch(pid_t child, int out, core::Seconds time, const std::strin
     if (::poll(watched.data(), watched.size(), static_cast<int>(left)) < 0 && errno != EINTR)
       break;
     running = watched[0].revents == 0;
-    while (open) {
-      std::array<char, 4096> buffer{};
-      const ssize_t got = ::read(out, buffer.data(), buffer.size());
-      if (got > 0 && outcome.said.size() < longest_verdict)
-        outcome.said.append(buffer.data(), static_cast<std::size_t>(got));
-      else if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-        open = false;
-      if (got < static_cast<ssize_t>(buffer.size()))
-        break;
-    }
+    if (open && watched[1].revents != 0)
+      open = read_some(out, outcome.said) != Read::end;
+    outcome.babbled = outcome.said.size() > longest_verdict;
   }
   if (running || ended.get() < 0)
     ::kill(child, SIGKILL);
   outcome.status = wait_for(child);
+  while (!outcome.babbled && read_some(out, outcome.said) == Read::some)
+    outcome.babbled = outcome.said.size() > longest_verdict;
   if (ended.get() < 0)
     return fail(Errc::unsupported,
                 std::string("this kernel cannot watch a child process: ") + std::strerror(no_watch),
@@ -196,6 +203,8 @@ Result<Outcome> watch(pid_t child, int out, core::Seconds time, const std::strin
 }
 
 Result<void> judge(const Outcome& outcome, const TrustOptions& options, const std::string& where) {
+  if (outcome.babbled)
+    return parse_verdict({}, where);
   const int status = outcome.status;
   const std::string seconds = std::to_string(std::lround(options.time.count()));
   if (outcome.late || (status > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
@@ -302,11 +311,13 @@ Result<void> admit(const FileSource& file, Contents contents, const std::string&
   if (options.untrusted == Untrusted::load ||
       (contents == Contents::data && options.untrusted == Untrusted::check))
     return {};
+  const bool must_be_listed = options.untrusted == Untrusted::refuse;
   fs::path path = options.list;
   if (path.empty()) {
     auto usual = default_trusted_list();
+    // Where no list can be kept a child opens the file every time.
     if (!usual)
-      return fail(usual);
+      return must_be_listed ? Result<void>(fail(usual)) : try_in_child(file, name, where, inputs, options);
     path = std::move(*usual);
   }
   const TrustedList list(path);
@@ -314,16 +325,18 @@ Result<void> admit(const FileSource& file, Contents contents, const std::string&
   if (!fingerprint)
     return fail(fingerprint);
   const auto trusted = list.contains(*fingerprint);
-  if (!trusted)
+  if (!trusted && (must_be_listed || trusted.error().code != Errc::permission_denied))
     return fail(trusted);
-  if (*trusted)
+  if (trusted.value_or(false))
     return {};
-  if (options.untrusted == Untrusted::refuse)
+  if (must_be_listed)
     return fail(Errc::permission_denied, "the model is not on the trusted list " + path.string(),
                 where, "if you know where it comes from, add it with --trust");
   if (auto tried = try_in_child(file, name, where, inputs, options); !tried)
     return tried;
-  return list.add(*fingerprint, TrustedList::How::checked, name);
+  // The verdict stands even where it cannot be written down.
+  const auto added = list.add(*fingerprint, TrustedList::How::checked, name);
+  return added || added.error().code != Errc::corrupt ? Result<void>() : added;
 }
 
 }  // namespace cleave::inline v0::model

@@ -117,11 +117,13 @@ Result<std::string> file_fingerprint(const fs::path& path) {
 
 Result<std::vector<TrustedList::Entry>> TrustedList::entries() const {
   struct stat status {};
-  if (::stat(path_.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR))
-    return std::vector<Entry>();
+  if (::stat(path_.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR)
+      return std::vector<Entry>();
+    return fail(errno == EACCES ? Errc::permission_denied : Errc::io, std::strerror(errno), path_);
+  }
   if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    return fail(Errc::permission_denied, "others than its owner may write to the trusted list",
-                path_, "chmod go-w it, after a look at what it holds");
+    return fail(Errc::corrupt, "others than its owner may write to the trusted list", path_, "chmod go-w it, after a look at what it holds");
   const auto text = core::read_text(path_, largest_list);
   if (!text)
     return fail(text);

@@ -19,7 +19,8 @@ namespace cleave::inline v0::model {
 enum class Untrusted : std::uint8_t {
   load,    ///< opens it in this process: for files that the application itself made or ships
   /// Opens it in a child process first, and puts it on the list if all went well. An ONNX file is
-  /// data, not code: it is opened in this process, within bounds.
+  /// data, not code: it is opened in this process, within bounds. Where the list cannot be read or
+  /// written for want of a permission or a place, a child opens the file every time.
   check,
   refuse,  ///< Errc::permission_denied
 };
@@ -66,8 +67,8 @@ class CLEAVE_EXPORT TrustedList {
   /// The file need not exist yet.
   explicit TrustedList(std::filesystem::path path) : path_(std::move(path)) {}
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  /// Errc::corrupt: a line is none of the above; permission_denied: it cannot be read, or others
-  /// than its owner may write to it; exhausted: larger than 16 MiB.
+  /// Errc::corrupt: a line is none of the above, or others than its owner may write to the file;
+  /// permission_denied: it cannot be read; exhausted: larger than 16 MiB.
   [[nodiscard]] core::Result<std::vector<Entry>> entries() const;
   /// Of this version of libtorch, or given. Errors as entries().
   [[nodiscard]] core::Result<bool> contains(const std::string& fingerprint) const;
