@@ -18,8 +18,8 @@ void add_check_model(CLI::App& app, int& result) {
     std::vector<std::string> inputs;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("check-model", "Open a model and tell whether it went well")
-                          ->group("");
+  CLI::App* command =
+      app.add_subcommand("check-model", "Open a model and tell whether it went well")->group("");
   command->add_option("model", options->path)->required();
   command->add_option("name", options->name)->required();
   command->add_option("--input", options->inputs);

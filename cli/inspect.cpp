@@ -29,7 +29,7 @@ constexpr int timed_passes = 5;
 
 // What a pass over the example inputs shows.
 struct Measured {
-  std::vector<double> steps;                  ///< share of a pass's time, by step
+  std::vector<double> steps;                   ///< share of a pass's time, by step
   std::vector<std::vector<std::size_t>> cuts;  ///< encoded bytes, by cut and codec
 };
 
@@ -40,8 +40,7 @@ Result<std::vector<double>> step_shares(const model::Model& model, const core::V
   std::vector<std::vector<double>> times(model.step_count());
   for (int pass = 0; pass <= timed_passes; ++pass) {
     std::vector<core::StepTime> one;
-    if (auto ran =
-            model.run_timed(model.cuts().front().id, model.cuts().back().id, inputs, one);
+    if (auto ran = model.run_timed(model.cuts().front().id, model.cuts().back().id, inputs, one);
         !ran)
       return core::fail(ran);
     for (const core::StepTime& step : one)
@@ -242,8 +241,9 @@ void add_inspect(CLI::App& app, int& result) {
   CLI::App* command = app.add_subcommand("inspect", summary_of("inspect"));
   add_model_options(*command, options->model, true);
   add_json_flag(*command, options->json);
-  command->add_option("--report", options->report,
-                      "Write a self-contained HTML page with a picture of the network and its cuts");
+  command->add_option(
+      "--report", options->report,
+      "Write a self-contained HTML page with a picture of the network and its cuts");
   command->footer(
       "Examples:\n"
       "  cleave inspect resnet50.pt --input 1x3x224x224\n"

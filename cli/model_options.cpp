@@ -21,10 +21,9 @@ void add_trust_options(CLI::App& app, ModelOptions& options) {
                  "What becomes of a file that is not on the trusted list: check (a child process "
                  "opens it first), refuse or load")
       ->transform(CLI::CheckedTransformer(
-                      std::map<std::string, model::Untrusted>{
-                          {"check", model::Untrusted::check},
-                          {"refuse", model::Untrusted::refuse},
-                          {"load", model::Untrusted::load}},
+                      std::map<std::string, model::Untrusted>{{"check", model::Untrusted::check},
+                                                              {"refuse", model::Untrusted::refuse},
+                                                              {"load", model::Untrusted::load}},
                       CLI::ignore_case)
                       .description(""))
       ->default_str("check");

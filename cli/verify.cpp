@@ -113,12 +113,12 @@ Difference compare(const core::Tensor& given, const core::Tensor& expected) {
     if (x == y || (std::isnan(std::abs(x)) && std::isnan(std::abs(y))))
       continue;
     const double apart = std::abs(x - y);
-    result.largest = std::max(
-        result.largest, std::isnan(apart) ? std::numeric_limits<double>::infinity() : apart);
+    result.largest = std::max(result.largest,
+                              std::isnan(apart) ? std::numeric_limits<double>::infinity() : apart);
   }
   if (result.largest > 0)
-    result.relative = magnitude > 0 ? result.largest / magnitude
-                                    : std::numeric_limits<double>::infinity();
+    result.relative =
+        magnitude > 0 ? result.largest / magnitude : std::numeric_limits<double>::infinity();
   return result;
 }
 
@@ -280,21 +280,21 @@ void print(const model::Model& model, const std::vector<CutCheck>& checks,
                      check.cut.layer.empty() ? check.cut.op : check.cut.layer,
                      report::format(core::Bytes(static_cast<double>(check.encoded))),
                      number(one.largest), number(one.relative),
-                     one.bit_equal                            ? "bit-equal"
+                     one.bit_equal                       ? "bit-equal"
                      : one.relative <= options.tolerance ? "within the tolerance"
-                                                              : "FAILED"});
+                                                         : "FAILED"});
     }
     std::cout << table.text();
-    std::printf("\nhead + raw codec + tail against the whole: bit-equal at %zu of %zu cuts\n", equal,
-                checks.size());
+    std::printf("\nhead + raw codec + tail against the whole: bit-equal at %zu of %zu cuts\n",
+                equal, checks.size());
   }
   for (std::size_t i = 0; i < expected.size(); ++i)
     std::printf("output %zu against %s: largest difference %s, relative %s%s\n", i,
                 options.expect[i].c_str(), number(expected[i].largest).c_str(),
                 number(expected[i].relative).c_str(),
-                expected[i].bit_equal                            ? ", bit-equal"
+                expected[i].bit_equal                       ? ", bit-equal"
                 : expected[i].relative <= options.tolerance ? ""
-                                                                 : "  FAILED");
+                                                            : "  FAILED");
   std::fflush(stdout);
 }
 
@@ -309,8 +309,9 @@ Result<bool> verify(const Options& options) {
   if (!saved)
     return fail(saved);
   if (!options.expect.empty() && options.data.empty())
-    return fail(Errc::invalid_argument, "outputs can be compared for the inputs they came from only",
-                "--expect", "give these with --data");
+    return fail(Errc::invalid_argument,
+                "outputs can be compared for the inputs they came from only", "--expect",
+                "give these with --data");
   const auto cuts = (*model)->cuts();
   const auto outputs = (*model)->run(cuts.front().id, cuts.back().id, *inputs);
   if (!outputs)

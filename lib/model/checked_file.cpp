@@ -68,8 +68,8 @@ class Checker {
     }
     if (auto checked = check_overlaps(); !checked)
       return checked;
-    std::vector<std::byte> buffer(std::min<std::uint64_t>(std::max<std::uint64_t>(size_, 4096),
-                                                          std::uint64_t{1} << 20));
+    std::vector<std::byte> buffer(
+        std::min<std::uint64_t>(std::max<std::uint64_t>(size_, 4096), std::uint64_t{1} << 20));
     for (const Entry& entry : entries_) {
       if (auto checked = check_sum(entry, buffer); !checked)
         return checked;
@@ -323,8 +323,7 @@ class Checker {
               [](const Entry* a, const Entry* b) { return a->header < b->header; });
     for (std::size_t i = 1; i < order.size(); ++i)
       if (order[i - 1]->data + order[i - 1]->stored > order[i]->header)
-        return damaged("entries '" + order[i - 1]->name + "' and '" + order[i]->name +
-                       "' overlap");
+        return damaged("entries '" + order[i - 1]->name + "' and '" + order[i]->name + "' overlap");
     return {};
   }
 

@@ -161,9 +161,9 @@ Read read_some(int from, std::string& into) {
   const ssize_t got = ::read(from, buffer.data(), buffer.size());
   if (got > 0)
     into.append(buffer.data(), static_cast<std::size_t>(got));
-  return got > 0                                            ? Read::some
+  return got > 0                                          ? Read::some
          : got < 0 && (errno == EAGAIN || errno == EINTR) ? Read::nothing_yet
-                                                            : Read::end;
+                                                          : Read::end;
 }
 
 // Reads what the child says until it ends or its time is up; then it is gone.
@@ -290,8 +290,12 @@ Result<void> try_in_child(const FileSource& file, const std::string& name, const
   if (child_file.get() < 0 || child_out.get() < 0 || child_null.get() < 0 ||
       ::fcntl(out.get(), F_SETFL, O_NONBLOCK) != 0)
     return fail(Errc::io, std::string("cannot open a descriptor: ") + std::strerror(errno), where);
-  Start start{pointers(arguments), pointers(variables), child_file.get(), child_out.get(),
-              child_null.get(), address_space(options),
+  Start start{pointers(arguments),
+              pointers(variables),
+              child_file.get(),
+              child_out.get(),
+              child_null.get(),
+              address_space(options),
               static_cast<rlim_t>(std::ceil(std::clamp(options.time.count(), 1.0, 1e6)))};
   const pid_t child = ::fork();
   if (child < 0)
@@ -317,7 +321,8 @@ Result<void> admit(const FileSource& file, Contents contents, const std::string&
     auto usual = default_trusted_list();
     // Where no list can be kept a child opens the file every time.
     if (!usual)
-      return must_be_listed ? Result<void>(fail(usual)) : try_in_child(file, name, where, inputs, options);
+      return must_be_listed ? Result<void>(fail(usual))
+                            : try_in_child(file, name, where, inputs, options);
     path = std::move(*usual);
   }
   const TrustedList list(path);

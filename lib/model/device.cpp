@@ -80,8 +80,7 @@ class Rewriter {
   void place(jit::Node* node) {
     if (node->kind() == c10::Symbol::fromQualString("aten::cpu") ||
         node->kind() == c10::Symbol::fromQualString("aten::cuda")) {
-      jit::Node* same =
-          node->replaceWithNewSymbol(c10::Symbol::fromQualString("aten::alias"));
+      jit::Node* same = node->replaceWithNewSymbol(c10::Symbol::fromQualString("aten::alias"));
       same->setScope(node->scope());
       node->destroy();
       return;
@@ -217,10 +216,10 @@ at::Tensor Mover::moved(const at::Tensor& tensor) {
         bytes.to(at::TensorOptions(to_), /*non_blocking=*/false, /*copy=*/true).storage();
   }
   at::Tensor result = at::empty({0}, tensor.options().device(to_));
-  result.set_(region.moved,
-              tensor.storage_offset() - static_cast<std::int64_t>(region.begin /
-                                                                  tensor.element_size()),
-              tensor.sizes(), tensor.strides());
+  result.set_(
+      region.moved,
+      tensor.storage_offset() - static_cast<std::int64_t>(region.begin / tensor.element_size()),
+      tensor.sizes(), tensor.strides());
   return result;
 }
 

@@ -54,8 +54,8 @@ Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFil
     return fail(checked);
   std::vector<std::string> inputs;
   for (const InputSpec& input : options.inputs) inputs.push_back(to_string(input));
-  if (auto admitted = admit(**file, Contents::code, path.filename().string(), path, inputs,
-                            options.trust);
+  if (auto admitted =
+          admit(**file, Contents::code, path.filename().string(), path, inputs, options.trust);
       !admitted)
     return fail(admitted);
   auto module = guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
@@ -131,8 +131,7 @@ Result<Plan> moved(Plan plan, c10::Device device, const std::vector<InputSpec>& 
       values.emplace_back(converter.tensor(*value.tensor()));
     Mover(device).move(values);
     Frame frame(there->slots.size());
-    for (std::size_t i = 0; i < values.size(); ++i)
-      frame[there->inputs[i]] = std::move(values[i]);
+    for (std::size_t i = 0; i < values.size(); ++i) frame[there->inputs[i]] = std::move(values[i]);
     there->run(0, static_cast<std::uint32_t>(there->steps.size()), frame, nullptr);
     synchronise(device);
     return std::move(*there);

@@ -22,7 +22,7 @@ struct Value {
   enum class Kind : std::uint8_t { other, mark, number, text, global, tuple, storage };
   Kind kind = Kind::other;
   std::uint32_t depth = 0;
-  std::int64_t number = 0;  ///< a storage's elements
+  std::int64_t number = 0;     ///< a storage's elements
   std::string_view text = {};  ///< of a global: "module\nname"
   std::shared_ptr<const std::vector<Value>> items = nullptr;
 };
@@ -31,12 +31,24 @@ using Kind = Value::Kind;
 // Bytes an element of a storage class takes.
 std::optional<std::uint64_t> element_size(std::string_view storage_class) {
   constexpr std::array<std::pair<std::string_view, std::uint64_t>, 18> sizes{{
-      {"FloatStorage", 4},       {"DoubleStorage", 8},        {"HalfStorage", 2},
-      {"BFloat16Storage", 2},    {"LongStorage", 8},          {"IntStorage", 4},
-      {"ShortStorage", 2},       {"CharStorage", 1},          {"ByteStorage", 1},
-      {"BoolStorage", 1},        {"ComplexFloatStorage", 8},  {"ComplexDoubleStorage", 16},
-      {"QInt8Storage", 1},       {"QUInt8Storage", 1},        {"QInt32Storage", 4},
-      {"QUInt4x2Storage", 1},    {"QUInt2x4Storage", 1},      {"UntypedStorage", 1},
+      {"FloatStorage", 4},
+      {"DoubleStorage", 8},
+      {"HalfStorage", 2},
+      {"BFloat16Storage", 2},
+      {"LongStorage", 8},
+      {"IntStorage", 4},
+      {"ShortStorage", 2},
+      {"CharStorage", 1},
+      {"ByteStorage", 1},
+      {"BoolStorage", 1},
+      {"ComplexFloatStorage", 8},
+      {"ComplexDoubleStorage", 16},
+      {"QInt8Storage", 1},
+      {"QUInt8Storage", 1},
+      {"QInt32Storage", 4},
+      {"QUInt4x2Storage", 1},
+      {"QUInt2x4Storage", 1},
+      {"UntypedStorage", 1},
   }};
   for (const auto& [name, size] : sizes)
     if (storage_class == name)
@@ -251,9 +263,8 @@ class Reader {
     std::int64_t last = arguments[1].number, count = 1;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       std::int64_t step = 0;
-      if (sizes[i].kind != Kind::number || strides[i].kind != Kind::number ||
-          sizes[i].number < 0 || strides[i].number < 0 ||
-          __builtin_mul_overflow(count, sizes[i].number, &count))
+      if (sizes[i].kind != Kind::number || strides[i].kind != Kind::number || sizes[i].number < 0 ||
+          strides[i].number < 0 || __builtin_mul_overflow(count, sizes[i].number, &count))
         return false;
       if (sizes[i].number > 0 &&
           (__builtin_mul_overflow(sizes[i].number - 1, strides[i].number, &step) ||

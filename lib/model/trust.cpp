@@ -29,8 +29,7 @@ constexpr std::string_view heading = "# cleave: trusted model files, version 1";
 constexpr std::size_t largest_list = std::size_t{16} << 20;
 
 bool is_fingerprint(std::string_view text) {
-  return text.size() == 64 &&
-         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 // One word or the rest of a line, with nothing in it that would begin another.
@@ -123,7 +122,8 @@ Result<std::vector<TrustedList::Entry>> TrustedList::entries() const {
     return fail(errno == EACCES ? Errc::permission_denied : Errc::io, std::strerror(errno), path_);
   }
   if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    return fail(Errc::corrupt, "others than its owner may write to the trusted list", path_, "chmod go-w it, after a look at what it holds");
+    return fail(Errc::corrupt, "others than its owner may write to the trusted list", path_,
+                "chmod go-w it, after a look at what it holds");
   const auto text = core::read_text(path_, largest_list);
   if (!text)
     return fail(text);

@@ -99,9 +99,7 @@ class Svg {
     out += escape_html(content);
     out += "</text>\n";
   }
-  void title(std::string_view content) {
-    out += "<title>" + escape_html(content) + "</title>";
-  }
+  void title(std::string_view content) { out += "<title>" + escape_html(content) + "</title>"; }
 };
 
 // The end of a name says more than its beginning. Cuts between characters of UTF-8.
@@ -136,9 +134,7 @@ std::string network_svg(const NetworkPicture& network) {
   const double width = bytes_x + bytes_width + 150;
   const double height = top + row_height * static_cast<double>(rows.size()) + 8;
   const double most = largest_bytes(network);
-  const auto lane_x = [&](std::size_t lane) {
-    return 16 + lane_width * static_cast<double>(lane);
-  };
+  const auto lane_x = [&](std::size_t lane) { return 16 + lane_width * static_cast<double>(lane); };
   const auto row_y = [&](std::size_t row) {
     return top + row_height * (static_cast<double>(row) + 0.5);
   };
@@ -160,8 +156,8 @@ std::string network_svg(const NetworkPicture& network) {
   // The input's own size: what crosses below it is less than sending the input.
   if (rows[0].cut != nullptr && !rows[0].cut->encoded.empty()) {
     const double x = bytes_x + bytes_width * rows[0].cut->encoded.front().count() / most;
-    svg.add("<line class=\"input\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", x,
-            top, x, height - 8);
+    svg.add("<line class=\"input\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", x, top, x,
+            height - 8);
   }
   // Values on their way: down their lane, and into each step that reads them.
   for (std::size_t r = 0; r < rows.size(); ++r)
@@ -212,7 +208,8 @@ std::string network_svg(const NetworkPicture& network) {
       double end = bytes_x;
       for (std::size_t c = 0; c < row.cut->encoded.size(); ++c) {
         const double length = std::max(1.5, bytes_width * row.cut->encoded[c].count() / most);
-        const double thick = c == 0 ? 12 : 12 - 4 * static_cast<double>(std::min<std::size_t>(c, 2));
+        const double thick =
+            c == 0 ? 12 : 12 - 4 * static_cast<double>(std::min<std::size_t>(c, 2));
         svg.add("<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>",
                 std::min<std::size_t>(c, 2), bytes_x, y - thick / 2, length, thick);
         end = std::max(end, bytes_x + length);

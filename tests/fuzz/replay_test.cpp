@@ -1,8 +1,7 @@
 // Every fuzz target over its seeds and a few thousand changed copies of them, the same each time:
 // what a build without a fuzzer can show. CLEAVE_WRITE_SEEDS=1 writes the seeds that are made here.
-#include "tests/fuzz/targets.hpp"
-
 #include "profiler/host_wire.hpp"
+#include "tests/fuzz/targets.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/exec/infer_protocol.hpp>
@@ -103,17 +102,19 @@ TEST_P(Fuzz, SeedsAndChangedCopiesKeepEveryPromise) {
   for (int copy = 0; copy < 5000; ++copy) run(changed(seeds, random));
 }
 
-INSTANTIATE_TEST_SUITE_P(Reader, Fuzz, testing::ValuesIn(fuzz::targets().begin(),
-                                                         fuzz::targets().end()),
+INSTANTIATE_TEST_SUITE_P(Reader, Fuzz,
+                         testing::ValuesIn(fuzz::targets().begin(), fuzz::targets().end()),
                          [](const auto& target) { return std::string(target.param.name); });
 
 // The messages that cleave writes itself, as seeds.
 std::vector<std::pair<std::string, Bytes>> own_messages() {
   core::Tensor tensor = core::empty_tensor(core::DType::float32, {2, 3});
   for (int i = 0; i < 6; ++i) tensor.data_as<float>()[i] = 0.5F * static_cast<float>(i);
-  core::Value::Dict dict{{{core::Value(std::string("key")), core::Value(std::int64_t{3})}},
-                         "str", "int"};
-  const core::Values values{core::Value(tensor), core::Value(true), core::Value(2.5),
+  core::Value::Dict dict{
+      {{core::Value(std::string("key")), core::Value(std::int64_t{3})}}, "str", "int"};
+  const core::Values values{core::Value(tensor),
+                            core::Value(true),
+                            core::Value(2.5),
                             core::Value(core::Value::Tuple{{core::Value(tensor), core::Value()}}),
                             core::Value(core::Value::List{{core::Value(std::int64_t{1})}, "int"}),
                             core::Value(dict)};

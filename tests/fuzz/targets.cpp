@@ -91,9 +91,10 @@ void npy(const std::uint8_t* data, std::size_t size) {
   require(written && data::parse_npy(*written, "fuzz"));
 }
 
-constexpr std::array all{Target{"archive", archive}, Target{"pickle", pickle},
-                         Target{"input_spec", input_spec}, Target{"values", values},
-                         Target{"infer", infer}, Target{"measure", measure}, Target{"npy", npy}};
+constexpr std::array all{
+    Target{"archive", archive}, Target{"pickle", pickle}, Target{"input_spec", input_spec},
+    Target{"values", values},   Target{"infer", infer},   Target{"measure", measure},
+    Target{"npy", npy}};
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// What reads hostile bytes, one function a reader, for a fuzzer and for replay_test.cpp. Each aborts
-// if a promise does not hold; reading past the end is what the sanitizers are for.
+// What reads hostile bytes, one function a reader, for a fuzzer and for replay_test.cpp. Each
+// aborts if a promise does not hold; reading past the end is what the sanitizers are for.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,8 @@
 // Plans on other devices. libtorch's "meta" device, which has shapes but no bytes, is in every
 // build: what would mix it with the CPU fails there as it would on an accelerator.
-#include "lib/model/convert.hpp"
 #include "lib/model/device.hpp"
+
+#include "lib/model/convert.hpp"
 #include "lib/model/example_inputs.hpp"
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/lower.hpp"
@@ -44,8 +45,9 @@ void check(const torch::jit::Module& module, const at::Tensor& input) {
   EXPECT_EQ(model::structure_hash(*moved), model::structure_hash(on_cpu));
   EXPECT_EQ(model::cut_ids(*moved), model::cut_ids(on_cpu));
   for (const c10::IValue& constant : moved->constants)
-    if (constant.isTensor() && constant.toTensor().defined())
+    if (constant.isTensor() && constant.toTensor().defined()) {
       EXPECT_EQ(constant.toTensor().device(), meta);
+    }
   const auto expected = run(on_cpu, {input});
   const auto given = run(*moved, {input});
   ASSERT_EQ(given.size(), expected.size());
@@ -93,16 +95,21 @@ TEST(Device, AZooNetworkKeepsItsIdsAndLeavesNothingBehind) {
   EXPECT_EQ(model::cut_ids(*moved), model::cut_ids(on_cpu));
   ASSERT_EQ(moved->constants.size(), on_cpu.constants.size());
   for (const c10::IValue& constant : moved->constants)
-    if (constant.isTensor() && constant.toTensor().defined())
+    if (constant.isTensor() && constant.toTensor().defined()) {
       EXPECT_EQ(constant.toTensor().device(), meta);
+    }
 }
 
 TEST(Device, MovingKeepsStridesAndSharedMemoryAndTakesNoMoreThanIsReached) {
   const at::Tensor base = at::arange(1000, at::kFloat);
   std::vector<c10::IValue> values = {
-      base.slice(0, 200, 300), base.slice(0, 250, 260).reshape({2, 5}).t(), std::int64_t{7},
-      c10::IValue(std::vector<at::Tensor>{base.slice(0, 240, 270, 3)}), at::ones({2, 3}).expand({4, 2, 3}),
-      at::empty({0, 3}), at::view_as_complex(at::randn({3, 2})).conj()};
+      base.slice(0, 200, 300),
+      base.slice(0, 250, 260).reshape({2, 5}).t(),
+      std::int64_t{7},
+      c10::IValue(std::vector<at::Tensor>{base.slice(0, 240, 270, 3)}),
+      at::ones({2, 3}).expand({4, 2, 3}),
+      at::empty({0, 3}),
+      at::view_as_complex(at::randn({3, 2})).conj()};
   std::vector<c10::IValue> copies = values;
   model::Mover(c10::DeviceType::CPU).move(copies);
   const at::Tensor whole = copies[0].toTensor(), part = copies[1].toTensor();
@@ -160,8 +167,8 @@ class Cuda : public testing::Test {
     for (const core::Value& value : values) copies.push_back(resettled(value));
     return copies;
   }
-  // Whole against the CPU, every cut in two on the device, heads on the CPU with tails on the device
-  // and the other way round; copies between, as a link makes them.
+  // Whole against the CPU, every cut in two on the device, heads on the CPU with tails on the
+  // device and the other way round; copies between, as a link makes them.
   static void check(const torch::jit::Module& module, const std::string& input) {
     const auto cpu = load(module, input, "cpu"), cuda = load(module, input, "cuda");
     EXPECT_EQ(cuda->fingerprint(), cpu->fingerprint());

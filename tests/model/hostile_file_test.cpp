@@ -27,7 +27,7 @@ std::vector<std::byte> as_bytes(std::string_view text) {
 struct Part {
   std::string name;
   std::vector<std::byte> content;
-  std::string local_name = {};              ///< if not the same
+  std::string local_name = {};               ///< if not the same
   std::optional<std::uint32_t> header = {};  ///< if not where it is
   std::optional<std::uint32_t> local_size = {}, size = {};
   std::uint16_t flags = 0, method = 0;
@@ -260,13 +260,17 @@ std::string tensor_pickle(std::int32_t elements, std::int32_t offset,
   const auto text = [](const std::string& value) {
     return "X" + std::string{static_cast<char>(value.size()), 0, 0, 0} + value;
   };
-  std::string pickle = "\x80\x02" "ctorch._utils\n_rebuild_tensor_v2\n((";
+  std::string pickle =
+      "\x80\x02"
+      "ctorch._utils\n_rebuild_tensor_v2\n((";
   pickle += text("storage") + "ctorch\nFloatStorage\n" + text("0") + text("cpu") +
             number(elements) + "tQ" + number(offset) + "(";
   for (const auto size : sizes) pickle += number(size);
   pickle += "t(";
   for (const auto stride : strides) pickle += number(stride);
-  return pickle + "t\x89" "ccollections\nOrderedDict\n)RtR.";
+  return pickle +
+         "t\x89"
+         "ccollections\nOrderedDict\n)RtR.";
 }
 
 core::Result<void> check(const std::string& pickle) {
@@ -302,7 +306,10 @@ TEST(HostilePickle, WhatWouldMakeLibtorchAllocateOrJumpIsRefused) {
   EXPECT_FALSE(check(std::string("\x80\x02h\0.", 5))) << "a value that was not remembered";
   EXPECT_FALSE(check("\x80\x02K\x07)R.")) << "a number for a function";
   EXPECT_FALSE(check("\x80\x02t.")) << "no mark";
-  EXPECT_FALSE(check("\x80\x02" "0.")) << "an instruction that no model has";
+  EXPECT_FALSE(
+      check("\x80\x02"
+            "0."))
+      << "an instruction that no model has";
   EXPECT_FALSE(check(std::string("\x80\x02X\xff\xff\xff\xff.", 8))) << "a text past the end";
   std::string deep = "\x80\x02N";
   deep.append(100000, '\x85');
@@ -369,8 +376,8 @@ TEST(HostileFile, AnyFlipInWhatASumCoversIsNoticed) {
   for (const Part& part : least()) {
     // The bytes of each entry, found by themselves.
     const std::string name = part.name;
-    const auto text = std::string_view(reinterpret_cast<const char*>(archive.data()),
-                                       archive.size());
+    const auto text =
+        std::string_view(reinterpret_cast<const char*>(archive.data()), archive.size());
     const std::size_t begin = text.find(name) + name.size();
     for (std::size_t bit = 0; bit < part.content.size() * 8; ++bit) {
       auto changed = archive;

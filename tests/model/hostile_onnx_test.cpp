@@ -43,8 +43,7 @@ TEST(HostileOnnx, EveryFlipAndTruncationIsAnErrorOrANetworkThatRuns) {
     }
     ++ran;
     const auto cuts = (*model)->cuts();
-    EXPECT_TRUE(
-        (*model)->run(cuts.front().id, cuts.back().id, (*model)->example_inputs()));
+    EXPECT_TRUE((*model)->run(cuts.front().id, cuts.back().id, (*model)->example_inputs()));
   };
   std::mt19937_64 random(29);
   for (int copy = 0; copy < 1500; ++copy) {

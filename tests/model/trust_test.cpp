@@ -1,6 +1,7 @@
 // The trusted list, and the child process that opens what is not on it. The children here are
 // scripts that do what a hostile file would make libtorch do; tests/cli has the real one.
 #include "lib/model/trust.hpp"
+
 #include "tests/model/split_support.hpp"
 
 #include <cleave/core/file.hpp>
@@ -26,10 +27,10 @@ class Trust : public testing::Test {
   void SetUp() override {
     folder_ = fs::temp_directory_path() / ("cleave-trust-" + std::to_string(::getpid()));
     fs::create_directories(folder_);
-    const auto saved = model::save_module(
-        script("def forward(self, x):\n    return torch.matmul(x, self.a)\n",
-               {{"a", weights({4, 4})}}),
-        {*model::parse_input_spec("1x4")}, file());
+    const auto saved =
+        model::save_module(script("def forward(self, x):\n    return torch.matmul(x, self.a)\n",
+                                  {{"a", weights({4, 4})}}),
+                           {*model::parse_input_spec("1x4")}, file());
     ASSERT_TRUE(saved) << saved.error().message();
     options_.trust.untrusted = Untrusted::check;
     options_.trust.list = folder_ / "state" / "trusted_models";
@@ -74,10 +75,10 @@ TEST_F(Trust, AFileThatTheChildOpenedIsTrustedFromThenOn) {
   check_with("exit 9");
   EXPECT_TRUE(model::load(file(), options_)) << "no child is needed any more";
   // Not for its name's sake.
-  ASSERT_TRUE(model::save_module(
-      script("def forward(self, x):\n    return torch.matmul(x, self.a)\n",
-             {{"a", weights({4, 4}, 2)}}),
-      {*model::parse_input_spec("1x4")}, file()));
+  ASSERT_TRUE(
+      model::save_module(script("def forward(self, x):\n    return torch.matmul(x, self.a)\n",
+                                {{"a", weights({4, 4}, 2)}}),
+                         {*model::parse_input_spec("1x4")}, file()));
   EXPECT_FALSE(model::load(file(), options_));
 }
 
@@ -120,8 +121,9 @@ TEST_F(Trust, AChildThatWantsAllMemoryIsStopped) {
   const auto error = failure();
   EXPECT_TRUE(error.code == Errc::corrupt || error.code == Errc::exhausted) << error.message();
   EXPECT_FALSE(listed());
-  check_with("[ \"$(ulimit -v)\" = 262144 ] && [ \"$(ulimit -c)\" = 0 ] && [ \"$(ulimit -f)\" = 0 ] "
-             "&& echo ok");
+  check_with(
+      "[ \"$(ulimit -v)\" = 262144 ] && [ \"$(ulimit -c)\" = 0 ] && [ \"$(ulimit -f)\" = 0 ] "
+      "&& echo ok");
   EXPECT_TRUE(model::load(file(), options_)) << "the limits are what was asked for";
 }
 
@@ -131,8 +133,8 @@ TEST_F(Trust, WhatTheChildSaysIsPassedOn) {
   EXPECT_EQ(error.code, Errc::unsupported);
   EXPECT_EQ(error.message(), "layer.3: no such operator (do without)");
   for (const char* nonsense :
-       {"exit 0", "exit 3", "echo maybe", "echo error", "echo error nonsense", "printf ok",
-        "yes", "printf 'error internal'"}) {
+       {"exit 0", "exit 3", "echo maybe", "echo error", "echo error nonsense", "printf ok", "yes",
+        "printf 'error internal'"}) {
     check_with(nonsense);
     error = failure();
     EXPECT_EQ(error.code, Errc::corrupt) << nonsense << ": " << error.message();

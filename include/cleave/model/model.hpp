@@ -42,13 +42,13 @@ struct LoadOptions {
   /// (a convolution, a sum, an activation; not a view or the building of a list) lies between it
   /// and the place listed before.
   bool all_cuts = false;
-  /// What becomes of a file that is not on the trusted list. By default it is opened like any other:
-  /// a TorchScript file is code, so load() others' files with Untrusted::check or refuse.
+  /// What becomes of a file that is not on the trusted list. By default it is opened like any
+  /// other: a TorchScript file is code, so load() others' files with Untrusted::check or refuse.
   TrustOptions trust;
-  /// Where the network runs: "cpu", "cuda" (the first) or "cuda:1". Inputs, outputs and what crosses
-  /// a cut are in main memory all the same, and the fingerprint and the cuts are those of the CPU,
-  /// so an edge without an accelerator works with a cloud that has one. set_threads() sets the
-  /// threads of what remains on the CPU; run_timed() waits for the device after each step.
+  /// Where the network runs: "cpu", "cuda" (the first) or "cuda:1". Inputs, outputs and what
+  /// crosses a cut are in main memory all the same, and the fingerprint and the cuts are those of
+  /// the CPU, so an edge without an accelerator works with a cloud that has one. set_threads() sets
+  /// the threads of what remains on the CPU; run_timed() waits for the device after each step.
   std::string device = "cpu";
 };
 

@@ -17,7 +17,7 @@ namespace cleave::inline v0::model {
 /// What load() does with a file whose content is not on the trusted list. Its archive is checked in
 /// any case.
 enum class Untrusted : std::uint8_t {
-  load,    ///< opens it in this process: for files that the application itself made or ships
+  load,  ///< opens it in this process: for files that the application itself made or ships
   /// Opens it in a child process first, and puts it on the list if all went well. An ONNX file is
   /// data, not code: it is opened in this process, within bounds. Where the list cannot be read or
   /// written for want of a permission or a place, a child opens the file every time.

@@ -33,9 +33,9 @@ struct NetworkPicture {
   std::vector<Cut> cuts;  ///< ascending; of those at one position the first is drawn
 };
 
-/// An SVG element for a page of html(): one row a computing step, with a line down the left for each
-/// value that is still needed (so branches run side by side), and beside it what would cross a cut
-/// behind the step and how much of the pass lies before. Colours come from the page's style.
+/// An SVG element for a page of html(): one row a computing step, with a line down the left for
+/// each value that is still needed (so branches run side by side), and beside it what would cross a
+/// cut behind the step and how much of the pass lies before. Colours come from the page's style.
 CLEAVE_EXPORT std::string network_svg(const NetworkPicture& network);
 
 }  // namespace cleave::inline v0::report
