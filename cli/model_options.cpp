@@ -1,5 +1,7 @@
 #include "cli/model_options.hpp"
 
+#include <map>
+
 namespace cleave::cli {
 
 void add_model_options(CLI::App& app, ModelOptions& options, bool positional) {
@@ -10,11 +12,49 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool positional) {
                  "1x10:int64; once per input");
   app.add_flag("--all-cuts", options.all_cuts,
                "List the places between steps that compute nothing, too");
+  add_trust_options(app, options);
 }
+
+void add_trust_options(CLI::App& app, ModelOptions& options) {
+  app.add_option("--device", options.device, "Where the network runs: cpu, cuda or cuda:1")
+      ->capture_default_str();
+  app.add_option("--untrusted", options.untrusted,
+                 "What becomes of a file that is not on the trusted list: check (a child process "
+                 "opens it first), refuse or load")
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, model::Untrusted>{{"check", model::Untrusted::check},
+                                                              {"refuse", model::Untrusted::refuse},
+                                                              {"load", model::Untrusted::load}},
+                      CLI::ignore_case)
+                      .description(""))
+      ->default_str("check");
+  app.add_flag("--trust", options.trust,
+               "Put the file on the trusted list, unchecked: a TorchScript file is code");
+}
+
+namespace {
+
+core::Result<void> trust(const std::string& path) {
+  const auto list = model::default_trusted_list();
+  if (!list)
+    return core::fail(list);
+  const auto fingerprint = model::file_fingerprint(path);
+  if (!fingerprint)
+    return core::fail(fingerprint);
+  return model::TrustedList(*list).add(*fingerprint, model::TrustedList::How::given,
+                                       std::filesystem::path(path).filename().string());
+}
+
+}  // namespace
 
 core::Result<std::shared_ptr<const model::Model>> load_model(const ModelOptions& options) {
   model::LoadOptions load;
   load.all_cuts = options.all_cuts;
+  load.trust.untrusted = options.untrusted;
+  load.device = options.device;
+  if (options.trust)
+    if (auto trusted = trust(options.path); !trusted)
+      return core::fail(trusted);
   for (const std::string& text : options.inputs) {
     auto spec = model::parse_input_spec(text);
     if (!spec)

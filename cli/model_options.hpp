@@ -15,10 +15,15 @@ struct ModelOptions {
   std::string path;
   std::vector<std::string> inputs;
   bool all_cuts = false;
+  std::string device = "cpu";
+  model::Untrusted untrusted = model::Untrusted::check;
+  bool trust = false;
 };
 
-/// MODEL as a positional argument (or --model), --input and --all-cuts.
+/// MODEL as a positional argument (or --model), --input, --all-cuts, and add_trust_options().
 void add_model_options(CLI::App& app, ModelOptions& options, bool positional);
+/// --device, --untrusted and --trust: for commands that name their models in another way.
+void add_trust_options(CLI::App& app, ModelOptions& options);
 
 core::Result<std::shared_ptr<const model::Model>> load_model(const ModelOptions& options);
 

@@ -11,8 +11,10 @@
 #include <cleave/profiler/service.hpp>
 #include <cleave/runtime/cloud_server.hpp>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 
@@ -22,11 +24,34 @@ namespace {
 using core::fail;
 
 struct Options {
-  std::vector<std::string> models, inputs;
+  ModelOptions model;  ///< all but the path
+  std::vector<std::string> models;
+  std::string folder;
   device::HostOptions host;
   std::string listen = "127.0.0.1:7070", port_file;
   int workers = 1;
 };
+
+// What the operator put into the folder of models, in the order of the names.
+core::Result<std::vector<std::string>> models_in(const std::string& folder) {
+  struct stat status {};
+  if (::stat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
+    return fail(core::Errc::not_found, "no such folder", folder);
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    return fail(core::Errc::permission_denied,
+                "others than its owner may put models into the folder", folder, "chmod go-w it");
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    if (const auto extension = entry->path().extension();
+        extension == ".pt" || extension == ".onnx")
+      paths.push_back(entry->path().string());
+  if (error)
+    return fail(core::Errc::io, error.message(), folder);
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
 
 core::Result<void> serve(const Options& options) {
   const Interrupt interrupt;
@@ -36,8 +61,20 @@ core::Result<void> serve(const Options& options) {
     return fail(address);
   auto models = std::make_shared<exec::ModelStore>();
   std::vector<std::shared_ptr<const model::Model>> loaded;
-  for (const std::string& path : options.models) {
-    auto model = load_model({path, options.inputs, false});
+  std::vector<std::string> paths = options.models;
+  if (!options.folder.empty()) {
+    const auto found = models_in(options.folder);
+    if (!found)
+      return fail(found);
+    paths.insert(paths.end(), found->begin(), found->end());
+  }
+  if (paths.empty())
+    return fail(core::Errc::invalid_argument, "no model to serve", options.folder,
+                "give --model or --models");
+  for (const std::string& path : paths) {
+    ModelOptions named = options.model;
+    named.path = path;
+    auto model = load_model(named);
     if (!model)
       return fail(model);
     models->put(*model);
@@ -92,11 +129,12 @@ core::Result<void> serve(const Options& options) {
 void add_serve(CLI::App& app, int& result) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("serve", summary_of("serve"));
-  command
-      ->add_option("--model", options->models,
-                   "A TorchScript or ONNX file; may be given several times")
-      ->required();
-  command->add_option("--input", options->inputs,
+  command->add_option("--model", options->models,
+                      "A TorchScript or ONNX file; may be given several times");
+  command->add_option("--models", options->folder,
+                      "Serve every model of this folder, which nobody but its owner may write to");
+  add_trust_options(*command, options->model);
+  command->add_option("--input", options->model.inputs,
                       "Shape of an input where the file does not tell it, as 1x3x224x224");
   command->add_option("--listen", options->listen, "Address and port; port 0 takes a free one")
       ->capture_default_str();
@@ -106,6 +144,9 @@ void add_serve(CLI::App& app, int& result) {
       ->capture_default_str();
   add_host_options(*command, options->host, core::cloud_host);
   command->footer(
+      "Only these models are run: nothing that comes over the network is ever loaded. A file that\n"
+      "is not on the trusted list is opened in a child process first (--untrusted refuse: not at\n"
+      "all).\n\n"
       "The protocol is neither encrypted nor authenticated: listen on loopback or inside a "
       "private\n"
       "network only.\n\n"

@@ -23,9 +23,11 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int result = success;
   add_inspect(app, result);
+  add_verify(app, result);
   add_profile(app, result);
   add_serve(app, result);
   add_run(app, result);
   add_zoo(app, result);
+  add_check_model(app, result);
   return run_app(app, argc, argv, result);
 }

@@ -32,6 +32,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_G
   target_compile_options(cleave_options INTERFACE -Wno-dangling-reference)
 endif()
 
+if(CLEAVE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 if(CLEAVE_SANITIZE)
   string(REPLACE "," ";" sanitize_list "${CLEAVE_SANITIZE}")
   add_compile_options(-fsanitize=${CLEAVE_SANITIZE} -fno-omit-frame-pointer -g1)

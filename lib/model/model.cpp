@@ -1,16 +1,19 @@
 #include "lib/model/analysis.hpp"
 #include "lib/model/checked_file.hpp"
 #include "lib/model/convert.hpp"
+#include "lib/model/device.hpp"
 #include "lib/model/example_inputs.hpp"
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/guard.hpp"
 #include "lib/model/lower.hpp"
 #include "lib/model/onnx_import.hpp"
 #include "lib/model/plan_model.hpp"
+#include "lib/model/trust.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/model/torch.hpp>
 
+#include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
@@ -31,12 +34,39 @@ namespace {
 
 constexpr const char* inputs_file = "cleave_inputs.txt";
 
-Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFilesMap& extra) {
-  if (auto checked = check_model_file(path); !checked)
+// Lets libtorch read the very bytes that were checked.
+class Adapter final : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  explicit Adapter(std::shared_ptr<const FileSource> file) : file_(std::move(file)) {}
+  [[nodiscard]] std::size_t size() const override { return file_->size(); }
+  std::size_t read(std::uint64_t offset, void* into, std::size_t count,
+                   const char* /*what*/) const override {
+    return file_->read(offset, std::span(static_cast<std::byte*>(into), count)) ? count : 0;
+  }
+
+ private:
+  std::shared_ptr<const FileSource> file_;
+};
+
+Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFilesMap& extra,
+                                const LoadOptions& options) {
+  auto file = FileSource::open(path);
+  if (!file)
+    return fail(file);
+  if (auto checked = check_archive(**file, path); !checked)
     return fail(checked);
-  return guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
-    return jit::load(path.string(), c10::Device(c10::DeviceType::CPU), extra);
+  std::vector<std::string> inputs;
+  for (const InputSpec& input : options.inputs) inputs.push_back(to_string(input));
+  if (auto admitted =
+          admit(**file, Contents::code, path.filename().string(), path, inputs, options.trust);
+      !admitted)
+    return fail(admitted);
+  auto module = guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
+    return jit::load(std::make_shared<Adapter>(*file), c10::Device(c10::DeviceType::CPU), extra);
   });
+  if (module && !(*file)->unchanged())
+    return fail(Errc::corrupt, "the file was written to while it was read", path, "load it again");
+  return module;
 }
 
 Result<std::vector<InputSpec>> parse_inputs(const std::string& text) {
@@ -87,6 +117,28 @@ Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpe
     inputs[i].name = plan.input_names[i];
   }
   return inputs;
+}
+
+// Moves the plan and runs it there once: what the device cannot do shows now, not at the first
+// request.
+Result<Plan> moved(Plan plan, c10::Device device, const std::vector<InputSpec>& inputs) {
+  auto there = on_device(std::move(plan), device);
+  if (!there)
+    return fail(there);
+  return guarded(Errc::unsupported, device.str(), [&]() -> Result<Plan> {
+    const c10::InferenceMode inference;
+    const c10::OptionalDeviceGuard here(device);
+    ToTorch converter;
+    std::vector<c10::IValue> values;
+    for (const core::Value& value : make_example_inputs(inputs, 0))
+      values.emplace_back(converter.tensor(*value.tensor()));
+    Mover(device).move(values);
+    Frame frame(there->slots.size());
+    for (std::size_t i = 0; i < values.size(); ++i) frame[there->inputs[i]] = std::move(values[i]);
+    there->run(0, static_cast<std::uint32_t>(there->steps.size()), frame, nullptr);
+    synchronise(device);
+    return std::move(*there);
+  });
 }
 
 Result<Analysis> try_out(const Plan& plan, const std::vector<InputSpec>& inputs) {
@@ -162,7 +214,11 @@ Result<void> check_against(const jit::Module& module, const Analysis& analysis,
 using Check =
     std::function<Result<void>(const Plan&, const Analysis&, const std::vector<InputSpec>&)>;
 Result<std::shared_ptr<const Model>> from_graph(const std::shared_ptr<jit::Graph>& graph,
-                                                ModelFacts facts, const Check& check) {
+                                                ModelFacts facts, const LoadOptions& options,
+                                                const Check& check) {
+  const auto device = find_device(options.device);
+  if (!device)
+    return fail(device);
   auto plan = plan_aten(graph);
   if (!plan)
     return fail(plan);
@@ -190,6 +246,11 @@ Result<std::shared_ptr<const Model>> from_graph(const std::shared_ptr<jit::Graph
   if (auto checked = check(*plan, *analysis, facts.inputs); !checked)
     return fail(checked);
   analysis->outputs.clear();
+  if (!device->is_cpu()) {
+    plan = moved(*std::move(plan), *device, facts.inputs);
+    if (!plan)
+      return fail(plan);
+  }
   return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(*plan)), std::move(*analysis),
                                      std::move(facts));
 }
@@ -249,7 +310,7 @@ Result<std::shared_ptr<const Model>> load_onnx(const std::filesystem::path& path
     ModelFacts facts{name, onnx->weights_hash, onnx->parameters, std::move(onnx->inputs),
                      options.all_cuts};
     return from_graph(
-        onnx->graph, std::move(facts),
+        onnx->graph, std::move(facts), options,
         [&](const Plan& plan, const Analysis& analysis, const std::vector<InputSpec>&) {
           return check_sizes(*onnx, plan, analysis);
         });
@@ -269,7 +330,7 @@ std::string torch_version() {
 
 Result<jit::Module> load_module(const std::filesystem::path& path) {
   jit::ExtraFilesMap extra;
-  return read_module(path, extra);
+  return read_module(path, extra, {});
 }
 
 Result<void> save_module(const jit::Module& module, const std::vector<InputSpec>& inputs,
@@ -293,7 +354,7 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
     ModelFacts facts{std::move(name), weights_hash(module), count_parameters(module),
                      options.inputs, options.all_cuts};
     return from_graph(
-        *graph, std::move(facts),
+        *graph, std::move(facts), options,
         [&](const Plan&, const Analysis& analysis, const std::vector<InputSpec>& inputs) {
           return check_against(module, analysis, inputs, where);
         });
@@ -308,7 +369,7 @@ Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
   if (begins_like_onnx(path))
     return load_onnx(path, options);
   jit::ExtraFilesMap extra{{inputs_file, ""}};
-  auto module = read_module(path, extra);
+  auto module = read_module(path, extra, options);
   if (!module)
     return fail(module);
   LoadOptions complete = options;

@@ -1,5 +1,7 @@
 #include "lib/model/plan.hpp"
 
+#include "lib/model/device.hpp"
+
 #include <chrono>
 #include <optional>
 
@@ -45,8 +47,12 @@ using Clock = std::chrono::steady_clock;
 // Takes the time of one step after the other.
 class Laps {
  public:
-  explicit Laps(std::vector<core::StepTime>& times) : times_(times) {}
+  Laps(std::vector<core::StepTime>& times, c10::Device device) : times_(times), device_(device) {
+    synchronise(device_);
+    before_ = Clock::now();
+  }
   void lap(std::uint32_t step) {
+    synchronise(device_);
     const auto now = Clock::now();
     times_.push_back({step, core::Seconds(std::chrono::duration<double>(now - before_).count())});
     before_ = now;
@@ -54,7 +60,8 @@ class Laps {
 
  private:
   std::vector<core::StepTime>& times_;
-  Clock::time_point before_ = Clock::now();
+  c10::Device device_;
+  Clock::time_point before_;
 };
 
 }  // namespace
@@ -67,7 +74,7 @@ void Plan::run(std::uint32_t begin, std::uint32_t end, Frame& frame,
     return;
   }
   times->reserve(times->size() + (end - begin));
-  Laps laps(*times);
+  Laps laps(*times, device);
   for (std::uint32_t i = begin; i < end; ++i) {
     run_step(i, frame, stack);
     stack.clear();  // what a step lets go of is freed in its own time
@@ -81,7 +88,7 @@ void Plan::run(std::span<const std::uint32_t> indices, std::span<const std::uint
   std::optional<Laps> laps;
   if (times) {
     times->reserve(times->size() + indices.size());
-    laps.emplace(*times);
+    laps.emplace(*times, device);
   }
   const std::uint8_t* next = lets_go.data();
   for (const std::uint32_t i : indices) {

@@ -64,6 +64,7 @@ struct Plan {
   std::vector<std::uint32_t> inputs;  ///< slots
   std::vector<std::string> input_names;
   std::vector<Source> outputs;
+  c10::Device device = c10::DeviceType::CPU;  ///< where the constants are and the steps run
 
   /// The slots whose values live across a position: for 0 the inputs, else what is defined before
   /// and read at or after. Not for the last position, where the outputs are.

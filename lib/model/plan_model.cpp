@@ -1,6 +1,7 @@
 #include "lib/model/plan_model.hpp"
 
 #include "lib/model/convert.hpp"
+#include "lib/model/device.hpp"
 #include "lib/model/example_inputs.hpp"
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/guard.hpp"
@@ -135,9 +136,16 @@ void PlanModel::describe_steps() {
     info.computes = analysis_.steps[i].computes;
     std::size_t bytes = 0;
     for (const Source& source : placed.arguments) {
-      if (source.constant)
+      if (source.constant) {
         add_weights(plan_->constants[source.index], seen, info.parameters, bytes);
+      } else if (const auto defined = plan_->slots[source.index].defined; defined < 0) {
+        info.reads_input = true;
+      } else if (const auto step = static_cast<std::uint32_t>(defined);
+                 std::find(info.needs.begin(), info.needs.end(), step) == info.needs.end()) {
+        info.needs.push_back(step);
+      }
     }
+    std::sort(info.needs.begin(), info.needs.end());
     if (placed.node)
       add_weights(placed.node, seen, info.parameters, bytes);
     info.weight_bytes = core::Bytes(static_cast<double>(bytes));
@@ -322,37 +330,38 @@ Result<Frame> PlanModel::enter(const Place& place, const core::Values& values) c
   }
   Frame frame(plan_->slots.size());
   ToTorch converter;
+  std::vector<c10::IValue> entering;
   for (std::size_t i = 0; i < slots.size(); ++i) {
     auto value = converter.value(values[i], plan_->slots[slots[i]].type);
     if (!value)
       return fail(value.error().code, "value " + std::to_string(i) + ": " + value.error().what,
                   facts_.name);
-    // The caller's values stay as they are, so that it can run the tail again.
-    frame[slots[i]] = place.written[i] ? separate(*value) : std::move(*value);
+    entering.push_back(std::move(*value));
   }
+  if (!plan_->device.is_cpu())
+    Mover(plan_->device).move(entering);
+  // The caller's values stay as they are, so that it can run the tail again.
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    frame[slots[i]] = place.written[i] ? separate(entering[i]) : std::move(entering[i]);
   return frame;
 }
 
 Result<core::Values> PlanModel::leave(const Place& place, const Frame& frame) const {
+  std::vector<c10::IValue> leaving;
+  if (place.cut.position == plan_->steps.size()) {
+    for (const Source& output : plan_->outputs) leaving.push_back(plan_->look_up(output, frame));
+  } else {
+    for (const std::uint32_t slot : place.live) leaving.push_back(frame[slot]);
+  }
+  if (!plan_->device.is_cpu())
+    Mover(c10::DeviceType::CPU).move(leaving);
   core::Values values;
   FromTorch converter;
-  const auto add = [&](const c10::IValue& value) -> Result<void> {
+  for (const c10::IValue& value : leaving) {
     auto converted = converter.value(value);
     if (!converted)
       return fail(converted);
     values.push_back(std::move(*converted));
-    return {};
-  };
-  if (place.cut.position == plan_->steps.size()) {
-    for (const Source& output : plan_->outputs) {
-      if (auto added = add(plan_->look_up(output, frame)); !added)
-        return fail(added);
-    }
-  } else {
-    for (const std::uint32_t slot : place.live) {
-      if (auto added = add(frame[slot]); !added)
-        return fail(added);
-    }
   }
   return values;
 }
@@ -370,6 +379,9 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
     return values;
   return guarded(Errc::invalid_argument, facts_.name, [&]() -> Result<core::Values> {
     const c10::InferenceMode inference;
+    c10::OptionalDeviceGuard here;
+    if (!plan_->device.is_cpu())
+      here.reset_device(plan_->device);
     auto frame = enter(**from, values);
     if (!frame)
       return fail(frame);

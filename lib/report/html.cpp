@@ -250,9 +250,18 @@ void tiles(Page& page, const ReportInput& input) {
   page.raw("<div class=\"tiles\">\n");
   const std::string model = input.table     ? input.table->model_name
                             : input.profile ? input.profile->model_name
+                            : input.network ? input.network->name
                                             : std::string();
   if (!model.empty())
     page.tile("model", model);
+  if (input.network) {
+    const auto refused = static_cast<std::size_t>(
+        std::count_if(input.network->cuts.begin(), input.network->cuts.end(),
+                      [](const NetworkPicture::Cut& cut) { return !cut.refused.empty(); }));
+    page.tile("cuts of the network", std::to_string(input.network->cuts.size() - refused),
+              std::to_string(input.network->steps.size()) + " steps; " + std::to_string(refused) +
+                  " places refused");
+  }
   if (input.profile) {
     page.tile("places to cut", std::to_string(input.profile->cuts.size()));
     page.tile("link", format(input.profile->link.up),
@@ -350,6 +359,30 @@ void front_rows(Page& page, const table::ParetoTable& table) {
     page.raw("</td><td>").text(kind_of(row.ingredients)).raw("</td></tr>\n");
   }
   page.raw("</table></div>\n");
+}
+
+void network(Page& page, const NetworkPicture& picture) {
+  page.raw(
+          "<section><h2>Where the network can be cut</h2>\n<p class=\"soft\">One row a step; the "
+          "lines at the left are the values that are still needed, so what crosses a cut is what "
+          "passes it. Share of the pass: ")
+      .text(picture.share_of)
+      .raw(
+          ". The dashed line marks the size of the input: shorter bars send less than it.</p>\n"
+          "<div class=\"keys\">");
+  for (std::size_t c = 0; c < picture.codecs.size() && c < 3; ++c)
+    page.raw("<span><i style=\"background:var(--" +
+             std::string(c == 0   ? "bar-raw"
+                         : c == 1 ? "bar-fp16"
+                                  : "bar-int8") +
+             ")\"></i>")
+        .text(picture.codecs[c])
+        .raw("</span>");
+  page.raw(
+      "<span><i style=\"background:var(--split)\"></i>the step's own share</span>"
+      "<span><i class=\"cross\">&#10005;</i>a cut that would change the result</span></div>\n"
+      "<div class=\"scroll tall\">\n");
+  page.raw(network_svg(picture)).raw("</div></section>\n");
 }
 
 std::string host_text(const table::HostProfile& host) {
@@ -461,6 +494,8 @@ std::string html(const ReportInput& input) {
     }
     page.raw("</section>\n");
   }
+  if (input.network)
+    network(page, *input.network);
   if (charts && !bars.empty()) {
     const std::size_t height = 120 + 22 * bars.size();
     const std::string which =

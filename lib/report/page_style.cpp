@@ -8,6 +8,7 @@ std::string_view page_style() {
   color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --ink: #16202c; --soft: #5b6876; --line: #e1e5ea;
   --edge: #12806a; --split: #d9822b; --cloud: #3b6fd4; --missed: #d1344b; --bar: #dbe7f6;
+  --bar-raw: #c4d3e8; --bar-fp16: #6fa8dc; --bar-int8: #234f9e;
   --p1: #12806a; --p2: #e9b44c; --p3: #3b6fd4; --p4: #b07cc6; --p5: #8a97a6; --p6: #d1344b;
   --p7: #6fb3e0; --p8: #4d5b69; --p9: #c9a27c;
 }
@@ -15,6 +16,7 @@ std::string_view page_style() {
   :root {
     --page: #12171d; --card: #1b222b; --ink: #e8edf2; --soft: #9aa7b4; --line: #2d3743;
     --edge: #3fbf9f; --split: #f0a04b; --cloud: #7aa2f7; --missed: #ff6b81; --bar: #26384f;
+    --bar-raw: #34445c; --bar-fp16: #4f7fc4; --bar-int8: #cfe3ff;
     --p1: #3fbf9f; --p2: #f2c866; --p3: #7aa2f7; --p4: #c79be0; --p5: #8391a0; --p6: #ff6b81;
     --p7: #8fcdf5; --p8: #b5c0cb; --p9: #d9b894;
   }
@@ -64,6 +66,23 @@ td.wrap { white-space: normal; overflow-wrap: anywhere; min-width: 180px; }
 .keys .cross { border-radius: 0; width: auto; height: auto; font-style: normal;
                font-weight: 700; color: var(--missed); }
 details > summary { cursor: pointer; color: var(--soft); margin-top: 12px; }
+.tall { max-height: 78vh; overflow: auto; }
+.network { display: block; font-size: 12px; }
+.network text { fill: var(--ink); }
+.network .soft, .network .head { fill: var(--soft); }
+.network .head { font-weight: 600; }
+.network .refused { fill: var(--missed); }
+.network .value { fill: none; stroke: var(--edge); stroke-width: 1.6; opacity: 0.75; }
+.network .step { fill: var(--card); stroke: var(--edge); stroke-width: 2; }
+.network .in { fill: var(--edge); }
+.network .input { stroke: var(--soft); stroke-dasharray: 3 4; }
+.network .hover { fill: transparent; }
+.network g:hover .hover { fill: var(--bar); opacity: 0.5; }
+.network .done { fill: var(--line); }
+.network .own { fill: var(--split); }
+.network .c0 { fill: var(--bar-raw); }
+.network .c1 { fill: var(--bar-fp16); }
+.network .c2 { fill: var(--bar-int8); }
 dl { display: grid; grid-template-columns: minmax(110px, max-content) 1fr; gap: 4px 16px;
      margin: 0; }
 dt { color: var(--soft); }

@@ -6,6 +6,7 @@ work=$3
 rm -rf "$work"
 mkdir -p "$work"
 cd "$work"
+export XDG_STATE_HOME=$work/state  # the trusted list of these tests
 cleave=$prefix/bin/cleave
 images=/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz
 labels=/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz

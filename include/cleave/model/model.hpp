@@ -7,6 +7,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/core/tensor.hpp>
 #include <cleave/core/units.hpp>
+#include <cleave/model/trust.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -41,6 +42,14 @@ struct LoadOptions {
   /// (a convolution, a sum, an activation; not a view or the building of a list) lies between it
   /// and the place listed before.
   bool all_cuts = false;
+  /// What becomes of a file that is not on the trusted list. By default it is opened like any
+  /// other: a TorchScript file is code, so load() others' files with Untrusted::check or refuse.
+  TrustOptions trust;
+  /// Where the network runs: "cpu", "cuda" (the first) or "cuda:1". Inputs, outputs and what
+  /// crosses a cut are in main memory all the same, and the fingerprint and the cuts are those of
+  /// the CPU, so an edge without an accelerator works with a cloud that has one. set_threads() sets
+  /// the threads of what remains on the CPU; run_timed() waits for the device after each step.
+  std::string device = "cpu";
 };
 
 /// One step of the plan, for people and reports.
@@ -51,6 +60,8 @@ struct StepInfo {
   std::int64_t parameters = 0;             ///< weights that it is the first to use
   core::Bytes weight_bytes;                ///< and what they take
   bool computes = false;                   ///< not merely a view, a list, a scalar
+  std::vector<std::uint32_t> needs;        ///< earlier steps whose results it reads, ascending
+  bool reads_input = false;                ///< it reads an input of the network
 };
 
 /// A place between two steps where the network must not be cut.
@@ -84,12 +95,15 @@ class CLEAVE_EXPORT Model : public core::Executable {
   [[nodiscard]] virtual core::Values example_inputs(std::uint64_t seed = 0) const = 0;
 };
 
-/// Loads a TorchScript file, in evaluation mode, or an ONNX file; its content tells which. A
-/// TorchScript file is checked (a zip whose every entry's CRC-32 holds) before libtorch reads it; an
-/// ONNX file is read as docs/onnx.md says, by itself where it tells the shapes of its inputs.
-/// Errc::not_found, permission_denied, corrupt (not a model, truncated, flipped bits),
-/// invalid_argument (inputs are missing or do not fit), unsupported (an operator or a state that
-/// cannot be lowered), exhausted (an ONNX file that asks for more than its bounds).
+/// Loads a TorchScript file, in evaluation mode, or an ONNX file; its content tells which. Before
+/// libtorch reads a TorchScript file, its archive is checked: every entry's CRC-32, bounds and name,
+/// and that each tensor lies inside its bytes. What was changed so that the sums hold cannot be seen:
+/// that is what the trusted list is for. An ONNX file is read as docs/onnx.md says, by itself where
+/// it tells the shapes of its inputs.
+/// Errc::not_found, permission_denied (by the system, or not on the list), corrupt (not a model,
+/// truncated, flipped bits, crashed a child process), exhausted (over the limits of an archive, of
+/// an ONNX file or of a child process), invalid_argument (inputs are missing or do not fit),
+/// unsupported (an operator or a state that cannot be lowered; a device that is not there).
 CLEAVE_EXPORT core::Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                                               const LoadOptions& options = {});
 

@@ -4,6 +4,7 @@
 
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
+#include <cleave/report/network.hpp>
 #include <cleave/table/pareto_table.hpp>
 #include <cleave/table/profile.hpp>
 #include <cleave/table/workload.hpp>
@@ -19,6 +20,7 @@ namespace cleave::inline v0::report {
 struct ReportInput {
   std::string title = "cleave report";
   std::string note;  ///< a sentence under the title: where and when this was measured
+  std::optional<NetworkPicture> network;  ///< made by `cleave inspect`
   std::optional<table::Profile> profile;
   std::optional<table::ParetoTable> table;
   std::vector<table::RunLog> runs;
