@@ -1,6 +1,7 @@
 #include "lib/model/lower.hpp"
 
 #include "lib/model/guard.hpp"
+#include "lib/model/shares_memory.hpp"
 
 #include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
@@ -11,9 +12,14 @@
 #include <torch/csrc/jit/passes/lower_tuples.h>
 #include <torch/csrc/jit/passes/peephole.h>
 #include <torch/csrc/jit/passes/remove_mutation.h>
+#include <torch/csrc/jit/passes/shape_analysis.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace cleave::inline v0::model {
@@ -89,15 +95,189 @@ void name_layers(jit::Block* block, const Owners& owners, const std::string& out
   }
 }
 
+// The names from the module down to an object that a node uses, "encoder.0"; nothing if it is not
+// reached by attributes alone.
+c10::optional<std::vector<std::string>> path_to(const jit::Value* object, const jit::Value* self) {
+  std::vector<std::string> path;
+  while (object != self) {
+    const jit::Node* node = object->node();
+    if (node->kind() != c10::prim::GetAttr)
+      return c10::nullopt;
+    path.push_back(node->s(c10::attr::name));
+    object = node->input(0);
+  }
+  std::reverse(path.begin(), path.end());
+  return path;
+}
+
+std::string joined(const std::vector<std::string>& path) {
+  std::string text;
+  for (const std::string& name : path) text += (text.empty() ? "" : ".") + name;
+  return text;
+}
+
+template <class F>
+void for_each_node(const jit::Block* block, const F& f) {
+  for (jit::Node* node : const_cast<jit::Block*>(block)->nodes()) {
+    f(node);
+    for (const jit::Block* inner : node->blocks()) for_each_node(inner, f);
+  }
+}
+
+// An attribute of one object, whatever the way to it.
+using Attribute = std::pair<const void*, std::string>;
+
+c10::optional<Attribute> attribute_of(const jit::Node* node, const jit::Value* self,
+                                      const jit::Module& module) {
+  const auto path = path_to(node->input(0), self);
+  if (!path)
+    return c10::nullopt;
+  auto object = module._ivalue();
+  for (const std::string& name : *path) {
+    const c10::IValue next = object->getAttr(name);
+    if (!next.isObject())
+      return c10::nullopt;
+    object = next.toObject();
+  }
+  return Attribute{object.get(), node->s(c10::attr::name)};
+}
+
+// Turns the attributes that forward() itself assigns, outside of any branch, into values of the
+// graph: what is read behind an assignment is what was assigned. What is assigned elsewhere stays,
+// and is refused if freezing does not remove it.
+void keep_assignments(jit::Graph& graph, const jit::Module& module) {
+  const jit::Value* self = graph.inputs()[0];
+  std::set<Attribute> in_branches;
+  for_each_node(graph.block(), [&](jit::Node* node) {
+    if (node->kind() == c10::prim::SetAttr && node->owningBlock() != graph.block()) {
+      if (const auto attribute = attribute_of(node, self, module))
+        in_branches.insert(*attribute);
+    }
+  });
+  std::map<Attribute, jit::Value*> assigned;
+  std::vector<jit::Node*> removed;
+  const auto visit = [&](const auto& visit_block, jit::Block* block) -> void {
+    for (jit::Node* node : block->nodes()) {
+      if (node->kind() == c10::prim::SetAttr) {
+        const auto attribute = attribute_of(node, self, module);
+        if (attribute && !in_branches.count(*attribute)) {
+          assigned[*attribute] = node->input(1);
+          removed.push_back(node);
+        }
+      } else if (node->kind() == c10::prim::GetAttr && !assigned.empty()) {
+        const auto attribute = attribute_of(node, self, module);
+        const auto found = attribute ? assigned.find(*attribute) : assigned.end();
+        if (found != assigned.end())
+          node->output()->replaceAllUsesWith(found->second);
+      }
+      for (jit::Block* inner : node->blocks()) visit_block(visit_block, inner);
+    }
+  };
+  visit(visit, graph.block());
+  for (jit::Node* node : removed) node->destroy();
+}
+
+// Gives the arguments that are no inputs their default values.
+core::Result<void> bind_defaults(jit::Graph& graph, const c10::FunctionSchema& schema,
+                                 std::size_t inputs) {
+  const auto& arguments = schema.arguments();  // the module itself is the first
+  while (graph.inputs().size() > 1 && graph.inputs().size() - 1 > inputs) {
+    const std::size_t last = graph.inputs().size() - 1;
+    if (last >= arguments.size() || !arguments[last].default_value())
+      return {};  // the caller is told how many inputs there are
+    const jit::WithInsertPoint at_the_top(*graph.nodes().begin());
+    graph.inputs()[last]->replaceAllUsesWith(
+        graph.insertConstant(*arguments[last].default_value()));
+    graph.eraseInput(last);
+  }
+  return {};
+}
+
+// What is left of the module in its frozen graph: the attributes that it changes.
+tl::unexpected<core::Error> changes_itself(const jit::Graph& graph) {
+  const jit::Value* self = graph.inputs()[0];
+  std::set<std::string> names;
+  for_each_node(graph.block(), [&](jit::Node* node) {
+    const bool set = node->kind() == c10::prim::SetAttr;
+    if (!set && node->kind() != c10::prim::GetAttr)
+      return;
+    if (!set && node->output()->type()->kind() == c10::TypeKind::ClassType)
+      return;
+    const auto path = path_to(node->input(0), self);
+    const std::string layer = path ? joined(*path) : "";
+    names.insert("'" + node->s(c10::attr::name) + "' of " +
+                 (layer.empty() ? "the model itself" : "layer '" + layer + "'"));
+  });
+  if (names.empty())
+    return fail(Errc::unsupported, "the model uses itself as a value when it runs", "",
+                "a model that can be cut must be a function of its inputs");
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return fail(Errc::unsupported,
+              std::string("the model changes its own ") +
+                  (names.size() == 1 ? "attribute " : "attributes ") + list + " when it runs",
+              "", "a model that can be cut must be a function of its inputs");
+}
+
+// Operators that make a tensor another one's memory, which no analysis follows.
+c10::optional<std::string> rewires_memory(const jit::Block* block) {
+  c10::optional<std::string> found;
+  for_each_node(block, [&](jit::Node* node) {
+    const std::string name = node->kind().toQualString();
+    if (name == "aten::set_" || name == "aten::set_data" || name == "aten::set")
+      found = name;
+  });
+  return found;
+}
+
 }  // namespace
 
-core::Result<std::shared_ptr<jit::Graph>> lower(const jit::Module& module) {
+bool writes_in_place(const jit::Block* block) {
+  bool writes = false;
+  for_each_node(block, [&](jit::Node* node) {
+    const auto* schema = node->maybeSchema();
+    writes = writes || (schema && schema->is_mutable());
+  });
+  return writes;
+}
+
+bool assigns_attributes(const jit::Module& module) {
+  const auto graph = module.get_method("forward").graph()->copy();
+  jit::Inline(*graph);
+  bool assigns = false;
+  for_each_node(graph->block(), [&](jit::Node* node) {
+    assigns = assigns || node->kind() == c10::prim::SetAttr;
+  });
+  return assigns;
+}
+
+core::Result<std::shared_ptr<jit::Graph>> lower(const jit::Module& module,
+                                                const LowerOptions& options) {
   return guarded(Errc::unsupported, "", [&]() -> core::Result<std::shared_ptr<jit::Graph>> {
     if (!module.find_method("forward"))
       return fail(Errc::unsupported, "the model has no forward() method");
     at::NoGradGuard no_grad;
     jit::Module copy = module.clone(/*inplace=*/true);  // shares tensors, not the modes
     copy.eval();
+    {
+      const auto plain = copy.get_method("forward").graph();
+      jit::Inline(*plain);
+      // A traced graph remembers the sizes of the example that it was traced with.
+      jit::EraseShapeInformation(plain);
+      if (auto bound =
+              bind_defaults(*plain, copy.get_method("forward").function().getSchema(),
+                            options.inputs);
+          !bound)
+        return fail(bound);
+      keep_assignments(*plain, copy);
+      if (const auto found = rewires_memory(plain->block()))
+        return fail(Errc::unsupported,
+                    *found + " gives a tensor another one's memory, so cuts cannot be checked", "",
+                    "assign the other tensor instead");
+      // Freezing reorders and merges nodes already.
+      if (writes_in_place(plain->block()))
+        declare_sharing(plain->block(), options.sharing);
+    }
     jit::Module frozen = jit::freeze_module(copy);
     auto graph = frozen.get_method("forward").graph();
     jit::Inline(*graph);
@@ -110,9 +290,7 @@ core::Result<std::shared_ptr<jit::Graph>> lower(const jit::Module& module) {
     jit::LowerSimpleTuples(graph);
     jit::EliminateDeadCode(graph);
     if (graph->inputs().empty() || !graph->inputs()[0]->uses().empty())
-      return fail(Errc::unsupported,
-                  "the model changes its own attributes when it runs, or returns itself", "",
-                  "a model that can be cut must be a function of its inputs");
+      return changes_itself(*graph);
     graph->eraseInput(0);
     return graph;
   });

@@ -5,15 +5,19 @@
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/guard.hpp"
 #include "lib/model/lower.hpp"
+#include "lib/model/op_library.hpp"
 #include "lib/model/plan_model.hpp"
+#include "lib/model/shares_memory.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/model/torch.hpp>
 
-#include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
 
+#include <cmath>
+#include <map>
+#include <set>
 #include <sstream>
 #include <unordered_set>
 
@@ -31,9 +35,18 @@ constexpr const char* inputs_file = "cleave_inputs.txt";
 Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFilesMap& extra) {
   if (auto checked = check_model_file(path); !checked)
     return fail(checked);
-  return guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
-    return jit::load(path.string(), c10::Device(c10::DeviceType::CPU), extra);
-  });
+  const auto read = [&] {
+    return guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
+      return jit::load(path.string(), c10::Device(c10::DeviceType::CPU), extra);
+    });
+  };
+  auto module = read();
+  if (!module && names_torchvision(module.error().what) && register_torchvision_ops())
+    module = read();
+  if (!module && module.error().what.starts_with("Unknown builtin op"))
+    return fail(Errc::unsupported, module.error().what, path,
+                "give the shared library that registers it, as in --op-library FILE.so");
+  return module;
 }
 
 Result<std::vector<InputSpec>> parse_inputs(const std::string& text) {
@@ -60,7 +73,7 @@ std::int64_t count_parameters(const jit::Module& module) {
   return count;
 }
 
-// Names the inputs, and refuses those that cleave cannot make or describe.
+// Names the inputs, and refuses what they cannot be.
 Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpec> inputs,
                                           const std::string& where) {
   const std::size_t needed = plan.inputs.size();
@@ -74,84 +87,172 @@ Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpe
                 "the model takes " + std::to_string(needed) + (needed == 1 ? " input" : " inputs") +
                     "; the shapes of " + std::to_string(inputs.size()) + " are given",
                 where);
+  const core::Values examples = make_example_inputs(inputs, 0);
   for (std::size_t i = 0; i < needed; ++i) {
     const c10::TypePtr& type = plan.slots[plan.inputs[i]].type;
-    if (!c10::TensorType::get()->isSubtypeOf(*type))
-      return fail(Errc::unsupported,
-                  "input '" + plan.input_names[i] + "' is a " + type->str() +
-                      "; only tensors can be a network's inputs",
-                  where, "wrap the model in one that takes tensors only");
+    if (auto fits = ToTorch().value(examples[i], type); !fits)
+      return fail(Errc::invalid_argument,
+                  "input '" + plan.input_names[i] + "' is a " + type->str() + ", not " +
+                      to_string(inputs[i]),
+                  where, type->kind() == c10::TypeKind::ClassType
+                             ? "wrap the model in one that takes tensors, numbers and containers"
+                             : "describe it as in 1x3x8x8, int:3, none, [1x4,1x4] or {key=1x4}");
     inputs[i].name = plan.input_names[i];
   }
   return inputs;
 }
 
-Result<Analysis> try_out(const Plan& plan, const std::vector<InputSpec>& inputs) {
+// The example inputs as libtorch takes them, in storages of their own.
+std::vector<c10::IValue> example_arguments(const Plan& plan, const std::vector<InputSpec>& inputs) {
   ToTorch converter;
   std::vector<c10::IValue> values;
-  for (const core::Value& value : make_example_inputs(inputs, 0))
-    values.emplace_back(converter.tensor(*value.tensor()));
-  return analyse(plan, std::move(values));
+  const core::Values examples = make_example_inputs(inputs, 0);
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    values.push_back(*converter.value(examples[i], plan.slots[plan.inputs[i]].type));
+  return values;
 }
 
-bool writes_in_place(jit::Block* block) {
-  for (jit::Node* node : block->nodes()) {
-    const auto* schema = node->maybeSchema();
-    if (schema && schema->is_mutable())
+// Same structure, same scalars, tensors of the same sizes; their elements equal, or near by
+// `tolerance` relative to the largest.
+bool agree(const c10::IValue& a, const c10::IValue& b, double tolerance) {
+  if (a.isTensor() && b.isTensor()) {
+    if (!a.toTensor().defined() || !b.toTensor().defined())
+      return a.toTensor().defined() == b.toTensor().defined();
+    if (a.toTensor().sizes() != b.toTensor().sizes() || a.toTensor().dtype() != b.toTensor().dtype())
+      return false;
+    if (a.toTensor().numel() == 0)
       return true;
-    for (jit::Block* inner : node->blocks()) {
-      if (writes_in_place(inner))
-        return true;
-    }
+    if (tolerance == 0)
+      return at::equal(a.toTensor(), b.toTensor());
+    const at::ScalarType wide = a.toTensor().is_complex() ? at::kComplexDouble : at::kDouble;
+    const at::Tensor x = a.toTensor().to(wide), y = b.toTensor().to(wide);
+    return at::allclose(x, y, tolerance, tolerance * x.abs().max().item<double>(), true);
   }
-  return false;
+  if (a.isList() && b.isList()) {
+    const auto x = a.toList(), y = b.toList();
+    bool same = x.size() == y.size();
+    for (std::size_t i = 0; same && i < x.size(); ++i) same = agree(x.get(i), y.get(i), tolerance);
+    return same;
+  }
+  if (a.isTuple() && b.isTuple()) {
+    const auto& x = a.toTupleRef().elements();
+    const auto& y = b.toTupleRef().elements();
+    bool same = x.size() == y.size();
+    for (std::size_t i = 0; same && i < x.size(); ++i) same = agree(x[i], y[i], tolerance);
+    return same;
+  }
+  if (a.isGenericDict() && b.isGenericDict()) {
+    const auto x = a.toGenericDict(), y = b.toGenericDict();
+    bool same = x.size() == y.size();
+    for (const auto& entry : x) {
+      const auto found = y.find(entry.key());
+      same = same && found != y.end() && agree(entry.value(), found->value(), tolerance);
+    }
+    return same;
+  }
+  if (a.isDouble() && b.isDouble() && tolerance > 0)
+    return std::abs(a.toDouble() - b.toDouble()) <= tolerance * std::abs(a.toDouble()) ||
+           (std::isnan(a.toDouble()) && std::isnan(b.toDouble()));
+  if (a.tagKind() != b.tagKind())
+    return false;
+  return a.isObject() || a == b;
 }
 
-void collect_tensors(const c10::IValue& value, std::vector<at::Tensor>& tensors) {
-  if (value.isTensor()) {
-    tensors.push_back(value.toTensor());
-  } else if (value.isList()) {
-    const auto list = value.toList();
-    for (std::size_t i = 0; i < list.size(); ++i) collect_tensors(list.get(i), tensors);
-  } else if (value.isTuple()) {
-    for (const auto& item : value.toTupleRef().elements()) collect_tensors(item, tensors);
-  } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) collect_tensors(entry.value(), tensors);
+// An attribute that forward() assigns must be afterwards what it was before: only then is the next
+// pass as the first.
+Result<void> check_attributes(const jit::Module& module, std::vector<c10::IValue> arguments,
+                              const std::string& where) {
+  if (!assigns_attributes(module))
+    return {};
+  const at::NoGradGuard no_grad;
+  jit::Module copy = module.deepcopy();
+  copy.eval();
+  const jit::GraphOptimizerEnabledGuard line_by_line(false);
+  copy.forward(std::move(arguments));
+  std::map<std::string, c10::IValue> after;
+  for (const auto& attribute : copy.named_attributes(/*recurse=*/true))
+    after.emplace(attribute.name, attribute.value);
+  for (const auto& attribute : module.named_attributes(/*recurse=*/true)) {
+    const std::size_t dot = attribute.name.rfind('.');
+    const std::string name =
+        dot == std::string::npos ? attribute.name : attribute.name.substr(dot + 1);
+    const auto found = after.find(attribute.name);
+    if (name == "training" || (found != after.end() && agree(attribute.value, found->second, 0)))
+      continue;
+    return fail(Errc::unsupported,
+                "the model changes its own attribute '" + name + "' of " +
+                    (dot == std::string::npos
+                         ? "the model itself"
+                         : "layer '" + attribute.name.substr(0, dot) + "'") +
+                    " when it runs",
+                where, "a model that can be cut must be a function of its inputs");
   }
+  return {};
 }
 
 // libtorch's passes believe what operators declare about the memory they share, and some declare
-// too little (dropout in evaluation, broadcast_tensors, einsum): where something is then changed in
-// place, even the uncut plan may compute something else than the module does, line by line.
+// too little: where something is changed in place, even the uncut plan might compute something else
+// than the module does, line by line.
 Result<void> check_against(const jit::Module& module, const Analysis& analysis,
-                           const std::vector<InputSpec>& inputs, const std::string& where) {
-  const auto plain = module.get_method("forward").graph()->copy();
-  jit::Inline(*plain);
-  if (!writes_in_place(plain->block()))
-    return {};
+                           std::vector<c10::IValue> arguments, const std::string& where) {
   const at::NoGradGuard no_grad;
   const jit::GraphOptimizerEnabledGuard line_by_line(false);
   jit::Module copy = module.clone(/*inplace=*/true);
   copy.eval();
-  ToTorch converter;
-  std::vector<c10::IValue> arguments;
-  for (const core::Value& value : make_example_inputs(inputs, 0))
-    arguments.emplace_back(converter.tensor(*value.tensor()));
-  std::vector<at::Tensor> expected, given;
-  collect_tensors(copy.forward(std::move(arguments)), expected);
-  for (const c10::IValue& output : analysis.outputs) collect_tensors(output, given);
-  bool same = expected.size() == given.size();
-  for (std::size_t i = 0; same && i < given.size(); ++i) {
-    const at::Tensor a = expected[i].to(at::kDouble), b = given[i].to(at::kDouble);
-    same = a.sizes() == b.sizes() &&
-           (a.numel() == 0 || at::allclose(a, b, 1e-3, 1e-3 * a.abs().max().item<double>(), true));
-  }
-  if (!same)
+  const c10::IValue expected = copy.forward(std::move(arguments));
+  constexpr double tolerance = 1e-3;
+  if (analysis.outputs.size() != 1 || !agree(expected, analysis.outputs.front(), tolerance))
     return fail(Errc::unsupported,
                 "the lowered network does not compute what the module does; it changes a tensor in "
                 "place that another still uses",
                 where, "replace in-place operators such as add_ by add");
   return {};
+}
+
+// A plan with what is known of it.
+struct Lowered {
+  Plan plan;
+  std::vector<InputSpec> inputs;
+  Analysis analysis;
+  bool writes = false;            // the module changes values in place
+  std::set<std::string> sharing;  // operators found to share memory that they do not declare
+};
+
+Result<Lowered> lower_and_try(const jit::Module& module, const LoadOptions& options,
+                              const std::string& where) {
+  Lowered result;
+  LowerOptions lowering;
+  if (!options.inputs.empty())
+    lowering.inputs = options.inputs.size();
+  while (true) {
+    auto graph = lower(module, lowering);
+    if (!graph)
+      return fail(graph);
+    result.writes = writes_in_place((*graph)->block());
+    if (result.writes)
+      remove_mutation(*graph);
+    auto plan = plan_aten(*graph);
+    if (!plan)
+      return fail(plan);
+    auto inputs = fit_inputs(*plan, options.inputs, where);
+    if (!inputs)
+      return fail(inputs);
+    if (auto same = check_attributes(module, example_arguments(*plan, *inputs), where); !same)
+      return fail(same);
+    auto analysis = analyse(*plan, example_arguments(*plan, *inputs));
+    if (!analysis)
+      return fail(analysis);
+    // An operator that turns out to share memory is declared to, and everything begins anew.
+    const std::size_t known = lowering.sharing.size();
+    lowering.sharing.insert(analysis->undeclared.begin(), analysis->undeclared.end());
+    if (result.writes && lowering.sharing.size() > known)
+      continue;
+    result.plan = std::move(*plan);
+    result.inputs = std::move(*inputs);
+    result.analysis = std::move(*analysis);
+    result.sharing = std::move(lowering.sharing);
+    return result;
+  }
 }
 
 }  // namespace
@@ -182,40 +283,26 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
                                                  const LoadOptions& options) {
   const std::string where = name;
   auto model = guarded(Errc::unsupported, where, [&]() -> Result<std::shared_ptr<const Model>> {
-    auto graph = lower(module);
-    if (!graph)
-      return fail(graph);
-    auto plan = plan_aten(*graph);
-    if (!plan)
-      return fail(plan);
-    auto inputs = fit_inputs(*plan, options.inputs, where);
-    if (!inputs)
-      return fail(inputs);
-    auto analysis = try_out(*plan, *inputs);
-    if (!analysis)
-      return fail(analysis);
-    // In-place operators are replaced only where aliases are what libtorch believes them to be.
-    bool writes = false, undeclared = false;
-    for (const PlacedStep& step : plan->steps) writes = writes || !step.written.empty();
-    for (const StepFacts& step : analysis->steps)
-      undeclared = undeclared || step.aliases_undeclared;
-    if (writes && !undeclared) {
-      *plan = Plan();
-      remove_mutation(*graph);
-      plan = plan_aten(*graph);
-      if (!plan)
-        return fail(plan);
-      analysis = try_out(*plan, *inputs);
-      if (!analysis)
-        return fail(analysis);
+    auto lowered = lower_and_try(module, options, where);
+    if (!lowered)
+      return fail(lowered);
+    if (lowered->writes) {
+      auto same =
+          check_against(module, lowered->analysis,
+                        example_arguments(lowered->plan, lowered->inputs), where);
+      if (!same)
+        return fail(same);
     }
-    if (auto same = check_against(module, *analysis, *inputs, where); !same)
-      return fail(same);
-    analysis->outputs.clear();
-    ModelFacts facts{std::move(name), weights_hash(module), count_parameters(module),
-                     std::move(*inputs), options.all_cuts};
-    return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(*plan)),
-                                       std::move(*analysis), std::move(facts));
+    lowered->analysis.outputs.clear();
+    ModelFacts facts{std::move(name),
+                     weights_hash(module),
+                     count_parameters(module),
+                     std::move(lowered->inputs),
+                     options.all_cuts,
+                     lowered->writes,
+                     std::move(lowered->sharing)};
+    return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(lowered->plan)),
+                                       std::move(lowered->analysis), std::move(facts));
   });
   if (!model && model.error().where.empty())
     return fail(model.error().code, model.error().what, where, model.error().hint);
@@ -224,6 +311,10 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
 
 Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                           const LoadOptions& options) {
+  for (const std::filesystem::path& library : options.op_libraries) {
+    if (auto opened = open_op_library(library); !opened)
+      return fail(opened);
+  }
   jit::ExtraFilesMap extra{{inputs_file, ""}};
   auto module = read_module(path, extra);
   if (!module)

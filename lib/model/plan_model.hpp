@@ -6,7 +6,10 @@
 
 #include <cleave/model/model.hpp>
 
+#include <list>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -19,6 +22,8 @@ struct ModelFacts {
   std::int64_t parameters = 0;
   std::vector<InputSpec> inputs;
   bool all_cuts = false;
+  bool writes = false;            ///< the module changes values in place
+  std::set<std::string> sharing;  ///< operators found to share memory that they do not declare
 };
 
 class PlanModel final : public Model {
@@ -56,6 +61,8 @@ class PlanModel final : public Model {
   [[nodiscard]] core::Result<std::uint32_t> position_of(core::CutId cut) const;
   [[nodiscard]] core::Result<void> check_inputs(const core::Values& values) const;
   [[nodiscard]] core::Result<Frame> enter(std::uint32_t position, const core::Values& values) const;
+  /// Whether cuts are safe for inputs of such sizes, found out at the first of them.
+  [[nodiscard]] core::Result<void> check_sizes(const core::Values& values, std::uint32_t end) const;
   [[nodiscard]] core::Result<core::Values> leave(std::uint32_t position, const Frame& frame) const;
   [[nodiscard]] core::Result<core::Values> run_between(core::CutId begin, core::CutId end,
                                                        const core::Values& values,
@@ -72,6 +79,17 @@ class PlanModel final : public Model {
   std::vector<RefusedCut> refused_;
   std::vector<StepInfo> steps_;
   core::Bytes weight_bytes_;
+
+  /// What a pass with other sizes than the example's showed.
+  struct Seen {
+    std::string signature;
+    std::string unfit;                 ///< why the network must not run so; "" if it may
+    std::vector<std::string> refused;  ///< by position, "" where the network may be cut
+  };
+  bool look_again_ = false;  ///< sizes matter for where the network may be cut
+  std::string known_;        ///< the example's signature
+  mutable std::mutex seen_mutex_;
+  mutable std::list<std::shared_ptr<const Seen>> seen_;  ///< the last ones used, newest first
 };
 
 }  // namespace cleave::inline v0::model
