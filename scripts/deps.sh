@@ -21,6 +21,8 @@ packages=(
   libcli11-dev libjs-chart.js
   # tests, benchmarks, and the labelled images of the demo
   libgtest-dev libgmock-dev libbenchmark-dev dataset-fashion-mnist
+  # the sweep over torchvision's networks
+  python3-torch python3-torchvision
 )
 
 missing=()

@@ -134,7 +134,7 @@ class Parser {
       if (take(close))
         return spec;
       if (!take(','))
-        return wrong(std::string("'") + close + "' or ',' is missing");
+        return wrong("a list, tuple or dictionary is not closed");
     }
   }
 
@@ -233,11 +233,11 @@ std::string to_string(const InputSpec& input) {
     case Kind::integer:
       return "int:" + std::to_string(std::get<std::int64_t>(input.scalar));
     case Kind::real: {
-      std::array<char, 32> digits{};
-      const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(),
-                                              std::get<double>(input.scalar));
+      std::array<char, 32> digits{};  // the shortest that reads back, which needs 24 at most
+      std::to_chars(digits.data(), digits.data() + digits.size() - 1,
+                    std::get<double>(input.scalar));
       std::string text = "float:";
-      return text.append(digits.data(), error == std::errc() ? end : digits.data());
+      return text += digits.data();
     }
     case Kind::text: {
       std::string text = "str:";
