@@ -375,9 +375,7 @@ class Observer {
         if (write != written_by.end() || reach != reached_by.end()) {
           for (const std::size_t i : by) analysis_.positions[position].written_after[i] = true;
         }
-        if (position == 0)
-          continue;
-        if (reach != reached_by.end())
+        if (reach != reached_by.end() && position > 0)
           refuse(position,
                  "a value crosses whose memory " + step_name(reach->second) +
                      " later reaches beyond what the value shows",

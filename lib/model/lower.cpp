@@ -1,5 +1,6 @@
 #include "lib/model/lower.hpp"
 
+#include "lib/model/attributes.hpp"
 #include "lib/model/guard.hpp"
 #include "lib/model/shares_memory.hpp"
 
@@ -14,12 +15,9 @@
 #include <torch/csrc/jit/passes/remove_mutation.h>
 #include <torch/csrc/jit/passes/shape_analysis.h>
 
-#include <algorithm>
-#include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace cleave::inline v0::model {
@@ -95,21 +93,6 @@ void name_layers(jit::Block* block, const Owners& owners, const std::string& out
   }
 }
 
-// The names from the module down to an object that a node uses, "encoder.0"; nothing if it is not
-// reached by attributes alone.
-c10::optional<std::vector<std::string>> path_to(const jit::Value* object, const jit::Value* self) {
-  std::vector<std::string> path;
-  while (object != self) {
-    const jit::Node* node = object->node();
-    if (node->kind() != c10::prim::GetAttr)
-      return c10::nullopt;
-    path.push_back(node->s(c10::attr::name));
-    object = node->input(0);
-  }
-  std::reverse(path.begin(), path.end());
-  return path;
-}
-
 std::string joined(const std::vector<std::string>& path) {
   std::string text;
   for (const std::string& name : path) text += (text.empty() ? "" : ".") + name;
@@ -122,59 +105,6 @@ void for_each_node(const jit::Block* block, const F& f) {
     f(node);
     for (const jit::Block* inner : node->blocks()) for_each_node(inner, f);
   }
-}
-
-// An attribute of one object, whatever the way to it.
-using Attribute = std::pair<const void*, std::string>;
-
-c10::optional<Attribute> attribute_of(const jit::Node* node, const jit::Value* self,
-                                      const jit::Module& module) {
-  const auto path = path_to(node->input(0), self);
-  if (!path)
-    return c10::nullopt;
-  auto object = module._ivalue();
-  for (const std::string& name : *path) {
-    const c10::IValue next = object->getAttr(name);
-    if (!next.isObject())
-      return c10::nullopt;
-    object = next.toObject();
-  }
-  return Attribute{object.get(), node->s(c10::attr::name)};
-}
-
-// Turns the attributes that forward() itself assigns, outside of any branch, into values of the
-// graph: what is read behind an assignment is what was assigned. What is assigned elsewhere stays,
-// and is refused if freezing does not remove it.
-void keep_assignments(jit::Graph& graph, const jit::Module& module) {
-  const jit::Value* self = graph.inputs()[0];
-  std::set<Attribute> in_branches;
-  for_each_node(graph.block(), [&](jit::Node* node) {
-    if (node->kind() == c10::prim::SetAttr && node->owningBlock() != graph.block()) {
-      if (const auto attribute = attribute_of(node, self, module))
-        in_branches.insert(*attribute);
-    }
-  });
-  std::map<Attribute, jit::Value*> assigned;
-  std::vector<jit::Node*> removed;
-  const auto visit = [&](const auto& visit_block, jit::Block* block) -> void {
-    for (jit::Node* node : block->nodes()) {
-      if (node->kind() == c10::prim::SetAttr) {
-        const auto attribute = attribute_of(node, self, module);
-        if (attribute && !in_branches.count(*attribute)) {
-          assigned[*attribute] = node->input(1);
-          removed.push_back(node);
-        }
-      } else if (node->kind() == c10::prim::GetAttr && !assigned.empty()) {
-        const auto attribute = attribute_of(node, self, module);
-        const auto found = attribute ? assigned.find(*attribute) : assigned.end();
-        if (found != assigned.end())
-          node->output()->replaceAllUsesWith(found->second);
-      }
-      for (jit::Block* inner : node->blocks()) visit_block(visit_block, inner);
-    }
-  };
-  visit(visit, graph.block());
-  for (jit::Node* node : removed) node->destroy();
 }
 
 // Gives the arguments that are no inputs their default values.
@@ -204,7 +134,9 @@ tl::unexpected<core::Error> changes_itself(const jit::Graph& graph) {
     if (!set && node->output()->type()->kind() == c10::TypeKind::ClassType)
       return;
     const auto path = path_to(node->input(0), self);
-    const std::string layer = path ? joined(*path) : "";
+    if (!path)
+      return;  // of an object that the graph makes itself
+    const std::string layer = joined(*path);
     names.insert("'" + node->s(c10::attr::name) + "' of " +
                  (layer.empty() ? "the model itself" : "layer '" + layer + "'"));
   });
@@ -217,6 +149,17 @@ tl::unexpected<core::Error> changes_itself(const jit::Graph& graph) {
               std::string("the model changes its own ") +
                   (names.size() == 1 ? "attribute " : "attributes ") + list + " when it runs",
               "", "a model that can be cut must be a function of its inputs");
+}
+
+// A library prints nothing by itself; a network that warns of its own export would at every pass.
+void remove_warnings(jit::Block* block) {
+  std::vector<jit::Node*> nodes(block->nodes().begin(), block->nodes().end());
+  for (jit::Node* node : nodes) {
+    if (node->kind() == c10::aten::warn)
+      node->destroy();
+    else
+      for (jit::Block* inner : node->blocks()) remove_warnings(inner);
+  }
 }
 
 // Operators that make a tensor another one's memory, which no analysis follows.
@@ -269,7 +212,8 @@ core::Result<std::shared_ptr<jit::Graph>> lower(const jit::Module& module,
                             options.inputs);
           !bound)
         return fail(bound);
-      keep_assignments(*plain, copy);
+      remove_warnings(plain->block());
+      assignments_to_values(*plain, copy);
       if (const auto found = rewires_memory(plain->block()))
         return fail(Errc::unsupported,
                     *found + " gives a tensor another one's memory, so cuts cannot be checked", "",
@@ -287,7 +231,9 @@ core::Result<std::shared_ptr<jit::Graph>> lower(const jit::Module& module,
     jit::ConstantPropagation(graph);
     jit::PeepholeOptimize(graph);
     jit::ConstantPropagation(graph);
+    objects_to_values(*graph);
     jit::LowerSimpleTuples(graph);
+    jit::ConstantPropagation(graph);
     jit::EliminateDeadCode(graph);
     if (graph->inputs().empty() || !graph->inputs()[0]->uses().empty())
       return changes_itself(*graph);

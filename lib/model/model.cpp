@@ -103,10 +103,11 @@ Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpe
 }
 
 // The example inputs as libtorch takes them, in storages of their own.
-std::vector<c10::IValue> example_arguments(const Plan& plan, const std::vector<InputSpec>& inputs) {
+std::vector<c10::IValue> example_arguments(const Plan& plan, const std::vector<InputSpec>& inputs,
+                                           std::uint64_t seed = 0) {
   ToTorch converter;
   std::vector<c10::IValue> values;
-  const core::Values examples = make_example_inputs(inputs, 0);
+  const core::Values examples = make_example_inputs(inputs, seed);
   for (std::size_t i = 0; i < examples.size(); ++i)
     values.push_back(*converter.value(examples[i], plan.slots[plan.inputs[i]].type));
   return values;
@@ -153,41 +154,63 @@ bool agree(const c10::IValue& a, const c10::IValue& b, double tolerance) {
   if (a.isDouble() && b.isDouble() && tolerance > 0)
     return std::abs(a.toDouble() - b.toDouble()) <= tolerance * std::abs(a.toDouble()) ||
            (std::isnan(a.toDouble()) && std::isnan(b.toDouble()));
-  if (a.tagKind() != b.tagKind())
-    return false;
-  return a.isObject() || a == b;
+  if (a.isObject() && b.isObject()) {
+    const auto& x = a.toObjectRef().slots();
+    const auto& y = b.toObjectRef().slots();
+    bool same = x.size() == y.size();
+    for (std::size_t i = 0; same && i < x.size(); ++i) same = agree(x[i], y[i], tolerance);
+    return same;
+  }
+  return a.tagKind() == b.tagKind() && a == b;
 }
 
-// An attribute that forward() assigns must be afterwards what it was before: only then is the next
-// pass as the first.
-Result<void> check_attributes(const jit::Module& module, std::vector<c10::IValue> arguments,
-                              const std::string& where) {
+std::map<std::string, c10::IValue> attributes_of(const jit::Module& module) {
+  std::map<std::string, c10::IValue> attributes;
+  for (const auto& attribute : module.named_attributes(/*recurse=*/true)) {
+    if (!attribute.value.isModule())
+      attributes.emplace(attribute.name, attribute.value);
+  }
+  return attributes;
+}
+
+// A network may fill an attribute in its first pass and then leave it alone, as detection networks
+// do with sizes that never change, or to warn but once. Others that assign attributes are no
+// functions of their inputs.
+Result<void> check_attributes(const jit::Module& module, const Plan& plan,
+                              const std::vector<InputSpec>& inputs, const std::string& where) {
   if (!assigns_attributes(module))
     return {};
   const at::NoGradGuard no_grad;
-  jit::Module copy = module.deepcopy();
-  copy.eval();
   const jit::GraphOptimizerEnabledGuard line_by_line(false);
-  copy.forward(std::move(arguments));
-  std::map<std::string, c10::IValue> after;
-  for (const auto& attribute : copy.named_attributes(/*recurse=*/true))
-    after.emplace(attribute.name, attribute.value);
-  for (const auto& attribute : module.named_attributes(/*recurse=*/true)) {
-    const std::size_t dot = attribute.name.rfind('.');
-    const std::string name =
-        dot == std::string::npos ? attribute.name : attribute.name.substr(dot + 1);
-    const auto found = after.find(attribute.name);
-    if (name == "training" || (found != after.end() && agree(attribute.value, found->second, 0)))
+  jit::Module used = module.deepcopy(), fresh = module.deepcopy();
+  used.eval();
+  fresh.eval();
+  used.forward(example_arguments(plan, inputs, 0));
+  const auto before = attributes_of(used);
+  const c10::IValue second = used.forward(example_arguments(plan, inputs, 1));
+  for (const auto& [path, value] : attributes_of(used)) {
+    if (agree(before.at(path), value, 0))
       continue;
+    const std::size_t dot = path.rfind('.');
     return fail(Errc::unsupported,
-                "the model changes its own attribute '" + name + "' of " +
-                    (dot == std::string::npos
-                         ? "the model itself"
-                         : "layer '" + attribute.name.substr(0, dot) + "'") +
-                    " when it runs",
+                "the model changes its own attribute '" +
+                    (dot == std::string::npos ? path : path.substr(dot + 1)) + "' of " +
+                    (dot == std::string::npos ? "the model itself"
+                                              : "layer '" + path.substr(0, dot) + "'") +
+                    " whenever it runs",
                 where, "a model that can be cut must be a function of its inputs");
   }
-  return {};
+  if (agree(fresh.forward(example_arguments(plan, inputs, 1)), second, 0))
+    return {};
+  std::string names;
+  for (const auto& [path, value] : attributes_of(module)) {
+    if (!agree(before.at(path), value, 0))
+      names += (names.empty() ? "'" : ", '") + path + "'";
+  }
+  return fail(Errc::unsupported,
+              "the model changes its own attributes " + names +
+                  " when it runs, and computes something else afterwards",
+              where, "a model that can be cut must be a function of its inputs");
 }
 
 // libtorch's passes believe what operators declare about the memory they share, and some declare
@@ -237,7 +260,7 @@ Result<Lowered> lower_and_try(const jit::Module& module, const LoadOptions& opti
     auto inputs = fit_inputs(*plan, options.inputs, where);
     if (!inputs)
       return fail(inputs);
-    if (auto same = check_attributes(module, example_arguments(*plan, *inputs), where); !same)
+    if (auto same = check_attributes(module, *plan, *inputs, where); !same)
       return fail(same);
     auto analysis = analyse(*plan, example_arguments(*plan, *inputs));
     if (!analysis)
@@ -248,6 +271,7 @@ Result<Lowered> lower_and_try(const jit::Module& module, const LoadOptions& opti
     if (result.writes && lowering.sharing.size() > known)
       continue;
     result.plan = std::move(*plan);
+    result.plan.unit = module._ivalue()->compilation_unit();
     result.inputs = std::move(*inputs);
     result.analysis = std::move(*analysis);
     result.sharing = std::move(lowering.sharing);

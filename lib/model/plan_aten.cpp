@@ -150,7 +150,13 @@ std::unique_ptr<const Step> step_for(jit::Node* node, const std::vector<jit::Val
     return std::make_unique<TupleUnpackStep>();
   if (node->kind() == prim::ListUnpack)
     return std::make_unique<ListUnpackStep>(node->outputs().size());
-  if (node->blocks().empty() && node->maybeOperator())
+  // The interpreter itself waits, makes objects, and counts the arguments of those that take any.
+  const auto* schema = node->maybeSchema();
+  const bool by_interpreter = node->kind() == c10::aten::wait || node->kind() == c10::aten::warn ||
+                              node->kind() == prim::CreateObject ||
+                              node->kind() == prim::GetAttr || node->kind() == prim::SetAttr ||
+                              (schema && schema->is_vararg());
+  if (node->blocks().empty() && node->maybeOperator() && !by_interpreter)
     return std::make_unique<OperatorStep>(node->getOperation());
   return interpreted(node, arguments);
 }
@@ -285,7 +291,9 @@ class Planner {
     } else if (const auto* schema = node->maybeSchema()) {
       const auto& declared = schema->arguments();
       for (std::uint32_t i = 0; i < declared.size() && i < arguments.size(); ++i) {
-        if (declared[i].alias_info() && declared[i].alias_info()->isWrite())
+        // update() declares to change the dictionary that it reads, too.
+        if (declared[i].alias_info() && declared[i].alias_info()->isWrite() &&
+            !(i == 1 && op_name(node) == "aten::update"))
           written.push_back(i);
       }
     }

@@ -165,6 +165,8 @@ PlanModel::PlanModel(std::shared_ptr<const Plan> plan, Analysis analysis, ModelF
   }
   if (plan_->steps.empty())
     live_[0] = plan_->inputs;
+  writes_ = std::any_of(plan_->steps.begin(), plan_->steps.end(),
+                        [](const PlacedStep& step) { return !step.written.empty(); });
   look_again_ = facts_.writes || depends_on_sizes(*plan_);
   known_ = Signature::of(example_inputs(0));
   describe_steps();
@@ -394,7 +396,7 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
   const auto to = position_of(end);
   if (!to)
     return fail(to);
-  if (*from == *to)
+  if (*from == *to && *from != 0)
     return values;
   if (*from > *to)
     return fail(Errc::invalid_argument, "the first cut lies behind the second", facts_.name);
@@ -403,7 +405,12 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
       if (auto checked = check_sizes(values, *to); !checked)
         return fail(checked);
     }
-    const c10::InferenceMode inference;
+    if (*from == *to)
+      return values;
+    // In inference mode libtorch copies some views that it shares otherwise (a reshaped lazy
+    // conjugate, say), so what is written through one is lost.
+    const c10::InferenceMode inference(!writes_);
+    const at::NoGradGuard no_grad;
     auto frame = enter(*from, values);
     if (!frame)
       return fail(frame);

@@ -86,6 +86,7 @@ class PlanModel final : public Model {
     std::string unfit;                 ///< why the network must not run so; "" if it may
     std::vector<std::string> refused;  ///< by position, "" where the network may be cut
   };
+  bool writes_ = false;      ///< the plan changes values in place
   bool look_again_ = false;  ///< sizes matter for where the network may be cut
   std::string known_;        ///< the example's signature
   mutable std::mutex seen_mutex_;

@@ -37,8 +37,8 @@ core::Values inputs_of(std::int64_t size, std::uint64_t seed, bool alike) {
   return {x, alike ? x : random_square(size, random), static_cast<std::int64_t>(seed % 4), list};
 }
 
-// What the module itself gives, line by line; nothing if libtorch cannot run it. One converter-like
-// copy for all inputs, so that what is one tensor stays one.
+// What the module itself gives, line by line; nothing if libtorch cannot run it. Inputs that share
+// memory share that of the copies.
 std::optional<core::Values> by_itself(torch::jit::Module module, const core::Values& inputs) {
   const at::NoGradGuard no_grad;
   const torch::jit::GraphOptimizerEnabledGuard line_by_line(false);
@@ -47,7 +47,7 @@ std::optional<core::Values> by_itself(torch::jit::Module module, const core::Val
     auto& known = copies[tensor.storage.get()];
     if (!known.defined())
       known = model::to_torch(tensor).clone();
-    return known;
+    return known.detach();
   };
   c10::List<at::Tensor> list;
   for (const core::Value& item : std::get<core::Value::List>(inputs[3].data).items)
@@ -94,7 +94,8 @@ void check_inputs(const model::Model& model, const torch::jit::Module& module,
   const auto whole = model.run(first, last, inputs);
   EXPECT_TRUE(bit_equal(inputs, given)) << "the inputs were changed";
   if (!whole) {
-    EXPECT_EQ(whole.error().code, core::Errc::unsupported) << whole.error().message();
+    EXPECT_EQ(whole.error().code, core::Errc::unsupported)
+        << "the module runs, but: " << whole.error().message();
     ++counts.refused_runs;
     return;
   }
@@ -143,7 +144,10 @@ void check_graph(std::uint64_t seed, Counts& counts) {
   const auto model = model::from_module(module, "hostile", options);
   if (!model) {
     EXPECT_FALSE(model.error().what.empty());
-    EXPECT_EQ(model.error().code, core::Errc::unsupported) << model.error().message();
+    // Not on the example inputs, or not at all.
+    EXPECT_TRUE(model.error().code == core::Errc::invalid_argument ||
+                model.error().code == core::Errc::unsupported)
+        << model.error().message();
     ++counts.refused_models;
     ++counts.reasons[model.error().what.substr(0, 60)];
     return;

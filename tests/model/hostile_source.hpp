@@ -101,7 +101,7 @@ class HostileSource {
       case 14:
         return t + ".contiguous()";
       case 15:
-        return t + ".to(torch.float32)";
+        return t + ".to(6)";  // float32
       case 16:
         return "torch.as_strided(" + t + ", [" + t + ".size(0), " + t + ".size(1)], [" + t +
                ".size(1), 1], 0)";
