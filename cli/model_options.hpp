@@ -14,10 +14,11 @@ namespace cleave::cli {
 struct ModelOptions {
   std::string path;
   std::vector<std::string> inputs;
+  std::vector<std::string> op_libraries;
   bool all_cuts = false;
 };
 
-/// MODEL as a positional argument (or --model), --input and --all-cuts.
+/// MODEL as a positional argument (or --model), --input, --all-cuts and --op-library.
 void add_model_options(CLI::App& app, ModelOptions& options, bool positional);
 
 core::Result<std::shared_ptr<const model::Model>> load_model(const ModelOptions& options);

@@ -162,12 +162,16 @@ void remove_warnings(jit::Block* block) {
   }
 }
 
-// Operators that make a tensor another one's memory, which no analysis follows.
-c10::optional<std::string> rewires_memory(const jit::Block* block) {
+// Operators that give a tensor another shape or another memory in place. libtorch's passes merge
+// values that are different tensors over one memory, such as x and x.detach(), and so change both.
+c10::optional<std::string> reshapes_in_place(const jit::Block* block) {
+  static const std::set<std::string> names = {
+      "aten::as_strided_", "aten::resize_",    "aten::resize_as_",  "aten::set_",
+      "aten::set_data",    "aten::squeeze_",   "aten::swapaxes_",   "aten::swapdims_",
+      "aten::t_",          "aten::transpose_", "aten::unsqueeze_"};
   c10::optional<std::string> found;
   for_each_node(block, [&](jit::Node* node) {
-    const std::string name = node->kind().toQualString();
-    if (name == "aten::set_" || name == "aten::set_data" || name == "aten::set")
+    if (const std::string name = node->kind().toQualString(); names.count(name))
       found = name;
   });
   return found;
@@ -214,10 +218,10 @@ core::Result<std::shared_ptr<jit::Graph>> lower(const jit::Module& module,
         return fail(bound);
       remove_warnings(plain->block());
       assignments_to_values(*plain, copy);
-      if (const auto found = rewires_memory(plain->block()))
+      if (const auto found = reshapes_in_place(plain->block()))
         return fail(Errc::unsupported,
-                    *found + " gives a tensor another one's memory, so cuts cannot be checked", "",
-                    "assign the other tensor instead");
+                    *found + " changes a tensor's shape or memory in place, which cannot be followed",
+                    "", "write x = x.t() for x.t_(), and so on");
       // Freezing reorders and merges nodes already.
       if (writes_in_place(plain->block()))
         declare_sharing(plain->block(), options.sharing);

@@ -153,7 +153,7 @@ class HostileSource {
       case 4:
         return line(t + "[1].add_(" + tensor() + "[0])");
       case 5:
-        return line(t + ".t_()");
+        return line(below(6) ? t + ".neg_()" : t + ".t_()");  // the second is always refused
       case 6:
         return line(t + ".copy_(" + tensor() + ".clone())");
       case 7:
