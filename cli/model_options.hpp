@@ -14,13 +14,15 @@ namespace cleave::cli {
 struct ModelOptions {
   std::string path;
   std::vector<std::string> inputs;
+  std::vector<std::string> op_libraries;
   bool all_cuts = false;
   std::string device = "cpu";
   model::Untrusted untrusted = model::Untrusted::check;
   bool trust = false;
 };
 
-/// MODEL as a positional argument (or --model), --input, --all-cuts, and add_trust_options().
+/// MODEL as a positional argument (or --model), --input, --all-cuts, --op-library, and
+/// add_trust_options().
 void add_model_options(CLI::App& app, ModelOptions& options, bool positional);
 /// --device, --untrusted and --trust: for commands that name their models in another way.
 void add_trust_options(CLI::App& app, ModelOptions& options);

@@ -21,7 +21,7 @@ packages=(
   libcli11-dev libjs-chart.js
   # tests, benchmarks, and the labelled images of the demo
   libgtest-dev libgmock-dev libbenchmark-dev dataset-fashion-mnist
-  # tests only: networks exported by PyTorch
+  # tests only: networks exported by PyTorch, the sweep over torchvision's
   python3-torch python3-torchvision
 )
 # ONNX Runtime, to compare with, comes from npm (scripts/peers.sh). Where node came from elsewhere,

@@ -1,8 +1,8 @@
 #include "lib/model/analysis.hpp"
 
 #include "lib/model/guard.hpp"
-
-#include <torch/csrc/jit/ir/alias_analysis.h>
+#include "lib/model/memory_queries.hpp"
+#include "lib/model/shares_memory.hpp"
 
 #include <algorithm>
 #include <map>
@@ -39,22 +39,6 @@ void walk(const c10::IValue& value, const OnTensor& on_tensor, const OnContainer
       walk(entry.key(), on_tensor, on_container);
       walk(entry.value(), on_tensor, on_container);
     }
-  }
-}
-
-// Numbers, strings and the like, which nothing can change in place.
-bool is_scalar(const c10::Type& type) {
-  switch (type.kind()) {
-    case c10::TypeKind::IntType:
-    case c10::TypeKind::FloatType:
-    case c10::TypeKind::BoolType:
-    case c10::TypeKind::NumberType:
-    case c10::TypeKind::StringType:
-    case c10::TypeKind::NoneType:
-    case c10::TypeKind::DeviceObjType:
-      return true;
-    default:
-      return false;
   }
 }
 
@@ -100,6 +84,60 @@ std::size_t bytes_of(std::vector<Region> regions) {
   return std::min(covered, apart);
 }
 
+// Why a value cannot cross between machines as what it is; "" if it can.
+std::string bound_here(const c10::IValue& value) {
+  if (value.isTensor()) {
+    const at::Tensor& tensor = value.toTensor();
+    if (!tensor.defined())
+      return "an undefined tensor";
+    if (tensor.layout() != c10::kStrided || tensor.is_quantized())
+      return "a tensor that is not dense";
+    // Its bytes are not its values, and what computes on it takes other ways than with a copy.
+    if (tensor.is_conj() || tensor.is_neg())
+      return "a view that is conjugated or negated when it is read";
+    return "";
+  }
+  std::string inside;
+  const auto look_inside = [&](const c10::IValue& item) {
+    if (inside.empty())
+      inside = bound_here(item);
+  };
+  if (value.isList()) {
+    const auto list = value.toList();
+    for (std::size_t i = 0; i < list.size() && inside.empty(); ++i) look_inside(list.get(i));
+    return inside;
+  }
+  if (value.isTuple()) {
+    for (const auto& item : value.toTupleRef().elements()) look_inside(item);
+    return inside;
+  }
+  if (value.isGenericDict()) {
+    for (const auto& entry : value.toGenericDict()) look_inside(entry.value());
+    return inside;
+  }
+  if (value.isNone() || value.isBool() || value.isInt() || value.isDouble() || value.isString() ||
+      value.isDevice() || value.tagKind() == "Uninitialized")
+    return "";
+  return "a value of type " + value.tagKind();
+}
+
+// Operators that look at the storage behind a tensor, not only at the tensor.
+bool looks_behind(const jit::Node* node) {
+  static const std::set<std::string> names = {
+      "aten::as_strided",         "aten::as_strided_", "aten::as_strided_copy",
+      "aten::as_strided_scatter", "aten::resize_",     "aten::resize_as_",
+      "aten::storage_offset"};
+  if (names.count(node->kind().toQualString()))
+    return true;
+  for (const jit::Block* block : node->blocks()) {
+    for (const jit::Node* inner : block->nodes()) {
+      if (looks_behind(inner))
+        return true;
+    }
+  }
+  return false;
+}
+
 // Runs the plan and remembers, per position, what crosses and, per step, what it changes.
 class Observer {
  public:
@@ -113,7 +151,7 @@ class Observer {
     }
   }
 
-  core::Result<Analysis> run() {
+  core::Result<Analysis> run(bool declared) {
     const auto count = static_cast<std::uint32_t>(plan_.steps.size());
     analysis_.steps.resize(count);
     analysis_.positions.resize(count + 1);
@@ -129,7 +167,8 @@ class Observer {
     }
     look_at_outputs();
     refuse_observed();
-    refuse_declared();
+    if (declared)
+      refuse_declared();
     end_trace();
     return std::move(analysis_);
   }
@@ -160,6 +199,9 @@ class Observer {
             ++analysis_.positions[position].tensors;
           },
           [&](Identity container) { crossing.reached_by[container].push_back(i); });
+      if (const std::string bound = bound_here(frame_[crossing.slots[i]]);
+          !bound.empty() && position > 0)
+        refuse(position, bound + " would have to cross", {crossing.slots[i]});
     }
     for (auto& [storage, views] : regions)
       analysis_.positions[position].bytes += bytes_of(std::move(views));
@@ -289,10 +331,17 @@ class Observer {
             analysis_.memory.steps[index].reads.push_back(number_of(container));
           });
     }
+    const bool may_only = placed.node && !placed.node->blocks().empty();
+    std::set<Identity> certain;
     for (const std::uint32_t written : placed.written) {
+      std::set<Identity>& into = may_only ? writes : certain;
       walk(
-          arguments[written], [&](const at::Tensor& tensor) { writes.insert(storage_of(tensor)); },
-          [&](Identity container) { writes.insert(container); });
+          arguments[written], [&](const at::Tensor& tensor) { into.insert(storage_of(tensor)); },
+          [&](Identity container) { into.insert(container); });
+    }
+    const bool behind = placed.node && looks_behind(placed.node);
+    if (behind) {
+      for (const auto& [storage, region] : given) reaches_[index].insert(storage);
     }
     arguments.clear();
 
@@ -300,10 +349,11 @@ class Observer {
 
     for (const auto& [tensor, version] : versions) {
       if (tensor._version() != version)
-        writes.insert(storage_of(tensor));
+        certain.insert(storage_of(tensor));
     }
+    writes.insert(certain.begin(), certain.end());
     facts.computes = !writes.empty();
-    for (const Identity written : writes) {
+    for (const Identity written : certain) {
       if (constants_.count(written))
         return fail(Errc::unsupported, placed.op + " changes the model's own weights or constants",
                     placed.layer, "a model that can be cut must be a function of its inputs");
@@ -327,7 +377,7 @@ class Observer {
               if (region.begin < source->second.begin || region.end > source->second.end)
                 reaches_[index].insert(storage_of(tensor));
               if (writes.empty() && !declares_alias(placed))
-                facts.aliases_undeclared = true;
+                analysis_.undeclared.insert(placed.op);
             }
           },
           [](Identity) {});
@@ -335,23 +385,53 @@ class Observer {
     return {};
   }
 
-  // Whether a step says that it may give back its arguments' memory. Containers and control flow
-  // always may.
+  // Whether it is known that a step may give back its arguments' memory. Containers and control
+  // flow always may.
   static bool declares_alias(const PlacedStep& placed) {
     const auto* schema = placed.node ? placed.node->maybeSchema() : nullptr;
-    if (!schema || !placed.node->kind().is_aten())
+    if (!schema || placed.node->kind().is_prim() || undeclared_sharers().count(placed.op))
       return true;
     return std::any_of(schema->returns().begin(), schema->returns().end(), [](const auto& given) {
-      return given.alias_info() || given.type()->kind() == c10::TypeKind::ListType;
+      if (given.alias_info())
+        return true;
+      // Lists of anything, as of aten::list, are known to hand on what was in them.
+      const auto list = given.type()->template cast<c10::ListType>();
+      return list && list->getElementType()->kind() == c10::TypeKind::VarType;
     });
   }
 
-  void refuse(std::uint32_t position, std::uint32_t step, const char* what) {
+  // "'x.3' (aten::conv2d in layer1.0)", "input 'x'"
+  [[nodiscard]] std::string name_of(std::uint32_t slot) const {
+    const Slot& known = plan_.slots[slot];
+    std::string name = known.value ? known.value->debugName() : "";
+    if (!name.empty() && name.find_first_not_of("0123456789") == std::string::npos)
+      name = "";  // a number that libtorch gave
+    if (known.defined < 0)
+      return "input" + (name.empty() ? "" : " '" + name + "'");
+    const PlacedStep& by = plan_.steps[static_cast<std::size_t>(known.defined)];
+    const std::string maker = by.op + (by.layer.empty() ? "" : " in " + by.layer);
+    return name.empty() ? "the result of " + maker : "'" + name + "' (" + maker + ")";
+  }
+
+  void refuse(std::uint32_t position, std::string what, const std::set<std::uint32_t>& values) {
     std::string& reason = analysis_.positions[position].refused;
+    if (!reason.empty())
+      return;
+    reason = std::move(what);
+    constexpr std::size_t most = 4;
+    std::size_t named = 0;
+    for (const std::uint32_t slot : values) {
+      if (named == most) {
+        reason += " and " + std::to_string(values.size() - most) + " more";
+        break;
+      }
+      reason += (named++ == 0 ? ": " : ", ") + name_of(slot);
+    }
+  }
+
+  [[nodiscard]] std::string step_name(std::uint32_t step) const {
     const PlacedStep& placed = plan_.steps[step];
-    if (reason.empty())
-      reason = std::string(what) + placed.op + (placed.layer.empty() ? "" : " in " + placed.layer) +
-               " later " + (reaches_[step].empty() ? "changes in place" : "reaches beyond");
+    return placed.op + (placed.layer.empty() ? "" : " in " + placed.layer);
   }
 
   // Positions where the pass itself showed that a copy would behave differently.
@@ -360,15 +440,26 @@ class Observer {
     for (std::uint32_t position = static_cast<std::uint32_t>(plan_.steps.size()); position-- > 0;) {
       for (const Identity storage : writes_[position]) written_by[storage] = position;
       for (const Identity storage : reaches_[position]) reached_by[storage] = position;
-      for (const auto& [storage, by] : crossing_[position].reached_by) {
-        if (const auto reach = reached_by.find(storage); reach != reached_by.end() && position > 0)
-          refuse(position, reach->second, "a view crosses whose memory ");
+      const Crossing& crossing = crossing_[position];
+      for (const auto& [storage, by] : crossing.reached_by) {
+        std::set<std::uint32_t> values;
+        for (const std::size_t i : by) values.insert(crossing.slots[i]);
         const auto write = written_by.find(storage);
-        if (write == written_by.end())
-          continue;
-        for (const std::size_t i : by) analysis_.positions[position].written_after[i] = true;
-        if (by.size() > 1 && position > 0)
-          refuse(position, write->second, "two values cross that share memory which ");
+        const auto reach = reached_by.find(storage);
+        if (write != written_by.end() || reach != reached_by.end()) {
+          for (const std::size_t i : by) analysis_.positions[position].written_after[i] = true;
+        }
+        if (reach != reached_by.end() && position > 0)
+          refuse(position,
+                 "a value crosses whose memory " + step_name(reach->second) +
+                     " later reaches beyond what the value shows",
+                 values);
+        if (write != written_by.end() && by.size() > 1)
+          refuse(position,
+                 (values.size() > 1 ? "values cross that share memory which "
+                                    : "a value crosses that holds the same memory twice, which ") +
+                     step_name(write->second) + " later changes in place",
+                 values);
       }
     }
   }
@@ -382,19 +473,24 @@ class Observer {
     }
     if (writers.empty())
       return;
-    const jit::AliasDb aliases(plan_.graph);
+    MemoryQueries memory(plan_.graph);
     // The last step that may write to what a slot may alias.
     std::vector<std::int64_t> last_write(plan_.slots.size(), -1);
     for (std::uint32_t slot = 0; slot < plan_.slots.size(); ++slot) {
-      if (is_scalar(*plan_.slots[slot].type))
-        continue;
       for (const std::uint32_t writer : writers) {
-        if (!aliases.writesToAlias(plan_.steps[writer].node, {plan_.slots[slot].value}))
+        if (!memory.may_write(plan_.steps[writer].node, plan_.slots[slot].value))
           continue;
         last_write[slot] = writer;
         analysis_.memory.values[slot].writers.push_back(writer);
       }
     }
+    std::map<std::pair<std::uint32_t, std::uint32_t>, bool> known;
+    const auto may_share = [&](std::uint32_t a, std::uint32_t b) {
+      const auto [found, fresh] = known.try_emplace(std::minmax(a, b));
+      if (fresh)
+        found->second = memory.may_share(plan_.slots[a].value, plan_.slots[b].value);
+      return found->second;
+    };
     for (std::uint32_t position = 0; position < plan_.steps.size(); ++position) {
       const auto& slots = crossing_[position].slots;
       for (std::size_t i = 0; i < slots.size(); ++i) {
@@ -402,10 +498,13 @@ class Observer {
           continue;
         analysis_.positions[position].written_after[i] = true;
         for (std::size_t j = 0; j < slots.size() && position > 0; ++j) {
-          if (i != j &&
-              aliases.mayContainAlias(plan_.slots[slots[i]].value, plan_.slots[slots[j]].value))
-            refuse(position, static_cast<std::uint32_t>(last_write[slots[i]]),
-                   "two values cross that may share memory which ");
+          if (i == j || is_scalar(*plan_.slots[slots[j]].type) || !may_share(slots[i], slots[j]))
+            continue;
+          refuse(position,
+                 "values cross that may share memory which " +
+                     step_name(static_cast<std::uint32_t>(last_write[slots[i]])) +
+                     " later changes in place",
+                 {slots[i], slots[j]});
         }
       }
     }
@@ -425,11 +524,19 @@ class Observer {
 
 }  // namespace
 
-core::Result<Analysis> analyse(const Plan& plan, std::vector<c10::IValue> inputs) {
+bool depends_on_sizes(const Plan& plan) {
+  for (const PlacedStep& placed : plan.steps) {
+    if (!placed.written.empty() || (placed.node && looks_behind(placed.node)))
+      return true;
+  }
+  return false;
+}
+
+core::Result<Analysis> analyse(const Plan& plan, std::vector<c10::IValue> inputs, bool declared) {
   return guarded(Errc::invalid_argument, "", [&] {
     // Not inference mode: its tensors have no version counters to watch.
     at::NoGradGuard no_grad;
-    return Observer(plan, std::move(inputs)).run();
+    return Observer(plan, std::move(inputs)).run(declared);
   });
 }
 

@@ -8,14 +8,14 @@
 #include <cleave/core/result.hpp>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace cleave::inline v0::model {
 
 struct StepFacts {
-  bool computes = false;            ///< makes a tensor of its own, or changes one in place
-  bool aliases_undeclared = false;  ///< gives its argument's memory although its schema denies it
+  bool computes = false;  ///< makes a tensor of its own, or changes one in place
   std::vector<std::int64_t> output_sizes;  ///< of its first tensor
 };
 
@@ -32,11 +32,20 @@ struct Analysis {
   std::vector<PositionFacts> positions;  ///< steps + 1
   std::vector<c10::IValue> outputs;      ///< of the pass
   core::MemoryTrace memory;              ///< of the pass; its values are the plan's slots
+  /// Operators that gave their argument's memory although their schema denies it; those that are
+  /// known for it (see shares_memory.hpp) are not among them.
+  std::set<std::string> undeclared;
 };
 
-/// Runs the plan once. `inputs` are changed if the plan does so: give it its own.
+/// Whether which cuts change results may depend on the inputs' sizes: the plan changes something in
+/// place, or views memory beyond what it was given.
+bool depends_on_sizes(const Plan& plan);
+
+/// Runs the plan once. `inputs` are changed if the plan does so: give it its own. `declared` says
+/// whether libtorch's alias analysis, which does not depend on the inputs, is asked as well.
 /// Errc::invalid_argument: the network does not run on such inputs; unsupported: it writes into its
 /// own weights, or a value that cannot cross is alive everywhere.
-CLEAVE_EXPORT core::Result<Analysis> analyse(const Plan& plan, std::vector<c10::IValue> inputs);
+CLEAVE_EXPORT core::Result<Analysis> analyse(const Plan& plan, std::vector<c10::IValue> inputs,
+                                             bool declared = true);
 
 }  // namespace cleave::inline v0::model

@@ -9,7 +9,7 @@
 
 namespace cleave::inline v0::model {
 
-/// One tensor a spec; equal on every machine for equal seeds.
+/// One value a spec; equal on every machine for equal seeds.
 core::Values make_example_inputs(std::span<const InputSpec> specs, std::uint64_t seed);
 
 }  // namespace cleave::inline v0::model

@@ -7,19 +7,22 @@
 #include "lib/model/guard.hpp"
 #include "lib/model/lower.hpp"
 #include "lib/model/onnx_import.hpp"
+#include "lib/model/op_library.hpp"
 #include "lib/model/plan_model.hpp"
+#include "lib/model/shares_memory.hpp"
 #include "lib/model/trust.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/model/torch.hpp>
 
 #include <caffe2/serialize/read_adapter_interface.h>
-#include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
 
+#include <cmath>
 #include <fstream>
-#include <functional>
+#include <map>
+#include <set>
 #include <sstream>
 #include <unordered_set>
 
@@ -61,9 +64,17 @@ Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFil
           admit(**file, Contents::code, path.filename().string(), path, inputs, options.trust);
       !admitted)
     return fail(admitted);
-  auto module = guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
-    return jit::load(std::make_shared<Adapter>(*file), c10::Device(c10::DeviceType::CPU), extra);
-  });
+  const auto read = [&] {
+    return guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
+      return jit::load(std::make_shared<Adapter>(*file), c10::Device(c10::DeviceType::CPU), extra);
+    });
+  };
+  auto module = read();
+  if (!module && names_torchvision(module.error().what) && register_torchvision_ops())
+    module = read();
+  if (!module && module.error().what.starts_with("Unknown builtin op"))
+    return fail(Errc::unsupported, module.error().what, path,
+                "give the shared library that registers it, as in --op-library FILE.so");
   if (module && !(*file)->unchanged())
     return fail(Errc::corrupt, "the file was written to while it was read", path, "load it again");
   return module;
@@ -93,7 +104,7 @@ std::int64_t count_parameters(const jit::Module& module) {
   return count;
 }
 
-// Names the inputs, and refuses those that cleave cannot make or describe.
+// Names the inputs, and refuses what they cannot be.
 Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpec> inputs,
                                           const std::string& where) {
   const std::size_t needed = plan.inputs.size();
@@ -107,16 +118,149 @@ Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpe
                 "the model takes " + std::to_string(needed) + (needed == 1 ? " input" : " inputs") +
                     "; the shapes of " + std::to_string(inputs.size()) + " are given",
                 where);
+  const core::Values examples = make_example_inputs(inputs, 0);
   for (std::size_t i = 0; i < needed; ++i) {
     const c10::TypePtr& type = plan.slots[plan.inputs[i]].type;
-    if (!c10::TensorType::get()->isSubtypeOf(*type))
-      return fail(Errc::unsupported,
-                  "input '" + plan.input_names[i] + "' is a " + type->str() +
-                      "; only tensors can be a network's inputs",
-                  where, "wrap the model in one that takes tensors only");
+    if (auto fits = ToTorch().value(examples[i], type); !fits)
+      return fail(Errc::invalid_argument,
+                  "input '" + plan.input_names[i] + "' is a " + type->str() + ", not " +
+                      to_string(inputs[i]),
+                  where, type->kind() == c10::TypeKind::ClassType
+                             ? "wrap the model in one that takes tensors, numbers and containers"
+                             : "describe it as in 1x3x8x8, int:3, none, [1x4,1x4] or {key=1x4}");
     inputs[i].name = plan.input_names[i];
   }
   return inputs;
+}
+
+// The example inputs as libtorch takes them, in storages of their own.
+std::vector<c10::IValue> example_arguments(const Plan& plan, const std::vector<InputSpec>& inputs,
+                                           std::uint64_t seed = 0) {
+  ToTorch converter;
+  std::vector<c10::IValue> values;
+  const core::Values examples = make_example_inputs(inputs, seed);
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    values.push_back(*converter.value(examples[i], plan.slots[plan.inputs[i]].type));
+  return values;
+}
+
+// Same structure, same scalars, tensors of the same sizes; their elements equal, or near by
+// `tolerance` relative to the largest.
+bool agree(const c10::IValue& a, const c10::IValue& b, double tolerance) {
+  if (a.isTensor() && b.isTensor()) {
+    if (!a.toTensor().defined() || !b.toTensor().defined())
+      return a.toTensor().defined() == b.toTensor().defined();
+    if (a.toTensor().sizes() != b.toTensor().sizes() || a.toTensor().dtype() != b.toTensor().dtype())
+      return false;
+    if (a.toTensor().numel() == 0)
+      return true;
+    if (tolerance == 0)
+      return at::equal(a.toTensor(), b.toTensor());
+    const at::ScalarType wide = a.toTensor().is_complex() ? at::kComplexDouble : at::kDouble;
+    const at::Tensor x = a.toTensor().to(wide), y = b.toTensor().to(wide);
+    return at::allclose(x, y, tolerance, tolerance * x.abs().max().item<double>(), true);
+  }
+  if (a.isList() && b.isList()) {
+    const auto x = a.toList(), y = b.toList();
+    bool same = x.size() == y.size();
+    for (std::size_t i = 0; same && i < x.size(); ++i) same = agree(x.get(i), y.get(i), tolerance);
+    return same;
+  }
+  if (a.isTuple() && b.isTuple()) {
+    const auto& x = a.toTupleRef().elements();
+    const auto& y = b.toTupleRef().elements();
+    bool same = x.size() == y.size();
+    for (std::size_t i = 0; same && i < x.size(); ++i) same = agree(x[i], y[i], tolerance);
+    return same;
+  }
+  if (a.isGenericDict() && b.isGenericDict()) {
+    const auto x = a.toGenericDict(), y = b.toGenericDict();
+    bool same = x.size() == y.size();
+    for (const auto& entry : x) {
+      const auto found = y.find(entry.key());
+      same = same && found != y.end() && agree(entry.value(), found->value(), tolerance);
+    }
+    return same;
+  }
+  if (a.isDouble() && b.isDouble() && tolerance > 0)
+    return std::abs(a.toDouble() - b.toDouble()) <= tolerance * std::abs(a.toDouble()) ||
+           (std::isnan(a.toDouble()) && std::isnan(b.toDouble()));
+  if (a.isObject() && b.isObject()) {
+    const auto& x = a.toObjectRef().slots();
+    const auto& y = b.toObjectRef().slots();
+    bool same = x.size() == y.size();
+    for (std::size_t i = 0; same && i < x.size(); ++i) same = agree(x[i], y[i], tolerance);
+    return same;
+  }
+  return a.tagKind() == b.tagKind() && a == b;
+}
+
+std::map<std::string, c10::IValue> attributes_of(const jit::Module& module) {
+  std::map<std::string, c10::IValue> attributes;
+  for (const auto& attribute : module.named_attributes(/*recurse=*/true)) {
+    if (!attribute.value.isModule())
+      attributes.emplace(attribute.name, attribute.value);
+  }
+  return attributes;
+}
+
+// A network may fill an attribute in its first pass and then leave it alone, as detection networks
+// do with sizes that never change, or to warn but once. Others that assign attributes are no
+// functions of their inputs.
+Result<void> check_attributes(const jit::Module& module, const Plan& plan,
+                              const std::vector<InputSpec>& inputs, const std::string& where) {
+  if (!assigns_attributes(module))
+    return {};
+  const at::NoGradGuard no_grad;
+  const jit::GraphOptimizerEnabledGuard line_by_line(false);
+  jit::Module used = module.deepcopy(), fresh = module.deepcopy();
+  used.eval();
+  fresh.eval();
+  used.forward(example_arguments(plan, inputs, 0));
+  const auto before = attributes_of(used);
+  const c10::IValue second = used.forward(example_arguments(plan, inputs, 1));
+  for (const auto& [path, value] : attributes_of(used)) {
+    if (agree(before.at(path), value, 0))
+      continue;
+    const std::size_t dot = path.rfind('.');
+    return fail(Errc::unsupported,
+                "the model changes its own attribute '" +
+                    (dot == std::string::npos ? path : path.substr(dot + 1)) + "' of " +
+                    (dot == std::string::npos ? "the model itself"
+                                              : "layer '" + path.substr(0, dot) + "'") +
+                    " whenever it runs",
+                where, "a model that can be cut must be a function of its inputs");
+  }
+  if (agree(fresh.forward(example_arguments(plan, inputs, 1)), second, 0))
+    return {};
+  std::string names;
+  for (const auto& [path, value] : attributes_of(module)) {
+    if (!agree(before.at(path), value, 0))
+      names += (names.empty() ? "'" : ", '") + path + "'";
+  }
+  return fail(Errc::unsupported,
+              "the model changes its own attributes " + names +
+                  " when it runs, and computes something else afterwards",
+              where, "a model that can be cut must be a function of its inputs");
+}
+
+// libtorch's passes believe what operators declare about the memory they share, and some declare
+// too little: where something is changed in place, even the uncut plan might compute something else
+// than the module does, line by line.
+Result<void> check_against(const jit::Module& module, const Analysis& analysis,
+                           std::vector<c10::IValue> arguments, const std::string& where) {
+  const at::NoGradGuard no_grad;
+  const jit::GraphOptimizerEnabledGuard line_by_line(false);
+  jit::Module copy = module.clone(/*inplace=*/true);
+  copy.eval();
+  const c10::IValue expected = copy.forward(std::move(arguments));
+  constexpr double tolerance = 1e-3;
+  if (analysis.outputs.size() != 1 || !agree(expected, analysis.outputs.front(), tolerance))
+    return fail(Errc::unsupported,
+                "the lowered network does not compute what the module does; it changes a tensor in "
+                "place that another still uses",
+                where, "replace in-place operators such as add_ by add");
+  return {};
 }
 
 // Moves the plan and runs it there once: what the device cannot do shows now, not at the first
@@ -128,10 +272,7 @@ Result<Plan> moved(Plan plan, c10::Device device, const std::vector<InputSpec>& 
   return guarded(Errc::unsupported, device.str(), [&]() -> Result<Plan> {
     const c10::InferenceMode inference;
     const c10::OptionalDeviceGuard here(device);
-    ToTorch converter;
-    std::vector<c10::IValue> values;
-    for (const core::Value& value : make_example_inputs(inputs, 0))
-      values.emplace_back(converter.tensor(*value.tensor()));
+    auto values = example_arguments(*there, inputs);
     Mover(device).move(values);
     Frame frame(there->slots.size());
     for (std::size_t i = 0; i < values.size(); ++i) frame[there->inputs[i]] = std::move(values[i]);
@@ -141,117 +282,20 @@ Result<Plan> moved(Plan plan, c10::Device device, const std::vector<InputSpec>& 
   });
 }
 
-Result<Analysis> try_out(const Plan& plan, const std::vector<InputSpec>& inputs) {
-  ToTorch converter;
-  std::vector<c10::IValue> values;
-  for (const core::Value& value : make_example_inputs(inputs, 0))
-    values.emplace_back(converter.tensor(*value.tensor()));
-  return analyse(plan, std::move(values));
-}
-
-bool writes_in_place(jit::Block* block) {
-  for (jit::Node* node : block->nodes()) {
-    const auto* schema = node->maybeSchema();
-    if (schema && schema->is_mutable())
-      return true;
-    for (jit::Block* inner : node->blocks()) {
-      if (writes_in_place(inner))
-        return true;
-    }
-  }
-  return false;
-}
-
-void collect_tensors(const c10::IValue& value, std::vector<at::Tensor>& tensors) {
-  if (value.isTensor()) {
-    tensors.push_back(value.toTensor());
-  } else if (value.isList()) {
-    const auto list = value.toList();
-    for (std::size_t i = 0; i < list.size(); ++i) collect_tensors(list.get(i), tensors);
-  } else if (value.isTuple()) {
-    for (const auto& item : value.toTupleRef().elements()) collect_tensors(item, tensors);
-  } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) collect_tensors(entry.value(), tensors);
-  }
-}
-
-// libtorch's passes believe what operators declare about the memory they share, and some declare
-// too little (dropout in evaluation, broadcast_tensors, einsum): where something is then changed in
-// place, even the uncut plan may compute something else than the module does, line by line.
-Result<void> check_against(const jit::Module& module, const Analysis& analysis,
-                           const std::vector<InputSpec>& inputs, const std::string& where) {
-  const auto plain = module.get_method("forward").graph()->copy();
-  jit::Inline(*plain);
-  if (!writes_in_place(plain->block()))
-    return {};
-  const at::NoGradGuard no_grad;
-  const jit::GraphOptimizerEnabledGuard line_by_line(false);
-  jit::Module copy = module.clone(/*inplace=*/true);
-  copy.eval();
-  ToTorch converter;
-  std::vector<c10::IValue> arguments;
-  for (const core::Value& value : make_example_inputs(inputs, 0))
-    arguments.emplace_back(converter.tensor(*value.tensor()));
-  std::vector<at::Tensor> expected, given;
-  collect_tensors(copy.forward(std::move(arguments)), expected);
-  for (const c10::IValue& output : analysis.outputs) collect_tensors(output, given);
-  bool same = expected.size() == given.size();
-  for (std::size_t i = 0; same && i < given.size(); ++i) {
-    const at::Tensor a = expected[i].to(at::kDouble), b = given[i].to(at::kDouble);
-    same = a.sizes() == b.sizes() &&
-           (a.numel() == 0 || at::allclose(a, b, 1e-3, 1e-3 * a.abs().max().item<double>(), true));
-  }
-  if (!same)
-    return fail(Errc::unsupported,
-                "the lowered network does not compute what the module does; it changes a tensor in "
-                "place that another still uses",
-                where, "replace in-place operators such as add_ by add");
-  return {};
-}
-
-// Where every source of a graph arrives. `facts.inputs` are what the caller or the file says of the
-// inputs' shapes; `check` looks at what the pass over example inputs showed.
-using Check =
-    std::function<Result<void>(const Plan&, const Analysis&, const std::vector<InputSpec>&)>;
-Result<std::shared_ptr<const Model>> from_graph(const std::shared_ptr<jit::Graph>& graph,
-                                                ModelFacts facts, const LoadOptions& options,
-                                                const Check& check) {
+// Where every kind of file arrives: the plan of ATen's operators as the options want it.
+Result<std::shared_ptr<const Model>> finished(Plan plan, Analysis analysis, ModelFacts facts,
+                                              const LoadOptions& options) {
   const auto device = find_device(options.device);
   if (!device)
     return fail(device);
-  auto plan = plan_aten(graph);
-  if (!plan)
-    return fail(plan);
-  auto inputs = fit_inputs(*plan, std::move(facts.inputs), facts.name);
-  if (!inputs)
-    return fail(inputs);
-  facts.inputs = std::move(*inputs);
-  auto analysis = try_out(*plan, facts.inputs);
-  if (!analysis)
-    return fail(analysis);
-  // In-place operators are replaced only where aliases are what libtorch believes them to be.
-  bool writes = false, undeclared = false;
-  for (const PlacedStep& step : plan->steps) writes = writes || !step.written.empty();
-  for (const StepFacts& step : analysis->steps) undeclared = undeclared || step.aliases_undeclared;
-  if (writes && !undeclared) {
-    *plan = Plan();
-    remove_mutation(graph);
-    plan = plan_aten(graph);
-    if (!plan)
-      return fail(plan);
-    analysis = try_out(*plan, facts.inputs);
-    if (!analysis)
-      return fail(analysis);
-  }
-  if (auto checked = check(*plan, *analysis, facts.inputs); !checked)
-    return fail(checked);
-  analysis->outputs.clear();
   if (!device->is_cpu()) {
-    plan = moved(*std::move(plan), *device, facts.inputs);
-    if (!plan)
-      return fail(plan);
+    auto there = moved(std::move(plan), *device, facts.inputs);
+    if (!there)
+      return fail(there);
+    plan = *std::move(there);
   }
-  return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(*plan)), std::move(*analysis),
+  analysis.outputs.clear();
+  return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(plan)), std::move(analysis),
                                      std::move(facts));
 }
 
@@ -273,6 +317,25 @@ Result<void> check_sizes(const OnnxImport& onnx, const Plan& plan, const Analysi
                   placed.layer);
   }
   return {};
+}
+
+Result<std::shared_ptr<const Model>> lower_onnx(OnnxImport& onnx, const std::string& name,
+                                                const LoadOptions& options) {
+  auto plan = plan_aten(onnx.graph);
+  if (!plan)
+    return fail(plan);
+  auto inputs = fit_inputs(*plan, std::move(onnx.inputs), name);
+  if (!inputs)
+    return fail(inputs);
+  auto analysis = analyse(*plan, example_arguments(*plan, *inputs));
+  if (!analysis)
+    return fail(analysis);
+  if (auto checked = check_sizes(onnx, *plan, *analysis); !checked)
+    return fail(checked);
+  ModelFacts facts{name,  onnx.weights_hash,  onnx.parameters, std::move(*inputs),
+                   options.all_cuts, /*writes=*/false, {}};
+  onnx.graph = nullptr;
+  return finished(*std::move(plan), *std::move(analysis), std::move(facts), options);
 }
 
 // A ModelProto begins with the tag of one of its fields; a zip archive does not.
@@ -307,17 +370,56 @@ Result<std::shared_ptr<const Model>> load_onnx(const std::filesystem::path& path
   *bytes = {};
   const std::string name = path.stem().string();
   auto model = guarded(Errc::unsupported, path, [&] {
-    ModelFacts facts{name, onnx->weights_hash, onnx->parameters, std::move(onnx->inputs),
-                     options.all_cuts};
-    return from_graph(
-        onnx->graph, std::move(facts), options,
-        [&](const Plan& plan, const Analysis& analysis, const std::vector<InputSpec>&) {
-          return check_sizes(*onnx, plan, analysis);
-        });
+    return lower_onnx(*onnx, name, options);
   });
   if (!model && model.error().where.empty())
     return fail(model.error().code, model.error().what, path, model.error().hint);
   return model;
+// A plan with what is known of it.
+struct Lowered {
+  Plan plan;
+  std::vector<InputSpec> inputs;
+  Analysis analysis;
+  bool writes = false;            // the module changes values in place
+  std::set<std::string> sharing;  // operators found to share memory that they do not declare
+};
+
+Result<Lowered> lower_and_try(const jit::Module& module, const LoadOptions& options,
+                              const std::string& where) {
+  Lowered result;
+  LowerOptions lowering;
+  if (!options.inputs.empty())
+    lowering.inputs = options.inputs.size();
+  while (true) {
+    auto graph = lower(module, lowering);
+    if (!graph)
+      return fail(graph);
+    result.writes = writes_in_place((*graph)->block());
+    if (result.writes)
+      remove_mutation(*graph);
+    auto plan = plan_aten(*graph);
+    if (!plan)
+      return fail(plan);
+    auto inputs = fit_inputs(*plan, options.inputs, where);
+    if (!inputs)
+      return fail(inputs);
+    if (auto same = check_attributes(module, *plan, *inputs, where); !same)
+      return fail(same);
+    auto analysis = analyse(*plan, example_arguments(*plan, *inputs));
+    if (!analysis)
+      return fail(analysis);
+    // An operator that turns out to share memory is declared to, and everything begins anew.
+    const std::size_t known = lowering.sharing.size();
+    lowering.sharing.insert(analysis->undeclared.begin(), analysis->undeclared.end());
+    if (result.writes && lowering.sharing.size() > known)
+      continue;
+    result.plan = std::move(*plan);
+    result.plan.unit = module._ivalue()->compilation_unit();
+    result.inputs = std::move(*inputs);
+    result.analysis = std::move(*analysis);
+    result.sharing = std::move(lowering.sharing);
+    return result;
+  }
 }
 
 }  // namespace
@@ -348,16 +450,27 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
                                                  const LoadOptions& options) {
   const std::string where = name;
   auto model = guarded(Errc::unsupported, where, [&]() -> Result<std::shared_ptr<const Model>> {
-    auto graph = lower(module);
-    if (!graph)
-      return fail(graph);
-    ModelFacts facts{std::move(name), weights_hash(module), count_parameters(module),
-                     options.inputs, options.all_cuts};
-    return from_graph(
-        *graph, std::move(facts), options,
-        [&](const Plan&, const Analysis& analysis, const std::vector<InputSpec>& inputs) {
-          return check_against(module, analysis, inputs, where);
-        });
+    if (const auto device = find_device(options.device); !device)
+      return fail(device);
+    auto lowered = lower_and_try(module, options, where);
+    if (!lowered)
+      return fail(lowered);
+    if (lowered->writes) {
+      auto same =
+          check_against(module, lowered->analysis,
+                        example_arguments(lowered->plan, lowered->inputs), where);
+      if (!same)
+        return fail(same);
+    }
+    ModelFacts facts{std::move(name),
+                     weights_hash(module),
+                     count_parameters(module),
+                     lowered->inputs,
+                     options.all_cuts,
+                     lowered->writes,
+                     std::move(lowered->sharing)};
+    return finished(std::move(lowered->plan), std::move(lowered->analysis), std::move(facts),
+                    options);
   });
   if (!model && model.error().where.empty())
     return fail(model.error().code, model.error().what, where, model.error().hint);
@@ -368,6 +481,10 @@ Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                           const LoadOptions& options) {
   if (begins_like_onnx(path))
     return load_onnx(path, options);
+  for (const std::filesystem::path& library : options.op_libraries) {
+    if (auto opened = open_op_library(library); !opened)
+      return fail(opened);
+  }
   jit::ExtraFilesMap extra{{inputs_file, ""}};
   auto module = read_module(path, extra, options);
   if (!module)

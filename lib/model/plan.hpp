@@ -58,6 +58,7 @@ using Frame = std::vector<c10::IValue>;
 
 struct Plan {
   std::shared_ptr<torch::jit::Graph> graph;  ///< what the steps were made of; keeps nodes alive
+  std::shared_ptr<torch::jit::CompilationUnit> unit;  ///< the classes that the graph uses, if any
   std::vector<PlacedStep> steps;
   std::vector<c10::IValue> constants;  ///< weights and other constants; the one copy
   std::vector<Slot> slots;

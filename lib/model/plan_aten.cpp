@@ -1,7 +1,9 @@
 // One step a node of the graph: an operator of ATen, the building and taking apart of containers,
 // or control flow, which libtorch's interpreter runs as a whole.
 #include "lib/model/guard.hpp"
+#include "lib/model/memory_queries.hpp"
 #include "lib/model/plan.hpp"
+#include "lib/model/shares_memory.hpp"
 #include "lib/model/torch_pch.hpp"
 
 #include <cleave/core/hash.hpp>
@@ -148,7 +150,13 @@ std::unique_ptr<const Step> step_for(jit::Node* node, const std::vector<jit::Val
     return std::make_unique<TupleUnpackStep>();
   if (node->kind() == prim::ListUnpack)
     return std::make_unique<ListUnpackStep>(node->outputs().size());
-  if (node->blocks().empty() && node->maybeOperator())
+  // The interpreter itself waits, makes objects, and counts the arguments of those that take any.
+  const auto* schema = node->maybeSchema();
+  const bool by_interpreter = node->kind() == c10::aten::wait || node->kind() == c10::aten::warn ||
+                              node->kind() == prim::CreateObject ||
+                              node->kind() == prim::GetAttr || node->kind() == prim::SetAttr ||
+                              (schema && schema->is_vararg());
+  if (node->blocks().empty() && node->maybeOperator() && !by_interpreter)
     return std::make_unique<OperatorStep>(node->getOperation());
   return interpreted(node, arguments);
 }
@@ -165,24 +173,6 @@ bool writes_inside(jit::Node* node) {
     }
   }
   return false;
-}
-
-std::vector<std::uint32_t> written_arguments(jit::Node* node, std::size_t arguments) {
-  std::vector<std::uint32_t> written;
-  if (!node->blocks().empty()) {
-    if (writes_inside(node)) {
-      for (std::uint32_t i = 0; i < arguments; ++i) written.push_back(i);
-    }
-    return written;
-  }
-  if (const auto* schema = node->maybeSchema()) {
-    const auto& declared = schema->arguments();
-    for (std::uint32_t i = 0; i < declared.size() && i < arguments; ++i) {
-      if (declared[i].alias_info() && declared[i].alias_info()->isWrite())
-        written.push_back(i);
-    }
-  }
-  return written;
 }
 
 // What a constant adds to a step's identity: the shape of a weight, the value of anything else.
@@ -274,6 +264,42 @@ class Planner {
     return {slot_of_.at(value), false, false};
   }
 
+  // A note is no step: its output is its value, of which it knows more.
+  void pass_on(jit::Value* value, jit::Value* noted) {
+    if (const auto found = constant_of_.find(value); found != constant_of_.end()) {
+      constant_of_[noted] = found->second;
+      return;
+    }
+    const std::uint32_t slot = slot_of_.at(value);
+    slot_of_[noted] = slot;
+    plan_.slots[slot].value = noted;
+  }
+
+  // The arguments that a node declares to change in place, itself or inside its blocks.
+  std::vector<std::uint32_t> written_arguments(jit::Node* node,
+                                               const std::vector<jit::Value*>& arguments) {
+    std::vector<std::uint32_t> written;
+    if (!node->blocks().empty()) {
+      if (writes_inside(node)) {
+        if (!memory_)
+          memory_ = std::make_unique<MemoryQueries>(plan_.graph);
+        for (std::uint32_t i = 0; i < arguments.size(); ++i) {
+          if (memory_->may_write(node, arguments[i]))
+            written.push_back(i);
+        }
+      }
+    } else if (const auto* schema = node->maybeSchema()) {
+      const auto& declared = schema->arguments();
+      for (std::uint32_t i = 0; i < declared.size() && i < arguments.size(); ++i) {
+        // update() declares to change the dictionary that it reads, too.
+        if (declared[i].alias_info() && declared[i].alias_info()->isWrite() &&
+            !(i == 1 && op_name(node) == "aten::update"))
+          written.push_back(i);
+      }
+    }
+    return written;
+  }
+
   Result<void> add(jit::Node* node) {
     if (node->kind() == prim::Constant) {
       const auto value = jit::toIValue(node->output());
@@ -284,13 +310,17 @@ class Planner {
       plan_.constants.push_back(*value);
       return {};
     }
+    if (is_sharing_note(node)) {
+      pass_on(node->input(1), node->output());
+      return {};
+    }
     const auto index = static_cast<std::int64_t>(plan_.steps.size());
     const auto arguments = arguments_of(node);
     PlacedStep placed;
     placed.node = node;
     placed.op = op_name(node);
     placed.layer = node->scopeName();
-    placed.written = written_arguments(node, arguments.size());
+    placed.written = written_arguments(node, arguments);
     std::ostringstream identity;
     describe(node, identity);
     for (jit::Value* argument : arguments) {
@@ -334,6 +364,7 @@ class Planner {
   }
 
   Plan plan_;
+  std::unique_ptr<MemoryQueries> memory_;  // made when the first branch or loop that writes needs it
   std::unordered_map<jit::Value*, std::uint32_t> slot_of_;
   std::unordered_map<jit::Value*, std::uint32_t> constant_of_;
 };

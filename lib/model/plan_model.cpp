@@ -5,10 +5,12 @@
 #include "lib/model/example_inputs.hpp"
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/guard.hpp"
+#include "lib/model/separate.hpp"
 
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <unordered_set>
 
 namespace cleave::inline v0::model {
@@ -19,33 +21,107 @@ using core::Result;
 
 namespace {
 
-// A copy of a value that shares no memory with it; tensors keep their strides.
-c10::IValue separate(const c10::IValue& value) {
-  if (value.isTensor()) {
-    const at::Tensor& tensor = value.toTensor();
-    at::Tensor copy = at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options());
-    return copy.copy_(tensor);
+// What tells inputs apart that the network may treat differently where memory is concerned: kinds,
+// sizes, strides, which tensors share a storage, lengths, keys, whole numbers and words. Not the
+// numbers themselves, which any branch may depend on anyway.
+class Signature {
+ public:
+  static std::string of(const core::Values& values) {
+    Signature signature;
+    for (const core::Value& value : values) signature.add(value);
+    return std::move(signature.text_);
   }
-  if (value.isList()) {
-    const auto list = value.toList();
-    c10::impl::GenericList copy(list.elementType());
-    for (std::size_t i = 0; i < list.size(); ++i) copy.push_back(separate(list.get(i)));
-    return copy;
+
+ private:
+  void add(std::int64_t number) {
+    text_.append(reinterpret_cast<const char*>(&number), sizeof(number));
   }
-  if (value.isTuple()) {
-    std::vector<c10::IValue> items;
-    for (const auto& item : value.toTupleRef().elements()) items.push_back(separate(item));
-    const auto type = value.type()->expect<c10::TupleType>();
-    return type->schema() ? c10::ivalue::Tuple::createNamed(std::move(items), type)
-                          : c10::ivalue::Tuple::create(std::move(items));
+  void add(const std::string& text) {
+    add(static_cast<std::int64_t>(text.size()));
+    text_ += text;
   }
-  if (value.isGenericDict()) {
-    const auto dict = value.toGenericDict();
-    c10::impl::GenericDict copy(dict.keyType(), dict.valueType());
-    for (const auto& entry : dict) copy.insert(entry.key(), separate(entry.value()));
-    return copy;
+  void add(const core::Tensor& tensor) {
+    add(static_cast<std::int64_t>(tensor.dtype));
+    add(static_cast<std::int64_t>(tensor.sizes.size()));
+    for (const std::int64_t size : tensor.sizes) add(size);
+    for (const std::int64_t stride : tensor.strides) add(stride);
+    const auto number = static_cast<std::int64_t>(storages_.size());
+    add(storages_.emplace(tensor.storage.get(), number).first->second);
   }
-  return value;
+  void add(const core::Value& value) {
+    text_ += static_cast<char>('a' + value.data.index());
+    std::visit(
+        [&](const auto& v) {
+          using T = std::remove_cvref_t<decltype(v)>;
+          if constexpr (std::is_same_v<T, core::Tensor> || std::is_same_v<T, std::string> ||
+                        std::is_same_v<T, std::int64_t>) {
+            add(v);
+          } else if constexpr (std::is_same_v<T, bool>) {
+            text_ += v ? '1' : '0';
+          } else if constexpr (std::is_same_v<T, core::Value::List> ||
+                               std::is_same_v<T, core::Value::Tuple>) {
+            add(static_cast<std::int64_t>(v.items.size()));
+            for (const core::Value& item : v.items) add(item);
+          } else if constexpr (std::is_same_v<T, core::Value::Dict>) {
+            add(static_cast<std::int64_t>(v.items.size()));
+            for (const auto& [key, item] : v.items) {
+              add(key);
+              add(item);
+            }
+          }
+        },
+        value.data);
+  }
+
+  std::string text_;
+  std::unordered_map<const void*, std::int64_t> storages_;
+};
+
+// "tensors 1x3x8x8 and 1x3x8x8" cannot be told from a spec alone: the kind of a value for people.
+std::string kind_of(const core::Value& value) {
+  if (const core::Tensor* tensor = value.tensor()) {
+    InputSpec spec;
+    spec.dtype = tensor->dtype;
+    spec.sizes = tensor->sizes;
+    return to_string(spec);
+  }
+  constexpr std::array<const char*, 10> names = {"None",      "nothing", "a bool", "an int",
+                                                 "a float",   "a str",   "a tensor", "a list",
+                                                 "a tuple",   "a dictionary"};
+  return names[value.data.index()];
+}
+
+// Whether the tensors in a value have the element types and numbers of dimensions that were
+// declared; "" if so. Whether the value is of the network's type at all the conversion tells.
+std::string misfit(const core::Value& value, const InputSpec& spec) {
+  const auto inner = [&](const core::Value& item, std::size_t i) {
+    return spec.items.empty() ? std::string()
+                              : misfit(item, spec.items[std::min(i, spec.items.size() - 1)]);
+  };
+  std::string found;
+  if (const core::Tensor* tensor = value.tensor()) {
+    if (spec.kind == InputSpec::Kind::tensor &&
+        (tensor->dtype != spec.dtype || tensor->sizes.size() != spec.sizes.size()))
+      found = kind_of(value) + " does not have the element type and the number of dimensions of " +
+              to_string(spec);
+  } else if (spec.kind == InputSpec::Kind::tensor &&
+             !std::holds_alternative<core::Value::None>(value.data)) {
+    found = kind_of(value) + " is given for the tensor " + to_string(spec);
+  } else if (const auto* list = std::get_if<core::Value::List>(&value.data)) {
+    for (std::size_t i = 0; found.empty() && i < list->items.size(); ++i)
+      found = inner(list->items[i], i);
+  } else if (const auto* tuple = std::get_if<core::Value::Tuple>(&value.data)) {
+    for (std::size_t i = 0; found.empty() && i < tuple->items.size(); ++i)
+      found = inner(tuple->items[i], i);
+  } else if (const auto* dict = std::get_if<core::Value::Dict>(&value.data)) {
+    for (std::size_t i = 0; found.empty() && i < dict->items.size(); ++i) {
+      const auto* key = std::get_if<std::string>(&dict->items[i].first.data);
+      std::size_t at = i;
+      for (std::size_t j = 0; key && j < spec.items.size(); ++j) at = spec.items[j].name == *key ? j : at;
+      found = inner(dict->items[i].second, at);
+    }
+  }
+  return found;
 }
 
 void add_weights(const c10::IValue& value, std::unordered_set<const void*>& seen,
@@ -84,6 +160,10 @@ PlanModel::PlanModel(std::shared_ptr<const Plan> plan, Analysis analysis, ModelF
   fingerprint_ = {structure_hash(*plan_), facts_.weights_hash};
   graph_ = core::step_graph_of(analysis_.memory);
   list_places();
+  writes_ = std::any_of(plan_->steps.begin(), plan_->steps.end(),
+                        [](const PlacedStep& step) { return !step.written.empty(); });
+  look_again_ = facts_.writes || depends_on_sizes(*plan_);
+  known_ = Signature::of(example_inputs(0));
   describe_steps();
   list_cuts();
 }
@@ -299,19 +379,70 @@ Result<std::shared_ptr<const Place>> PlanModel::make_place(core::CutId id,
 
 Result<void> PlanModel::check_inputs(const core::Values& values) const {
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const core::Tensor* tensor = values[i].tensor();
-    InputSpec given;
-    if (tensor) {
-      given.dtype = tensor->dtype;
-      given.sizes = tensor->sizes;
-    }
     const InputSpec& spec = facts_.inputs[i];
-    if (!tensor || given.dtype != spec.dtype || given.sizes != spec.sizes)
+    if (const std::string wrong = misfit(values[i], spec); !wrong.empty())
       return fail(Errc::invalid_argument,
-                  "input " + std::to_string(i) + " ('" + spec.name + "') must be a tensor " +
-                      to_string(spec) + (tensor ? ", not " + to_string(given) : ""),
-                  facts_.name);
+                  "input " + std::to_string(i) + " ('" + spec.name + "'): " + wrong, facts_.name);
   }
+  return {};
+}
+
+Result<void> PlanModel::check_sizes(const core::Values& values, const Place& end) const {
+  if (!look_again_)
+    return {};
+  std::string signature = Signature::of(values);
+  if (signature == known_)
+    return {};
+  std::shared_ptr<const Seen> seen;
+  {
+    const std::lock_guard lock(seen_mutex_);
+    for (auto it = seen_.begin(); it != seen_.end() && !seen; ++it) {
+      if ((*it)->signature == signature) {
+        seen = *it;
+        seen_.splice(seen_.begin(), seen_, it);
+        break;
+      }
+    }
+  }
+  if (!seen) {
+    auto frame = enter(*positions_.front(), values);
+    if (!frame)
+      return fail(frame);
+    std::vector<c10::IValue> inputs;
+    for (const std::uint32_t slot : plan_->inputs) inputs.push_back((*frame)[slot]);
+    auto analysis = analyse(*plan_, separate(inputs), /*declared=*/false);
+    if (!analysis)
+      return fail(analysis.error().code, analysis.error().what, facts_.name, analysis.error().hint);
+    auto fresh = std::make_shared<Seen>();
+    fresh->signature = std::move(signature);
+    fresh->graph = core::step_graph_of(analysis->memory);
+    for (const PositionFacts& facts : analysis->positions)
+      fresh->refused.push_back(facts.refused);
+    for (const std::string& op : analysis->undeclared) {
+      if (facts_.writes && !facts_.sharing.count(op))
+        fresh->unfit = op;
+    }
+    const std::lock_guard lock(seen_mutex_);
+    constexpr std::size_t remembered = 256;
+    seen_.push_front(fresh);
+    if (seen_.size() > remembered)
+      seen_.pop_back();
+    seen = fresh;
+  }
+  if (!seen->unfit.empty())
+    return fail(Errc::unsupported,
+                "for inputs of such sizes " + seen->unfit +
+                    " gives its argument's memory back, which the example inputs did not show",
+                facts_.name, "load the model with inputs of these sizes");
+  std::string refused;
+  if (end.head.empty())
+    refused = seen->refused[end.cut.position];
+  else if (!core::is_head(seen->graph, end.head))
+    refused = "steps on both sides of the cut share memory that one of them changes";
+  if (!refused.empty())
+    return fail(Errc::unsupported,
+                "the network must not be cut here for inputs of such sizes: " + refused,
+                facts_.name, "take another cut, or load the model with inputs of these sizes");
   return {};
 }
 
@@ -341,8 +472,9 @@ Result<Frame> PlanModel::enter(const Place& place, const core::Values& values) c
   if (!plan_->device.is_cpu())
     Mover(plan_->device).move(entering);
   // The caller's values stay as they are, so that it can run the tail again.
-  for (std::size_t i = 0; i < slots.size(); ++i)
-    frame[slots[i]] = place.written[i] ? separate(entering[i]) : std::move(entering[i]);
+  if (std::find(place.written.begin(), place.written.end(), true) != place.written.end())
+    entering = separate(entering, place.written);
+  for (std::size_t i = 0; i < slots.size(); ++i) frame[slots[i]] = std::move(entering[i]);
   return frame;
 }
 
@@ -375,10 +507,19 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
   const auto to = place_of(end);
   if (!to)
     return fail(to);
-  if (begin == end)
+  if (begin == end && begin != positions_.front()->cut.id)
     return values;
   return guarded(Errc::invalid_argument, facts_.name, [&]() -> Result<core::Values> {
-    const c10::InferenceMode inference;
+    if (begin == positions_.front()->cut.id && look_again_ && values.size() == facts_.inputs.size()) {
+      if (auto checked = check_sizes(values, **to); !checked)
+        return fail(checked);
+    }
+    if (begin == end)
+      return values;
+    // In inference mode libtorch copies some views that it shares otherwise (a reshaped lazy
+    // conjugate, say), so what is written through one is lost.
+    const c10::InferenceMode inference(!writes_);
+    const at::NoGradGuard no_grad;
     c10::OptionalDeviceGuard here;
     if (!plan_->device.is_cpu())
       here.reset_device(plan_->device);

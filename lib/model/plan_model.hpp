@@ -8,7 +8,10 @@
 #include <cleave/model/model.hpp>
 
 #include <deque>
+#include <list>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
@@ -22,6 +25,8 @@ struct ModelFacts {
   std::int64_t parameters = 0;
   std::vector<InputSpec> inputs;
   bool all_cuts = false;
+  bool writes = false;            ///< the module changes values in place
+  std::set<std::string> sharing;  ///< operators found to share memory that they do not declare
 };
 
 /// A cut, and what it takes to run up to it and from it on.
@@ -77,6 +82,8 @@ class PlanModel final : public Model {
   [[nodiscard]] core::StepSet head_of(const Place& place) const;
   [[nodiscard]] core::Result<void> check_inputs(const core::Values& values) const;
   [[nodiscard]] core::Result<Frame> enter(const Place& place, const core::Values& values) const;
+  /// Whether a cut is safe for inputs of such sizes, found out at the first of them.
+  [[nodiscard]] core::Result<void> check_sizes(const core::Values& values, const Place& end) const;
   [[nodiscard]] core::Result<core::Values> leave(const Place& place, const Frame& frame) const;
   core::Result<void> advance(const Place& from, const Place& to, Frame& frame,
                              std::vector<core::StepTime>* times) const;
@@ -99,6 +106,19 @@ class PlanModel final : public Model {
   std::vector<RefusedCut> refused_;
   std::vector<StepInfo> steps_;
   core::Bytes weight_bytes_;
+
+  /// What a pass with other sizes than the example's showed.
+  struct Seen {
+    std::string signature;
+    std::string unfit;                 ///< why the network must not run so; "" if it may
+    std::vector<std::string> refused;  ///< by position, "" where the network may be cut
+    core::StepGraph graph;
+  };
+  bool writes_ = false;      ///< the plan changes values in place
+  bool look_again_ = false;  ///< sizes matter for where the network may be cut
+  std::string known_;        ///< the example's signature
+  mutable std::mutex seen_mutex_;
+  mutable std::list<std::shared_ptr<const Seen>> seen_;  ///< the last ones used, newest first
 };
 
 }  // namespace cleave::inline v0::model

@@ -16,27 +16,42 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace cleave::inline v0::model {
 
-/// One input of a network: a tensor's element type and sizes (the batch included).
+/// One input of a network: usually a tensor's element type and sizes (the batch included), else
+/// another value of TorchScript, with an example of it.
 struct InputSpec {
-  std::string name;  ///< as in the model's forward(); may be empty when given by a caller
+  enum class Kind { tensor, none, boolean, integer, real, text, list, tuple, dict };
+
+  std::string name = {};  ///< as in the model's forward(); may be empty when given by a caller; in
+                          ///< a dictionary the key
   core::DType dtype = core::DType::float32;
-  std::vector<std::int64_t> sizes;
+  std::vector<std::int64_t> sizes = {};
+  Kind kind = Kind::tensor;
+  std::variant<bool, std::int64_t, double, std::string> scalar = {};  ///< boolean ... text
+  std::vector<InputSpec> items = {};                                  ///< of a list, tuple or dict
   friend bool operator==(const InputSpec&, const InputSpec&) = default;
 };
 
-/// "1x3x224x224", or "1x3x224x224:uint8" for another element type than float32; "scalar" for no
-/// dimensions. Errc::invalid_argument says what does not fit.
+/// A tensor is "1x3x224x224", or "1x3x224x224:uint8" for another element type than float32, and
+/// "scalar" for no dimensions. Beside tensors: "none", "bool:true", "int:3", "float:0.5",
+/// "str:fast" (quoted, as in str:"a, b", where it holds spaces, quotes or brackets), lists
+/// "[1x3x8x8,1x3x9x9]", tuples "(1x4,int:2)" and dictionaries "{image=1x3x8x8,mask=none}", nested
+/// as you like down to 32 levels; a dictionary whose keys are whole numbers is written "{0=1x4}".
+/// Errc::invalid_argument says what does not fit.
 CLEAVE_EXPORT core::Result<InputSpec> parse_input_spec(std::string_view text);
-/// The inverse: "1x3x224x224", ":dtype" only if it is not float32.
+/// The inverse: "1x3x224x224", ":dtype" only if it is not float32. Names of dictionary entries are
+/// written, others are not.
 CLEAVE_EXPORT std::string to_string(const InputSpec& input);
 
 struct LoadOptions {
-  /// One per input of the network. May be empty if the file tells them (cleave's zoo writes them
-  /// into its files, ONNX files have them unless a size is left open); else loading fails and says how many are needed.
+  /// One per input of the network: the example that it is looked at with. May be empty if the file
+  /// tells them (cleave's zoo writes them into its files, ONNX files have them unless a size is left
+  /// open); else loading fails and says how many are needed. Arguments of forward() that have default
+  /// values may be left out at the end: they then keep their defaults, and are no inputs.
   std::vector<InputSpec> inputs;
   /// List every place between two steps. By default a place is listed only if some computing step
   /// (a convolution, a sum, an activation; not a view or the building of a list) lies between it
@@ -50,6 +65,10 @@ struct LoadOptions {
   /// the CPU, so an edge without an accelerator works with a cloud that has one. set_threads() sets
   /// the threads of what remains on the CPU; run_timed() waits for the device after each step.
   std::string device = "cpu";
+  /// Shared libraries that register operators which the file uses, opened before it is read and
+  /// never closed. They are code: open only what you trust. torchvision's nms and roi_align are
+  /// there without any.
+  std::vector<std::filesystem::path> op_libraries;
 };
 
 /// One step of the plan, for people and reports.
@@ -68,7 +87,7 @@ struct StepInfo {
 struct RefusedCut {
   std::uint32_t position = 0;
   std::string layer, op;  ///< of the step before
-  std::string reason;     ///< one sentence
+  std::string reason;     ///< one sentence that names the values in the way
 };
 
 /// A network that runs in parts. Immutable and thread-safe like every Executable. Holds one copy
@@ -79,6 +98,11 @@ class CLEAVE_EXPORT Model : public core::Executable {
 
   /// The file's name without folder and ".pt" or ".onnx", or what from_module() was told.
   [[nodiscard]] virtual const std::string& name() const = 0;
+  /// What the model was loaded with. run() takes values of the same kinds, and tensors of the same
+  /// element types and numbers of dimensions; sizes, lengths of lists, keys of dictionaries and
+  /// scalars may be others wherever the network allows it. Where in-place operators make it
+  /// necessary, the first run with unseen sizes looks at the network again, which takes one pass
+  /// more; a cut that would change the result at these sizes is refused (Errc::unsupported).
   [[nodiscard]] virtual std::span<const InputSpec> inputs() const = 0;
   /// One per step; `steps()[i]` runs between position i and i + 1.
   [[nodiscard]] virtual std::span<const StepInfo> steps() const = 0;
@@ -103,7 +127,8 @@ class CLEAVE_EXPORT Model : public core::Executable {
 /// Errc::not_found, permission_denied (by the system, or not on the list), corrupt (not a model,
 /// truncated, flipped bits, crashed a child process), exhausted (over the limits of an archive, of
 /// an ONNX file or of a child process), invalid_argument (inputs are missing or do not fit),
-/// unsupported (an operator or a state that cannot be lowered; a device that is not there).
+/// unsupported (an operator that cannot be lowered or is not known; a model that changes its own
+/// attributes when it runs, with their names; a device that is not there).
 CLEAVE_EXPORT core::Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                                               const LoadOptions& options = {});
 

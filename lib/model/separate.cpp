@@ -1,0 +1,122 @@
+#include "lib/model/separate.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+namespace cleave::inline v0::model {
+namespace {
+
+// The part of a storage that the values view, and its copy.
+struct Part {
+  std::int64_t begin = 0, end = 0;  // bytes
+  bool chosen = false;
+  c10::Storage copy;
+};
+
+class Separator {
+ public:
+  void note(const c10::IValue& value, bool chosen) {
+    if (value.isTensor()) {
+      note(value.toTensor(), chosen);
+    } else if (value.isList()) {
+      const auto list = value.toList();
+      for (std::size_t i = 0; i < list.size(); ++i) note(list.get(i), chosen);
+    } else if (value.isTuple()) {
+      for (const auto& item : value.toTupleRef().elements()) note(item, chosen);
+    } else if (value.isGenericDict()) {
+      for (const auto& entry : value.toGenericDict()) note(entry.value(), chosen);
+    }
+  }
+
+  c10::IValue copy(const c10::IValue& value) {
+    if (value.isTensor())
+      return copy(value.toTensor());
+    if (value.isList()) {
+      const auto list = value.toList();
+      c10::impl::GenericList result(list.elementType());
+      for (std::size_t i = 0; i < list.size(); ++i) result.push_back(copy(list.get(i)));
+      return result;
+    }
+    if (value.isTuple()) {
+      std::vector<c10::IValue> items;
+      for (const auto& item : value.toTupleRef().elements()) items.push_back(copy(item));
+      const auto type = value.type()->expect<c10::TupleType>();
+      return type->schema() ? c10::ivalue::Tuple::createNamed(std::move(items), type)
+                            : c10::ivalue::Tuple::create(std::move(items));
+    }
+    if (value.isGenericDict()) {
+      const auto dict = value.toGenericDict();
+      c10::impl::GenericDict result(dict.keyType(), dict.valueType());
+      for (const auto& entry : dict) result.insert(entry.key(), copy(entry.value()));
+      return result;
+    }
+    return value;
+  }
+
+ private:
+  static bool is_plain(const at::Tensor& tensor) {
+    return tensor.defined() && tensor.has_storage() && tensor.layout() == c10::kStrided;
+  }
+
+  void note(const at::Tensor& tensor, bool chosen) {
+    if (!is_plain(tensor))
+      return;
+    std::int64_t last = 0;
+    for (std::int64_t d = 0; d < tensor.dim(); ++d)
+      last += std::max<std::int64_t>(tensor.size(d) - 1, 0) * tensor.stride(d);
+    const auto item = static_cast<std::int64_t>(tensor.element_size());
+    const std::int64_t begin = tensor.storage_offset() * item;
+    const std::int64_t end = tensor.numel() == 0 ? begin : begin + (last + 1) * item;
+    const auto [part, fresh] =
+        parts_.try_emplace(tensor.storage().unsafeGetStorageImpl(), Part{begin, end, false, {}});
+    part->second.begin = std::min(part->second.begin, begin);
+    part->second.end = std::max(part->second.end, end);
+    part->second.chosen = part->second.chosen || chosen;
+  }
+
+  at::Tensor copy(const at::Tensor& tensor) {
+    if (!is_plain(tensor))
+      return tensor;
+    Part& part = parts_.at(tensor.storage().unsafeGetStorageImpl());
+    if (!part.chosen)
+      return tensor;
+    // Elements of one size start at multiples of it; so does what they start from.
+    constexpr std::int64_t widest = 16;
+    const std::int64_t from = part.begin / widest * widest;
+    if (!part.copy) {
+      const at::Tensor bytes = at::empty({part.end - from}, at::kByte);
+      if (part.end > from)
+        std::memcpy(bytes.data_ptr(),
+                    static_cast<const char*>(
+                        tensor.storage().unsafeGetStorageImpl()->data_ptr().get()) +
+                        from,
+                    static_cast<std::size_t>(part.end - from));
+      part.copy = bytes.storage();
+    }
+    at::Tensor view = at::empty({0}, tensor.options());
+    view.set_(part.copy,
+              tensor.storage_offset() - from / static_cast<std::int64_t>(tensor.element_size()),
+              tensor.sizes(), tensor.strides());
+    return view;
+  }
+
+  std::unordered_map<const void*, Part> parts_;
+};
+
+}  // namespace
+
+std::vector<c10::IValue> separate(const std::vector<c10::IValue>& values,
+                                  const std::vector<bool>& chosen) {
+  Separator separator;
+  for (std::size_t i = 0; i < values.size(); ++i) separator.note(values[i], chosen[i]);
+  std::vector<c10::IValue> copies;
+  for (const c10::IValue& value : values) copies.push_back(separator.copy(value));
+  return copies;
+}
+
+std::vector<c10::IValue> separate(const std::vector<c10::IValue>& values) {
+  return separate(values, std::vector<bool>(values.size(), true));
+}
+
+}  // namespace cleave::inline v0::model
