@@ -60,5 +60,6 @@ install(FILES "${PROJECT_BINARY_DIR}/cleaveConfig.cmake"
         DESTINATION ${cleave_package_dir} COMPONENT Development)
 if(model IN_LIST cleave_components)
   install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindCleaveTorch.cmake"
+                "${PROJECT_SOURCE_DIR}/cmake/FindCleaveDnnl.cmake"
           DESTINATION ${cleave_package_dir} COMPONENT Development)
 endif()

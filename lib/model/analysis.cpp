@@ -1,6 +1,7 @@
 #include "lib/model/analysis.hpp"
 
 #include "lib/model/guard.hpp"
+#include "lib/model/layout.hpp"
 
 #include <torch/csrc/jit/ir/alias_analysis.h>
 
@@ -244,7 +245,8 @@ class Observer {
           [&](const at::Tensor& tensor) {
             keep(tensor);
             if (std::exchange(first, false))
-              facts.output_sizes = tensor.sizes().vec();
+              facts.output_sizes = logical_sizes(
+                  tensor, plan_.slots[slot].blocked ? Layout::blocked : Layout::plain);
             const auto source = given.find(storage_of(tensor));
             if (source == given.end()) {
               facts.computes = true;

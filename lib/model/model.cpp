@@ -5,6 +5,8 @@
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/guard.hpp"
 #include "lib/model/lower.hpp"
+#include "lib/model/plan_cache.hpp"
+#include "lib/model/plan_fused.hpp"
 #include "lib/model/plan_model.hpp"
 
 #include <cleave/core/file.hpp>
@@ -15,6 +17,7 @@
 #include <torch/version.h>
 
 #include <sstream>
+#include <tuple>
 #include <unordered_set>
 
 namespace cleave::inline v0::model {
@@ -86,12 +89,16 @@ Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpe
   return inputs;
 }
 
-Result<Analysis> try_out(const Plan& plan, const std::vector<InputSpec>& inputs) {
+std::vector<c10::IValue> example(const std::vector<InputSpec>& inputs) {
   ToTorch converter;
   std::vector<c10::IValue> values;
   for (const core::Value& value : make_example_inputs(inputs, 0))
     values.emplace_back(converter.tensor(*value.tensor()));
-  return analyse(plan, std::move(values));
+  return values;
+}
+
+Result<Analysis> try_out(const Plan& plan, const std::vector<InputSpec>& inputs) {
+  return analyse(plan, example(inputs));
 }
 
 bool writes_in_place(jit::Block* block) {
@@ -123,6 +130,17 @@ void collect_tensors(const c10::IValue& value, std::vector<at::Tensor>& tensors)
 // libtorch's passes believe what operators declare about the memory they share, and some declare
 // too little (dropout in evaluation, broadcast_tensors, einsum): where something is then changed in
 // place, even the uncut plan may compute something else than the module does, line by line.
+// Whether the tensors are equal but for rounding.
+bool alike(const std::vector<at::Tensor>& expected, const std::vector<at::Tensor>& given) {
+  bool same = expected.size() == given.size();
+  for (std::size_t i = 0; same && i < given.size(); ++i) {
+    const at::Tensor a = expected[i].to(at::kDouble), b = given[i].to(at::kDouble);
+    same = a.sizes() == b.sizes() &&
+           (a.numel() == 0 || at::allclose(a, b, 1e-3, 1e-3 * a.abs().max().item<double>(), true));
+  }
+  return same;
+}
+
 Result<void> check_against(const jit::Module& module, const Analysis& analysis,
                            const std::vector<InputSpec>& inputs, const std::string& where) {
   const auto plain = module.get_method("forward").graph()->copy();
@@ -140,18 +158,36 @@ Result<void> check_against(const jit::Module& module, const Analysis& analysis,
   std::vector<at::Tensor> expected, given;
   collect_tensors(copy.forward(std::move(arguments)), expected);
   for (const c10::IValue& output : analysis.outputs) collect_tensors(output, given);
-  bool same = expected.size() == given.size();
-  for (std::size_t i = 0; same && i < given.size(); ++i) {
-    const at::Tensor a = expected[i].to(at::kDouble), b = given[i].to(at::kDouble);
-    same = a.sizes() == b.sizes() &&
-           (a.numel() == 0 || at::allclose(a, b, 1e-3, 1e-3 * a.abs().max().item<double>(), true));
-  }
-  if (!same)
+  if (!alike(expected, given))
     return fail(Errc::unsupported,
                 "the lowered network does not compute what the module does; it changes a tensor in "
                 "place that another still uses",
                 where, "replace in-place operators such as add_ by add");
   return {};
+}
+
+// The plan with kernels chosen for this machine, and what it shows when it runs.
+Result<std::pair<Plan, Analysis>> fuse_and_check(Plan plan, Analysis analysis,
+                                                 const std::vector<InputSpec>& inputs,
+                                                 const LoadOptions& options) {
+  Draft draft = fuse(plan, analysis);
+  plan = Plan();
+  Tuning tuning;
+  tuning.structure = structure_hash(draft.plan);
+  tuning.cache_folder = options.plan_cache ? *options.plan_cache : default_plan_cache();
+  auto chosen = choose(std::move(draft), example(inputs), tuning);
+  if (!chosen)
+    return fail(chosen);
+  auto again = try_out(*chosen, inputs);
+  if (!again)
+    return fail(again);
+  std::vector<at::Tensor> expected, given;
+  for (const c10::IValue& output : analysis.outputs) collect_tensors(output, expected);
+  for (const c10::IValue& output : again->outputs) collect_tensors(output, given);
+  if (!alike(expected, given))
+    return fail(Errc::internal, "the fused network does not compute what its operators do", "",
+                "load it unfused, and report this");
+  return std::pair(*std::move(chosen), *std::move(again));
 }
 
 }  // namespace
@@ -211,6 +247,12 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
     }
     if (auto same = check_against(module, *analysis, *inputs, where); !same)
       return fail(same);
+    if (options.plan == PlanKind::fused) {
+      auto fused = fuse_and_check(std::move(*plan), std::move(*analysis), *inputs, options);
+      if (!fused)
+        return fail(fused);
+      std::tie(*plan, *analysis) = *std::move(fused);
+    }
     analysis->outputs.clear();
     ModelFacts facts{std::move(name), weights_hash(module), count_parameters(module),
                      std::move(*inputs), options.all_cuts};

@@ -103,6 +103,7 @@ void PlanModel::describe_steps() {
     info.op = placed.op;
     info.output_sizes = analysis_.steps[i].output_sizes;
     info.computes = analysis_.steps[i].computes;
+    info.kernel = placed.kernel;
     std::size_t bytes = 0;
     for (const Source& source : placed.arguments) {
       if (source.constant)
@@ -110,6 +111,8 @@ void PlanModel::describe_steps() {
     }
     if (placed.node)
       add_weights(placed.node, seen, info.parameters, bytes);
+    info.parameters += placed.step->weight_elements();
+    bytes += placed.step->weight_bytes();
     info.weight_bytes = core::Bytes(static_cast<double>(bytes));
     total += bytes;
     steps_.push_back(std::move(info));
@@ -171,6 +174,7 @@ Result<void> PlanModel::set_threads(int threads) const {
     return fail(Errc::invalid_argument, "a network needs at least one thread");
   return guarded(Errc::internal, "", [&]() -> Result<void> {
     at::set_num_threads(threads);
+    dnn::set_threads(threads);
     return {};
   });
 }
@@ -230,6 +234,9 @@ Result<Frame> PlanModel::enter(std::uint32_t position, const core::Values& value
                   facts_.name);
     // The caller's values stay as they are, so that it can run the tail again.
     frame[slots[i]] = written[i] ? separate(*value) : std::move(*value);
+    if (plan_->slots[slots[i]].blocked)
+      frame[slots[i]] =
+          model::converted(*plan_->pool, std::move(frame[slots[i]]), false, Want::blocked);
   }
   return frame;
 }
@@ -237,6 +244,13 @@ Result<Frame> PlanModel::enter(std::uint32_t position, const core::Values& value
 Result<core::Values> PlanModel::leave(std::uint32_t position, const Frame& frame) const {
   core::Values values;
   FromTorch converter;
+  // Blocks stay inside: they are this machine's.
+  const auto outside = [&](const Source& source, const Frame& values_inside) {
+    const c10::IValue& value = plan_->look_up(source, values_inside);
+    if (source.constant || !plan_->slots[source.index].blocked)
+      return value;
+    return model::converted(*plan_->pool, value, true, Want::channels_last);
+  };
   const auto add = [&](const c10::IValue& value) -> Result<void> {
     auto converted = converter.value(value);
     if (!converted)
@@ -246,12 +260,12 @@ Result<core::Values> PlanModel::leave(std::uint32_t position, const Frame& frame
   };
   if (position == plan_->steps.size()) {
     for (const Source& output : plan_->outputs) {
-      if (auto added = add(plan_->look_up(output, frame)); !added)
+      if (auto added = add(outside(output, frame)); !added)
         return fail(added);
     }
   } else {
     for (const std::uint32_t slot : live_[position]) {
-      if (auto added = add(frame[slot]); !added)
+      if (auto added = add(outside({slot, false, false}, frame)); !added)
         return fail(added);
     }
   }

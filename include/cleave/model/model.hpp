@@ -33,6 +33,12 @@ CLEAVE_EXPORT core::Result<InputSpec> parse_input_spec(std::string_view text);
 /// The inverse: "1x3x224x224", ":dtype" only if it is not float32.
 CLEAVE_EXPORT std::string to_string(const InputSpec& input);
 
+/// What the network is lowered to.
+enum class PlanKind : std::uint8_t {
+  fused,    ///< convolutions, linear layers and pools with what follows them as one kernel: fastest
+  unfused,  ///< one operator a step: more places to cut
+};
+
 struct LoadOptions {
   /// One per input of the network. May be empty if the file tells them (cleave's zoo writes them
   /// into its files); else loading fails and says how many are needed.
@@ -41,6 +47,12 @@ struct LoadOptions {
   /// (a convolution, a sum, an activation; not a view or the building of a list) lies between it
   /// and the place listed before.
   bool all_cuts = false;
+  /// Cuts and profiles belong to one of the two.
+  PlanKind plan = PlanKind::fused;
+  /// Where the kernels chosen for a network on this machine are kept: they are measured when it is
+  /// loaded for the first time, which takes some seconds. Nothing: $XDG_CACHE_HOME/cleave/plans, or
+  /// ~/.cache/cleave/plans; empty: nowhere, so that every load measures.
+  std::optional<std::filesystem::path> plan_cache;
 };
 
 /// One step of the plan, for people and reports.
@@ -51,6 +63,7 @@ struct StepInfo {
   std::int64_t parameters = 0;             ///< weights that it is the first to use
   core::Bytes weight_bytes;                ///< and what they take
   bool computes = false;                   ///< not merely a view, a list, a scalar
+  std::string kernel;  ///< how this machine performs it, where there was a choice
 };
 
 /// A place between two steps where the network must not be cut.
