@@ -5,6 +5,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <string_view>
 #include <type_traits>
 #include <unordered_map>
 
@@ -101,6 +102,13 @@ dnnl::primitive_attr attributes(bool sum, const Activation& activation) {
   append(operations, activation);
   result.set_post_ops(operations);
   return result;
+}
+
+// oneDNN falls back to loops a thousand times slower where no kernel takes the given order of
+// weights; better none than those.
+template <class Description>
+bool is_reference(const Description& description) {
+  return std::string_view(description.impl_info_str()).starts_with("ref");
 }
 
 std::int64_t out_size(std::int64_t in, std::int64_t kernel, std::int64_t stride,
@@ -253,6 +261,8 @@ std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, Convoluti
                                     stride, dilation, padding, padding);
     const Primitive::primitive_desc description(operation, attr, engine());
 #endif
+    if (packed && is_reference(description))
+      return nullptr;
     return std::make_shared<CompiledKernel>(Primitive(description), description, plain, form.bias,
                                             output);
   } catch (const dnnl::error&) {
@@ -277,6 +287,8 @@ std::shared_ptr<const Kernel> linear(const LinearForm& form, std::int64_t rows,
     const Primitive::desc operation(dnnl::prop_kind::forward_inference, x, w, b, y);
     const Primitive::primitive_desc description(operation, attr, engine());
 #endif
+    if (packed && is_reference(description))
+      return nullptr;
     return std::make_shared<CompiledKernel>(Primitive(description), description, plain, form.bias,
                                             output);
   } catch (const dnnl::error&) {

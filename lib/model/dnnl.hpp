@@ -101,7 +101,8 @@ int threads();
 void set_threads(int threads);
 
 // Each gives null where oneDNN has no such kernel for this machine. `packed` may be null: the kernel
-// then chooses the order of its weights; else it must take those.
+// then chooses the order of its weights; else it takes those, or there is none: the best order
+// depends on the size of the input and on the number of threads.
 
 std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, ConvolutionMethod method,
                                           Layout source, Layout destination, const Sizes& input,

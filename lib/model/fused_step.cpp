@@ -106,8 +106,8 @@ std::shared_ptr<const Step> by_aten(const Parts& parts, const at::Tensor& weight
 
 // Where a kernel adds to what its destination holds: the second argument's memory if nobody else
 // sees it, else a copy.
-at::Tensor summand(BufferPool& pool, at::Tensor other, bool dense) {
-  if (dense && BufferPool::owns_alone(other))
+at::Tensor summand(BufferPool& pool, at::Tensor other) {
+  if (BufferPool::owns_alone(other))
     return other;
   at::Tensor copy = pool.tensor(other.sizes(), other.strides(), static_cast<std::size_t>(other.numel()));
   std::memcpy(copy.data_ptr<float>(), other.data_ptr<float>(), other.nbytes());
@@ -141,11 +141,25 @@ class PackedStep : public Step {
       weights = weights.to(inputs[0].options(), /*non_blocking=*/false, /*copy=*/false);
     return parts_.run(inputs, weights);
   }
-  void run_kernel(const dnn::Kernel& kernel, const at::Tensor& source,
+  // A kernel that takes the weights as they were packed, else one with a copy in its own order.
+  // `compile` takes the weights that the kernel has to take, or null.
+  template <class F>
+  [[nodiscard]] Prepared prepare(at::IntArrayRef sizes, const F& compile) const {
+    return kernels_.get(sizes, [&]() -> Prepared {
+      if (auto kernel = compile(packed_.get()))
+        return {std::move(kernel), packed_};
+      auto kernel = compile(nullptr);
+      if (!kernel)
+        return {};
+      auto weights = kernel->pack(dnn::unpack(*packed_).data());
+      return {std::move(kernel), std::move(weights)};
+    });
+  }
+  void run_kernel(const Prepared& prepared, const at::Tensor& source,
                   const at::Tensor& destination) const {
-    const auto scratch = pool_->bytes(kernel.scratch_bytes());
-    kernel.run(source.data_ptr<float>(), packed_.get(), data_of(bias_),
-               destination.data_ptr<float>(), scratch.get());
+    const auto scratch = pool_->bytes(prepared.kernel->scratch_bytes());
+    prepared.kernel->run(source.data_ptr<float>(), prepared.weights.get(), data_of(bias_),
+                         destination.data_ptr<float>(), scratch.get());
   }
 
   Parts parts_;
@@ -180,13 +194,13 @@ class ConvolutionStep final : public PackedStep {
     const Layout in = variant_.in[0];
     if (in == Layout::blocked || is_image(x)) {
       const dnn::Sizes sizes = logical_sizes(x, in);
-      const auto kernel = kernels_.get(sizes, [&] {
-        return dnn::convolution(form_, variant_.method, in, variant_.out, sizes, packed_.get());
+      const Prepared prepared = prepare(sizes, [&](const dnn::Packed* packed) {
+        return dnn::convolution(form_, variant_.method, in, variant_.out, sizes, packed);
       });
-      if (kernel && (!form_.sum || fits(other, kernel->destination()))) {
-        at::Tensor y = form_.sum ? summand(*pool_, std::move(other), true)
-                                 : make(*pool_, kernel->destination(), variant_.out);
-        run_kernel(*kernel, x, y);
+      if (prepared.kernel && (!form_.sum || fits(other, prepared.kernel->destination()))) {
+        at::Tensor y = form_.sum ? summand(*pool_, std::move(other))
+                                 : make(*pool_, prepared.kernel->destination(), variant_.out);
+        run_kernel(prepared, x, y);
         return y;
       }
     }
@@ -203,6 +217,44 @@ class ConvolutionStep final : public PackedStep {
 
   dnn::ConvolutionForm form_;
   Variant variant_;
+};
+
+// Winograd's method for the inputs that its weights were transformed for, another way for all
+// others: transformed weights fit one size of input and one number of threads, and the plain ones
+// cannot be had back from them.
+class WinogradStep final : public PackedStep {
+ public:
+  WinogradStep(dnn::ConvolutionForm form, std::shared_ptr<const dnn::Packed> packed,
+               at::Tensor bias, std::shared_ptr<BufferPool> pool,
+               std::shared_ptr<const ConvolutionStep> otherwise)
+      : PackedStep(Parts(), std::move(packed), form.weights, std::move(bias), std::move(pool)),
+        form_(std::move(form)),
+        otherwise_(std::move(otherwise)) {}
+
+  void run(torch::jit::Stack& stack) const override {
+    const dnn::Sizes sizes = logical_sizes(stack[0].toTensor(), Layout::blocked);
+    const Prepared prepared = kernels_.get(sizes, [&]() -> Prepared {
+      return {dnn::convolution(form_, dnn::ConvolutionMethod::winograd, Layout::blocked,
+                               Layout::blocked, sizes, packed_.get()),
+              packed_};
+    });
+    if (!prepared.kernel || (form_.sum && logical_sizes(stack[1].toTensor(), Layout::blocked) !=
+                                              prepared.kernel->destination()))
+      return otherwise_->run(stack);
+    const at::Tensor x = std::move(stack[0]).toTensor();
+    at::Tensor y = form_.sum ? summand(*pool_, std::move(stack[1]).toTensor())
+                             : make(*pool_, prepared.kernel->destination(), Layout::blocked);
+    run_kernel(prepared, x, y);
+    stack.clear();
+    stack.emplace_back(std::move(y));
+  }
+  [[nodiscard]] std::size_t weight_bytes() const override {
+    return PackedStep::weight_bytes() + otherwise_->weight_bytes() - bytes_of(bias_);
+  }
+
+ private:
+  dnn::ConvolutionForm form_;
+  std::shared_ptr<const ConvolutionStep> otherwise_;
 };
 
 std::string text_of(const dnn::Activation& activation) {
@@ -279,6 +331,16 @@ class ConvolutionBlueprint final : public Blueprint {
       return nullptr;
     const at::Tensor plain = weights_.contiguous();
     auto packed = kernel->pack(plain.data_ptr<float>());
+    if (variant.method == dnn::ConvolutionMethod::winograd) {
+      Variant direct = variant;
+      direct.method = dnn::ConvolutionMethod::direct;
+      const auto otherwise =
+          std::dynamic_pointer_cast<const ConvolutionStep>(make(direct, inputs, pool));
+      if (!otherwise)
+        return nullptr;
+      return std::make_shared<WinogradStep>(form_, std::move(packed), bias_, std::move(pool),
+                                            otherwise);
+    }
     Parts parts = parts_;
     parts.release(constant_);
     return std::make_shared<ConvolutionStep>(form_, variant, std::move(parts), std::move(packed),
@@ -314,21 +376,22 @@ class LinearStep final : public PackedStep {
     if (x.dim() > 0 && x.size(-1) == form_.in && x.numel() > 0 && x.scalar_type() == at::kFloat &&
         x.device().is_cpu()) {
       const std::int64_t rows = x.numel() / form_.in;
-      const auto kernel = kernels_.get(rows, [&] { return dnn::linear(form_, rows, packed_.get()); });
+      const Prepared prepared = prepare(
+          rows, [&](const dnn::Packed* packed) { return dnn::linear(form_, rows, packed); });
       dnn::Sizes sizes = x.sizes().vec();
       sizes.back() = form_.out;
-      if (kernel && (!form_.sum || (other.sizes() == sizes && other.is_contiguous() &&
+      if (prepared.kernel && (!form_.sum || (other.sizes() == sizes && other.is_contiguous() &&
                                     other.scalar_type() == at::kFloat && other.device().is_cpu()))) {
         x = x.contiguous();
         at::Tensor y;
         if (form_.sum) {
-          y = summand(*pool_, std::move(other), true);
+          y = summand(*pool_, std::move(other));
         } else {
           dnn::Sizes strides(sizes.size(), 1);
           for (std::size_t d = sizes.size() - 1; d-- > 0;) strides[d] = strides[d + 1] * sizes[d + 1];
           y = pool_->tensor(sizes, strides, static_cast<std::size_t>(rows * form_.out));
         }
-        run_kernel(*kernel, x, y);
+        run_kernel(prepared, x, y);
         return y;
       }
     }
@@ -413,8 +476,13 @@ class PoolingStep final : public Step {
     stack.clear();
     if (layout_ == Layout::blocked || is_image(x)) {
       const dnn::Sizes sizes = logical_sizes(x, layout_);
-      const auto kernel = kernels_.get(
-          sizes, [&] { return dnn::pooling(form_for(shape_, sizes), layout_, sizes); });
+      const auto kernel = kernels_
+                              .get(sizes,
+                                   [&]() -> Prepared {
+                                     return {dnn::pooling(form_for(shape_, sizes), layout_, sizes),
+                                             nullptr};
+                                   })
+                              .kernel;
       if (kernel) {
         at::Tensor y = make(*pool_, kernel->destination(), layout_);
         const auto scratch = pool_->bytes(kernel->scratch_bytes());

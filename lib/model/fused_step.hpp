@@ -44,6 +44,7 @@ class Blueprint {
 /// takes (another element type, another number of dimensions, on another device).
 class Parts {
  public:
+  Parts() = default;
   /// `members` are steps of the plan in order; `inputs` the slots that they read from outside.
   /// `result` is the slot of the last one's result.
   Parts(const Plan& plan, std::span<const std::uint32_t> members,
@@ -71,27 +72,33 @@ class Parts {
   std::uint32_t values_ = 0, result_ = 0;
 };
 
-/// Compiled kernels by the size of the input and the number of threads. Thread-safe.
+/// A kernel, and weights in the order that it reads (none for pools).
+struct Prepared {
+  std::shared_ptr<const dnn::Kernel> kernel;
+  std::shared_ptr<const dnn::Packed> weights;
+};
+
+/// Prepared kernels by the size of the input and the number of threads. Thread-safe.
 class KernelCache {
  public:
-  /// Calls compile() if the pair is new; what it gives (null too) is kept. Of more than `most`
-  /// pairs the oldest are forgotten.
+  /// Calls prepare() if the pair is new; what it gives (without a kernel, too) is kept. Of more than
+  /// `most` pairs the oldest are forgotten.
   template <class F>
-  std::shared_ptr<const dnn::Kernel> get(at::IntArrayRef sizes, F&& compile) const {
+  Prepared get(at::IntArrayRef sizes, F&& prepare) const {
     const int threads = dnn::threads();
     {
       const std::shared_lock lock(mutex_);
       for (const Entry& entry : entries_) {
         if (entry.threads == threads && sizes == at::IntArrayRef(entry.sizes))
-          return entry.kernel;
+          return entry.prepared;
       }
     }
-    Entry entry{sizes.vec(), threads, compile()};
+    Entry entry{sizes.vec(), threads, prepare()};
     const std::unique_lock lock(mutex_);
     if (entries_.size() >= most)
       entries_.erase(entries_.begin());
     entries_.push_back(entry);
-    return entry.kernel;
+    return entry.prepared;
   }
 
  private:
@@ -99,7 +106,7 @@ class KernelCache {
   struct Entry {
     dnn::Sizes sizes;
     int threads = 0;
-    std::shared_ptr<const dnn::Kernel> kernel;
+    Prepared prepared;
   };
   mutable std::shared_mutex mutex_;
   mutable std::vector<Entry> entries_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -74,6 +75,12 @@ class Chooser {
   struct Measured {
     std::vector<Variant> variants;
     std::vector<double> seconds;
+    std::vector<std::size_t> bytes;  // of weights
+    std::size_t plain_bytes = 0;
+  };
+  struct Times {
+    std::vector<double> seconds;
+    std::vector<std::size_t> bytes;
   };
 
   void prepare(const std::vector<c10::IValue>& inputs) {
@@ -172,30 +179,38 @@ class Chooser {
     if (fresh) {
       double best = unusable;
       for (const Variant& variant : measured.variants) {
-        known->second.push_back(time(i, variant, arguments, best));
-        best = std::min(best, known->second.back());
+        const auto [seconds, bytes] = time(i, variant, arguments, best);
+        known->second.seconds.push_back(seconds);
+        known->second.bytes.push_back(bytes);
+        best = std::min(best, seconds);
       }
     }
-    measured.seconds = known->second;
+    measured.seconds = known->second.seconds;
+    measured.bytes = known->second.bytes;
+    for (std::size_t v = 0; v < measured.variants.size(); ++v) {
+      if (measured.variants[v].aten)
+        measured.plain_bytes = measured.bytes[v];
+    }
   }
 
-  double time(std::uint32_t i, const Variant& variant, const std::vector<c10::IValue>& arguments,
+  std::pair<double, std::size_t> time(std::uint32_t i, const Variant& variant, const std::vector<c10::IValue>& arguments,
               double best) {
     const auto step = draft_.blueprints[i]->make(variant, sizes_[i], draft_.plan.pool);
     if (!step)
-      return unusable;
+      return {unusable, 0};
     std::vector<c10::IValue> laid;
     for (std::size_t k = 0; k < arguments.size(); ++k)
       laid.push_back(converts(i, k)
                          ? converted(*draft_.plan.pool, arguments[k], false, want_of(variant.in[k]))
                          : arguments[k]);
     torch::jit::Stack stack;
-    return seconds(
+    const double took = seconds(
         [&] {
           stack = laid;
           step->run(stack);
         },
         best);
+    return {took, step->weight_bytes()};
   }
 
   // Whether the step's variants say how this argument is to lie.
@@ -223,6 +238,32 @@ class Chooser {
   // Dynamic programming over the steps. The state before a step is how the images lie that are
   // alive and flexible; of all ways into a state only the cheapest goes on.
   void decide() {
+    // Kernels that are fast for much memory (Winograd's transformed weights take up to four times
+    // the plain ones') are chosen where a byte buys most, until the weights have grown by this much.
+    constexpr double most_growth = 0.10;
+    std::size_t plain = 0;
+    for (const Measured& measured : measured_) plain += measured.plain_bytes;
+    const auto fits = [&] {
+      std::size_t bytes = 0;
+      for (std::size_t i = 0; i < choice_.size(); ++i)
+        bytes += draft_.blueprints[i] ? measured_[i].bytes[choice_[i]] : 0;
+      return static_cast<double>(bytes) <= (1 + most_growth) * static_cast<double>(plain);
+    };
+    decide(0);
+    if (fits())
+      return;
+    // The price of a byte, in seconds, by bisection on its logarithm.
+    double low = 1e-16, high = 1e-3;
+    constexpr int rounds = 24;
+    for (int round = 0; round < rounds; ++round) {
+      const double middle = std::sqrt(low * high);
+      decide(middle);
+      (fits() ? high : low) = middle;
+    }
+    decide(high);
+  }
+
+  void decide(double price) {
     using State = std::map<std::uint32_t, Layout>;
     struct Way {
       double cost = 0;
@@ -241,7 +282,7 @@ class Chooser {
       for (std::size_t s = 0; s < states.size(); ++s) {
         for (std::size_t v = 0; v < count; ++v) {
           const Variant* variant = draft_.blueprints[i] ? &measured.variants[v] : nullptr;
-          double cost = states[s].second.cost + (variant ? measured.seconds[v] : 0);
+          double cost = states[s].second.cost + (variant ? measured.seconds[v] + price * weight(measured, v) : 0);
           for (std::size_t k = 0; k < plan.steps[i].arguments.size(); ++k) {
             const Source& source = plan.steps[i].arguments[k];
             if (source.constant)
@@ -285,6 +326,10 @@ class Chooser {
       choice_[i] = ways[i][at].variant;
       at = ways[i][at].from;
     }
+  }
+
+  static double weight(const Measured& measured, std::size_t variant) {
+    return static_cast<double>(measured.bytes[variant]);
   }
 
   [[nodiscard]] std::vector<std::string> names() const {
@@ -360,7 +405,7 @@ class Chooser {
   std::vector<Measured> measured_;
   std::vector<std::size_t> choice_;
   std::vector<dnn::Sizes> slot_sizes_;  // of images
-  std::map<std::string, std::vector<double>> times_;
+  std::map<std::string, Times> times_;
   std::map<std::tuple<dnn::Sizes, Layout, Layout>, double> conversions_;
 };
 
