@@ -169,7 +169,10 @@ class Observer {
     const std::size_t last = plan_.steps.size();
     std::map<Identity, std::vector<Region>> regions;
     for (const Source& output : plan_.outputs) {
-      analysis_.outputs.push_back(plan_.look_up(output, frame_));
+      c10::IValue value = plan_.look_up(output, frame_);
+      if (!output.constant && plan_.slots[output.index].blocked)
+        value = converted(*plan_.pool, std::move(value), true, Want::channels_last);
+      analysis_.outputs.push_back(std::move(value));
       walk(
           plan_.look_up(output, frame_),
           [&](const at::Tensor& tensor) {
