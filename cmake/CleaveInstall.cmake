@@ -61,5 +61,6 @@ install(FILES "${PROJECT_BINARY_DIR}/cleaveConfig.cmake"
 if(model IN_LIST cleave_components)
   install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindCleaveTorch.cmake"
                 "${PROJECT_SOURCE_DIR}/cmake/FindCleaveOnnx.cmake"
+                "${PROJECT_SOURCE_DIR}/cmake/FindCleaveDnnl.cmake"
           DESTINATION ${cleave_package_dir} COMPONENT Development)
 endif()

@@ -16,7 +16,7 @@ packages=(
   # optimizer (pagmo's CMake package looks for Boost.Serialization and TBB)
   libpagmo-dev libboost-serialization-dev libeigen3-dev
   # model, profiler, runtime; with the reference BLAS a transformer takes a hundred times as long
-  libtorch-dev libopenblas0-openmp libonnx-dev libprotobuf-dev libssl-dev
+  libtorch-dev libopenblas0-openmp libdnnl-dev libonnx-dev libprotobuf-dev libssl-dev
   # the program, and the charts of its reports
   libcli11-dev libjs-chart.js
   # tests, benchmarks, and the labelled images of the demo

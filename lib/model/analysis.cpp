@@ -1,6 +1,7 @@
 #include "lib/model/analysis.hpp"
 
 #include "lib/model/guard.hpp"
+#include "lib/model/layout.hpp"
 #include "lib/model/memory_queries.hpp"
 #include "lib/model/shares_memory.hpp"
 
@@ -279,7 +280,10 @@ class Observer {
     const std::size_t last = plan_.steps.size();
     std::map<Identity, std::vector<Region>> regions;
     for (const Source& output : plan_.outputs) {
-      analysis_.outputs.push_back(plan_.look_up(output, frame_));
+      c10::IValue value = plan_.look_up(output, frame_);
+      if (!output.constant && plan_.slots[output.index].blocked)
+        value = converted(*plan_.pool, std::move(value), true, Want::channels_last);
+      analysis_.outputs.push_back(std::move(value));
       walk(
           plan_.look_up(output, frame_),
           [&](const at::Tensor& tensor) {
@@ -368,7 +372,8 @@ class Observer {
           [&](const at::Tensor& tensor) {
             keep(tensor);
             if (std::exchange(first, false))
-              facts.output_sizes = tensor.sizes().vec();
+              facts.output_sizes = logical_sizes(
+                  tensor, plan_.slots[slot].blocked ? Layout::blocked : Layout::plain);
             const auto source = given.find(storage_of(tensor));
             if (source == given.end()) {
               facts.computes = true;

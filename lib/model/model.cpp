@@ -8,6 +8,8 @@
 #include "lib/model/lower.hpp"
 #include "lib/model/onnx_import.hpp"
 #include "lib/model/op_library.hpp"
+#include "lib/model/plan_cache.hpp"
+#include "lib/model/plan_fused.hpp"
 #include "lib/model/plan_model.hpp"
 #include "lib/model/shares_memory.hpp"
 #include "lib/model/trust.hpp"
@@ -22,8 +24,10 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <set>
 #include <sstream>
+#include <tuple>
 #include <unordered_set>
 
 namespace cleave::inline v0::model {
@@ -282,18 +286,62 @@ Result<Plan> moved(Plan plan, c10::Device device, const std::vector<InputSpec>& 
   });
 }
 
+// Replaces the plan by one with kernels chosen for this machine, and the analysis by what that shows
+// when it runs.
+Result<void> fuse_and_check(Plan& plan, Analysis& analysis, const std::vector<InputSpec>& inputs,
+                            const LoadOptions& options, bool by_aten) {
+  Draft draft = fuse(plan, analysis);
+  plan = Plan();
+  Tuning tuning;
+  tuning.by_aten = by_aten;
+  tuning.structure = structure_hash(draft.plan);
+  tuning.cache_folder = options.plan_cache ? *options.plan_cache : default_plan_cache();
+  const auto examples = example_arguments(draft.plan, inputs);
+  auto chosen = choose(std::move(draft), examples, tuning);
+  if (!chosen)
+    return fail(chosen);
+  plan = *std::move(chosen);
+  auto again = analyse(plan, example_arguments(plan, inputs));
+  if (!again)
+    return fail(again);
+  constexpr double tolerance = 1e-3;
+  bool same = analysis.outputs.size() == again->outputs.size();
+  for (std::size_t i = 0; same && i < again->outputs.size(); ++i)
+    same = agree(analysis.outputs[i], again->outputs[i], tolerance);
+  if (!same)
+    return fail(Errc::internal, "the fused network does not compute what its operators do", "",
+                "load it unfused, and report this");
+  analysis = *std::move(again);
+  return {};
+}
+
 // Where every kind of file arrives: the plan of ATen's operators as the options want it.
 Result<std::shared_ptr<const Model>> finished(Plan plan, Analysis analysis, ModelFacts facts,
                                               const LoadOptions& options) {
   const auto device = find_device(options.device);
   if (!device)
     return fail(device);
+  std::optional<Plan> there;
   if (!device->is_cpu()) {
-    auto there = moved(std::move(plan), *device, facts.inputs);
-    if (!there)
-      return fail(there);
-    plan = *std::move(there);
+    auto made = moved(plan, *device, facts.inputs);
+    if (!made)
+      return fail(made);
+    there = *std::move(made);
   }
+  if (options.plan == PlanKind::fused) {
+    // Elsewhere than on the CPU ATen's operators perform the same steps.
+    const Analysis unfused = analysis;
+    if (auto done = fuse_and_check(plan, analysis, facts.inputs, options, there.has_value()); !done)
+      return fail(done);
+    if (there) {
+      auto grouped = choose(fuse(*there, unfused), {}, {.structure = 0, .cache_folder = {}, .by_aten = true});
+      if (!grouped)
+        return fail(grouped);
+      there = *std::move(grouped);
+    }
+  }
+  if (there)
+    plan = *std::move(there);
   analysis.outputs.clear();
   return std::make_shared<PlanModel>(std::make_shared<Plan>(std::move(plan)), std::move(analysis),
                                      std::move(facts));
@@ -375,6 +423,8 @@ Result<std::shared_ptr<const Model>> load_onnx(const std::filesystem::path& path
   if (!model && model.error().where.empty())
     return fail(model.error().code, model.error().what, path, model.error().hint);
   return model;
+}
+
 // A plan with what is known of it.
 struct Lowered {
   Plan plan;

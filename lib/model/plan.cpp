@@ -1,9 +1,11 @@
 #include "lib/model/plan.hpp"
 
 #include "lib/model/device.hpp"
+#include "lib/model/layout.hpp"
 
 #include <chrono>
 #include <optional>
+#include <unordered_set>
 
 namespace cleave::inline v0::model {
 
@@ -18,6 +20,27 @@ std::vector<std::uint32_t> Plan::live(std::uint32_t position) const {
   return result;
 }
 
+c10::IValue converted(BufferPool& pool, c10::IValue value, bool blocked, Want want) {
+  if (!value.isTensor())
+    return want == Want::plain ? to_plain(value) : value;
+  const Layout from = blocked ? Layout::blocked : Layout::plain;
+  const Layout to = want == Want::blocked         ? Layout::blocked
+                    : want == Want::channels_last ? Layout::channels_last
+                                                  : Layout::plain;
+  return to_layout(pool, value.toTensor(), from, to);
+}
+
+void mark_last_uses(Plan& plan) {
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    std::unordered_set<std::uint32_t> taken;
+    auto& arguments = plan.steps[i].arguments;
+    for (auto it = arguments.rbegin(); it != arguments.rend(); ++it) {
+      if (!it->constant && plan.slots[it->index].last_use == static_cast<std::int64_t>(i))
+        it->last_use = taken.insert(it->index).second;
+    }
+  }
+}
+
 void Plan::run_step(std::uint32_t index, Frame& frame, torch::jit::Stack& stack,
                     const std::uint8_t* lets_go) const {
   const PlacedStep& placed = steps[index];
@@ -30,6 +53,12 @@ void Plan::run_step(std::uint32_t index, Frame& frame, torch::jit::Stack& stack,
       stack.push_back(std::move(frame[source.index]));
     else
       stack.push_back(frame[source.index]);
+  }
+  for (std::size_t i = 0; i < placed.wants.size(); ++i) {
+    const Source& source = placed.arguments[i];
+    const bool blocked = !source.constant && slots[source.index].blocked;
+    if (blocked || placed.wants[i] != Want::as_it_is)
+      stack[i] = converted(*pool, std::move(stack[i]), blocked, placed.wants[i]);
   }
   placed.step->run(stack);
   TORCH_CHECK(stack.size() == placed.results.size(), placed.op, " gave ", stack.size(),

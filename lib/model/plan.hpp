@@ -2,6 +2,8 @@
 // a cut belongs to one plan.
 #pragma once
 
+#include "lib/model/buffer_pool.hpp"
+#include "lib/model/dnnl.hpp"
 #include "lib/model/torch_pch.hpp"
 
 #include <cleave/core/backend.hpp>
@@ -23,7 +25,13 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual void run(torch::jit::Stack& stack) const = 0;
+  /// Weights that the step keeps itself, beside Plan::constants.
+  [[nodiscard]] virtual std::int64_t weight_elements() const { return 0; }
+  [[nodiscard]] virtual std::size_t weight_bytes() const { return 0; }
 };
+
+/// The layout in which a step wants an argument; plain: contiguous.
+enum class Want : std::uint8_t { as_it_is, plain, channels_last, blocked };
 
 /// Where an argument comes from.
 struct Source {
@@ -36,11 +44,13 @@ struct Source {
 inline constexpr std::uint32_t no_slot = std::numeric_limits<std::uint32_t>::max();
 
 struct PlacedStep {
-  std::unique_ptr<const Step> step;
+  std::shared_ptr<const Step> step;
   std::vector<Source> arguments;
   std::vector<std::uint32_t> results;  ///< slots, or no_slot
   std::vector<std::uint32_t> written;  ///< arguments that it declares to change in place
+  std::vector<Want> wants;             ///< one per argument, or empty: all as they are
   std::string layer, op;
+  std::string kernel;      ///< the variant chosen for this machine; "" where there is one only
   std::uint64_t hash = 0;  ///< of what it does and what it is wired to, not of the weights' values
   torch::jit::Node* node = nullptr;  ///< in Plan::graph; null for a step made of several
 };
@@ -51,6 +61,7 @@ struct Slot {
   std::int64_t defined = -1;   ///< by this step; -1: an input
   std::int64_t last_use = -1;  ///< by this step; steps.size(): an output; -1: never
   torch::jit::Value* value = nullptr;
+  bool blocked = false;  ///< a tensor of dnn::Layout::blocked; never outside the plan
 };
 
 /// The values of one pass, by slot.
@@ -66,6 +77,7 @@ struct Plan {
   std::vector<std::string> input_names;
   std::vector<Source> outputs;
   c10::Device device = c10::DeviceType::CPU;  ///< where the constants are and the steps run
+  std::shared_ptr<BufferPool> pool = std::make_shared<BufferPool>();  ///< for steps' results
 
   /// The slots whose values live across a position: for 0 the inputs, else what is defined before
   /// and read at or after. Not for the last position, where the outputs are.
@@ -86,6 +98,12 @@ struct Plan {
     return source.constant ? constants[source.index] : frame[source.index];
   }
 };
+
+/// Marks, by Slot::last_use, the last argument that reads a slot: it takes the value out of the frame.
+void mark_last_uses(Plan& plan);
+
+/// The value as a step wants it. `blocked`: whether it is (see Slot).
+c10::IValue converted(BufferPool& pool, c10::IValue value, bool blocked, Want want);
 
 /// Turns a graph without calls, whose inputs are values only, into a plan of one step a node.
 /// Errc::unsupported names the node that cannot be lowered.

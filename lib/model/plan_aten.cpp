@@ -121,7 +121,7 @@ std::vector<jit::Value*> arguments_of(jit::Node* node) {
   return arguments;
 }
 
-std::unique_ptr<const Step> interpreted(jit::Node* node,
+std::shared_ptr<const Step> interpreted(jit::Node* node,
                                         const std::vector<jit::Value*>& arguments) {
   auto graph = std::make_shared<jit::Graph>();
   std::unordered_map<jit::Value*, jit::Value*> inner;
@@ -134,22 +134,22 @@ std::unique_ptr<const Step> interpreted(jit::Node* node,
   jit::Node* copy = graph->createClone(node, [&](jit::Value* value) { return inner.at(value); });
   graph->insertNode(copy);
   for (jit::Value* output : copy->outputs()) graph->registerOutput(output);
-  return std::make_unique<InterpretedStep>(std::move(graph));
+  return std::make_shared<InterpretedStep>(std::move(graph));
 }
 
-std::unique_ptr<const Step> step_for(jit::Node* node, const std::vector<jit::Value*>& arguments) {
+std::shared_ptr<const Step> step_for(jit::Node* node, const std::vector<jit::Value*>& arguments) {
   if (node->kind() == prim::ListConstruct) {
-    return std::make_unique<ListStep>(
+    return std::make_shared<ListStep>(
         node->output()->type()->expectRef<c10::ListType>().getElementType());
   }
   if (node->kind() == prim::TupleConstruct) {
     const auto type = node->output()->type()->expect<c10::TupleType>();
-    return std::make_unique<TupleStep>(type->schema() ? type : nullptr);
+    return std::make_shared<TupleStep>(type->schema() ? type : nullptr);
   }
   if (node->kind() == prim::TupleUnpack)
-    return std::make_unique<TupleUnpackStep>();
+    return std::make_shared<TupleUnpackStep>();
   if (node->kind() == prim::ListUnpack)
-    return std::make_unique<ListUnpackStep>(node->outputs().size());
+    return std::make_shared<ListUnpackStep>(node->outputs().size());
   // The interpreter itself waits, makes objects, and counts the arguments of those that take any.
   const auto* schema = node->maybeSchema();
   const bool by_interpreter = node->kind() == c10::aten::wait || node->kind() == c10::aten::warn ||
@@ -157,7 +157,7 @@ std::unique_ptr<const Step> step_for(jit::Node* node, const std::vector<jit::Val
                               node->kind() == prim::GetAttr || node->kind() == prim::SetAttr ||
                               (schema && schema->is_vararg());
   if (node->blocks().empty() && node->maybeOperator() && !by_interpreter)
-    return std::make_unique<OperatorStep>(node->getOperation());
+    return std::make_shared<OperatorStep>(node->getOperation());
   return interpreted(node, arguments);
 }
 
@@ -246,7 +246,7 @@ class Planner {
         plan_.slots[source.index].last_use = last;
       plan_.outputs.push_back(source);
     }
-    mark_last_uses();
+    mark_last_uses(plan_);
     return std::move(plan_);
   }
 
@@ -349,18 +349,6 @@ class Planner {
     placed.hash = core::hash_text(identity.str());
     plan_.steps.push_back(std::move(placed));
     return {};
-  }
-
-  // The last argument that reads a slot for the last time takes the value out of the frame.
-  void mark_last_uses() {
-    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
-      std::unordered_set<std::uint32_t> taken;
-      auto& arguments = plan_.steps[i].arguments;
-      for (auto it = arguments.rbegin(); it != arguments.rend(); ++it) {
-        if (!it->constant && plan_.slots[it->index].last_use == static_cast<std::int64_t>(i))
-          it->last_use = taken.insert(it->index).second;
-      }
-    }
   }
 
   Plan plan_;

@@ -214,6 +214,7 @@ void PlanModel::describe_steps() {
     info.op = placed.op;
     info.output_sizes = analysis_.steps[i].output_sizes;
     info.computes = analysis_.steps[i].computes;
+    info.kernel = placed.kernel;
     std::size_t bytes = 0;
     for (const Source& source : placed.arguments) {
       if (source.constant) {
@@ -228,6 +229,8 @@ void PlanModel::describe_steps() {
     std::sort(info.needs.begin(), info.needs.end());
     if (placed.node)
       add_weights(placed.node, seen, info.parameters, bytes);
+    info.parameters += placed.step->weight_elements();
+    bytes += placed.step->weight_bytes();
     info.weight_bytes = core::Bytes(static_cast<double>(bytes));
     total += bytes;
     steps_.push_back(std::move(info));
@@ -276,6 +279,7 @@ Result<void> PlanModel::set_threads(int threads) const {
     return fail(Errc::invalid_argument, "a network needs at least one thread");
   return guarded(Errc::internal, "", [&]() -> Result<void> {
     at::set_num_threads(threads);
+    dnn::set_threads(threads);
     return {};
   });
 }
@@ -474,16 +478,28 @@ Result<Frame> PlanModel::enter(const Place& place, const core::Values& values) c
   // The caller's values stay as they are, so that it can run the tail again.
   if (std::find(place.written.begin(), place.written.end(), true) != place.written.end())
     entering = separate(entering, place.written);
-  for (std::size_t i = 0; i < slots.size(); ++i) frame[slots[i]] = std::move(entering[i]);
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const bool blocked = plan_->slots[slots[i]].blocked;
+    frame[slots[i]] = blocked ? model::converted(*plan_->pool, std::move(entering[i]), false,
+                                                 Want::blocked)
+                              : std::move(entering[i]);
+  }
   return frame;
 }
 
 Result<core::Values> PlanModel::leave(const Place& place, const Frame& frame) const {
   std::vector<c10::IValue> leaving;
+  const auto add = [&](const Source& source) {
+    const c10::IValue& value = plan_->look_up(source, frame);
+    // Blocks stay inside: they are this machine's.
+    const bool blocked = !source.constant && plan_->slots[source.index].blocked;
+    leaving.push_back(
+        blocked ? model::converted(*plan_->pool, value, true, Want::channels_last) : value);
+  };
   if (place.cut.position == plan_->steps.size()) {
-    for (const Source& output : plan_->outputs) leaving.push_back(plan_->look_up(output, frame));
+    for (const Source& output : plan_->outputs) add(output);
   } else {
-    for (const std::uint32_t slot : place.live) leaving.push_back(frame[slot]);
+    for (const std::uint32_t slot : place.live) add({slot, false, false});
   }
   if (!plan_->device.is_cpu())
     Mover(c10::DeviceType::CPU).move(leaving);

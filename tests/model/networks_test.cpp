@@ -41,17 +41,20 @@ core::Values as_received(const core::Values& values) {
   return *std::move(received);
 }
 
-class Networks : public testing::TestWithParam<model::ZooEntry> {
+class Networks
+    : public testing::TestWithParam<std::tuple<model::ZooEntry, model::PlanKind>> {
  protected:
   /// The network from a file, at a smaller size than the published one where it takes any.
   std::shared_ptr<const model::Model> load(bool all_cuts = false, std::int64_t size = 96) {
-    const fs::path file = scratch_.path() / (GetParam().name + ".pt");
-    if (const auto built = model::build_zoo_model(GetParam().name, 1, file); !built)
+    const fs::path file = scratch_.path() / (entry().name + ".pt");
+    if (const auto built = model::build_zoo_model(entry().name, 1, file); !built)
       throw std::runtime_error(built.error().message());
     model::LoadOptions options;
     options.all_cuts = all_cuts;
-    model::InputSpec input{"", core::DType::float32, GetParam().input};
-    if (GetParam().any_size && input.sizes.size() == 4)
+    options.plan = std::get<1>(GetParam());
+    options.plan_cache = "";
+    model::InputSpec input{"", core::DType::float32, entry().input};
+    if (entry().any_size && input.sizes.size() == 4)
       input.sizes[2] = input.sizes[3] = size;
     options.inputs = {input};
     auto model = model::load(file, options);
@@ -59,6 +62,8 @@ class Networks : public testing::TestWithParam<model::ZooEntry> {
       throw std::runtime_error(model.error().message());
     return *model;
   }
+
+  [[nodiscard]] static const model::ZooEntry& entry() { return std::get<0>(GetParam()); }
 
  private:
   Scratch scratch_;
@@ -70,11 +75,11 @@ TEST_P(Networks, HeadThenTailEqualsWholeBitForBitAtEveryCut) {
   const auto inputs = model->example_inputs(7);
   const core::Values whole = run_whole(*model, inputs);
   const auto cuts = model->cuts();
-  ASSERT_GT(cuts.size(), 20u);
+  ASSERT_GT(cuts.size(), std::get<1>(GetParam()) == model::PlanKind::fused ? 12u : 20u);
   EXPECT_TRUE(model->refused_cuts().empty());
   // Tails of a network that takes no smaller input cost a minute: there, every fourth cut shows
   // that the comparison notices a change.
-  const std::size_t perturbed_each = GetParam().any_size ? 1 : 4;
+  const std::size_t perturbed_each = entry().any_size ? 1 : 4;
   // Each head goes on from the one before, across a copy: a network in as many parts as it has
   // cuts.
   core::Values across = inputs;
@@ -93,8 +98,14 @@ TEST_P(Networks, HeadThenTailEqualsWholeBitForBitAtEveryCut) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, Networks, testing::ValuesIn(model::zoo()),
-                         [](const auto& entry) { return entry.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Zoo, Networks,
+    testing::Combine(testing::ValuesIn(model::zoo()),
+                     testing::Values(model::PlanKind::fused, model::PlanKind::unfused)),
+    [](const auto& entry) {
+      return std::get<0>(entry.param).name +
+             (std::get<1>(entry.param) == model::PlanKind::fused ? "_fused" : "_unfused");
+    });
 
 }  // namespace
 }  // namespace cleave::test

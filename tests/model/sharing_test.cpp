@@ -3,6 +3,7 @@
 
 #include <cleave/model/zoo.hpp>
 
+#include <ATen/Parallel.h>
 #include <malloc.h>
 #include <unistd.h>
 
@@ -24,13 +25,15 @@ double resident() {
   return (in_memory - shared) * static_cast<double>(::sysconf(_SC_PAGESIZE));
 }
 
-TEST(Sharing, AllCutsOfResnet50TakeNoMoreThanAFifthOnTop) {
+TEST(Sharing, AllCutsOfResnet50TakeNoMoreThanASeventhOnTop) {
   const fs::path file =
       fs::temp_directory_path() / ("cleave-sharing-" + std::to_string(::getpid()) + ".pt");
   const auto built = model::build_zoo_model("resnet50", 1, file);
   ASSERT_TRUE(built) << built.error().message();
   model::LoadOptions options;
   options.inputs = {*model::parse_input_spec("1x3x64x64")};
+  options.plan_cache = "";
+  at::set_num_threads(1);  // kernels, and the order of their weights, are chosen for one thread
   const double before = resident();
   const auto loaded = model::load(file, options);
   fs::remove(file);
@@ -38,14 +41,15 @@ TEST(Sharing, AllCutsOfResnet50TakeNoMoreThanAFifthOnTop) {
   const model::Model& model = **loaded;
   ASSERT_TRUE(model.set_threads(1));
   const double parameters = static_cast<double>(model.parameter_count()) * sizeof(float);
-  EXPECT_LE(model.weight_bytes().count(), 1.01 * parameters);
+  const double weights = model.weight_bytes().count();
+  EXPECT_LE(weights, 1.12 * parameters);  // packed, some by Winograd's method
   core::Values across = model.example_inputs();
   const auto cuts = model.cuts();
   for (std::size_t i = 1; i < cuts.size(); ++i) {
     across = run(model, cuts[i - 1].id, cuts[i].id, across);
     run(model, cuts[i].id, cuts.back().id, across);
   }
-  EXPECT_LE(resident() - before, 1.2 * parameters);
+  EXPECT_LE(resident() - before, 1.15 * weights);
 }
 
 TEST(Sharing, ThreadsRunDifferentCutsAtOnce) {

@@ -47,6 +47,12 @@ CLEAVE_EXPORT core::Result<InputSpec> parse_input_spec(std::string_view text);
 /// written, others are not.
 CLEAVE_EXPORT std::string to_string(const InputSpec& input);
 
+/// What the network is lowered to.
+enum class PlanKind : std::uint8_t {
+  fused,    ///< convolutions, linear layers and pools with what follows them as one kernel: fastest
+  unfused,  ///< one operator a step: more places to cut
+};
+
 struct LoadOptions {
   /// One per input of the network: the example that it is looked at with. May be empty if the file
   /// tells them (cleave's zoo writes them into its files, ONNX files have them unless a size is left
@@ -69,6 +75,12 @@ struct LoadOptions {
   /// never closed. They are code: open only what you trust. torchvision's nms and roi_align are
   /// there without any.
   std::vector<std::filesystem::path> op_libraries;
+  /// Cuts and profiles belong to one of the two.
+  PlanKind plan = PlanKind::fused;
+  /// Where the kernels chosen for a network on this machine are kept: they are measured when it is
+  /// loaded for the first time, which takes some seconds. Nothing: $XDG_CACHE_HOME/cleave/plans, or
+  /// ~/.cache/cleave/plans; empty: nowhere, so that every load measures.
+  std::optional<std::filesystem::path> plan_cache;
 };
 
 /// One step of the plan, for people and reports.
@@ -81,6 +93,7 @@ struct StepInfo {
   bool computes = false;                   ///< not merely a view, a list, a scalar
   std::vector<std::uint32_t> needs;        ///< earlier steps whose results it reads, ascending
   bool reads_input = false;                ///< it reads an input of the network
+  std::string kernel;  ///< how this machine performs it, where there was a choice
 };
 
 /// A place between two steps where the network must not be cut.

@@ -1,0 +1,75 @@
+#include "lib/model/buffer_pool.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <new>
+
+namespace cleave::inline v0::model {
+
+struct BufferPool::Block {
+  void* data = nullptr;
+  std::size_t size = 0;
+  std::shared_ptr<BufferPool> pool;  // while it is in use
+
+  Block() = default;
+  ~Block() { std::free(data); }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+};
+
+BufferPool::BufferPool() = default;
+BufferPool::~BufferPool() = default;
+
+void BufferPool::give_back(void* context) {
+  std::unique_ptr<Block> block(static_cast<Block*>(context));
+  const std::shared_ptr<BufferPool> pool = std::move(block->pool);
+  const std::lock_guard lock(pool->mutex_);
+  const std::size_t size = block->size;
+  pool->free_.emplace(size, std::move(block));
+}
+
+c10::DataPtr BufferPool::bytes(std::size_t bytes) {
+  // Sizes within an eighth of one another share blocks; a block half too large may serve, too.
+  const std::size_t wanted = std::max<std::size_t>(bytes, 64);
+  const std::size_t grain = std::max<std::size_t>(64, std::bit_floor(wanted) / 8);
+  const std::size_t size = (wanted + grain - 1) / grain * grain;
+  std::unique_ptr<Block> block;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = free_.lower_bound(size);
+    if (found != free_.end() && found->first <= size + size / 2) {
+      block = std::move(found->second);
+      free_.erase(found);
+    }
+  }
+  if (!block) {
+    block = std::make_unique<Block>();
+    block->data = std::aligned_alloc(64, size);
+    if (!block->data)
+      throw std::bad_alloc();
+    block->size = size;
+  }
+  block->pool = shared_from_this();
+  void* data = block->data;
+  return {data, block.release(), &give_back, c10::Device(c10::DeviceType::CPU)};
+}
+
+at::Tensor BufferPool::tensor(at::IntArrayRef sizes, at::IntArrayRef strides,
+                              std::size_t elements) {
+  const std::size_t size = elements * sizeof(float);
+  c10::Storage storage(c10::Storage::use_byte_size_t(), size, bytes(size), /*allocator=*/nullptr,
+                       /*resizable=*/false);
+  at::Tensor made = at::detail::make_tensor<c10::TensorImpl>(
+      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU),
+      caffe2::TypeMeta::Make<float>());
+  made.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
+  return made;
+}
+
+bool BufferPool::owns_alone(const at::Tensor& tensor) {
+  return tensor.use_count() == 1 && tensor.storage().use_count() == 1 &&
+         tensor.storage().data_ptr().get_deleter() == &give_back;
+}
+
+}  // namespace cleave::inline v0::model

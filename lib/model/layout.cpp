@@ -1,0 +1,97 @@
+#include "lib/model/layout.hpp"
+
+namespace cleave::inline v0::model {
+namespace {
+
+// Strides of nothing but the layout's own order: libtorch leaves those of dimensions of one
+// element open, kernels do not.
+bool lies_in(const at::Tensor& tensor, Layout layout) {
+  return layout == Layout::channels_last
+             ? tensor.is_contiguous(at::MemoryFormat::ChannelsLast)
+             : tensor.is_contiguous();
+}
+
+}  // namespace
+
+bool is_image(const at::Tensor& tensor) {
+  return tensor.dim() == 4 && tensor.scalar_type() == at::kFloat && tensor.device().is_cpu() &&
+         tensor.layout() == at::kStrided && tensor.numel() > 0;
+}
+
+dnn::Sizes logical_sizes(const at::Tensor& tensor, Layout layout) {
+  dnn::Sizes sizes = tensor.sizes().vec();
+  if (layout == Layout::blocked) {
+    sizes[1] *= sizes[4];
+    sizes.pop_back();
+  }
+  return sizes;
+}
+
+at::Tensor make(BufferPool& pool, const dnn::Sizes& sizes, Layout layout) {
+  if (sizes.size() != 4) {
+    TORCH_CHECK(sizes.size() == 2);
+    return pool.tensor(sizes, {sizes[1], 1}, static_cast<std::size_t>(sizes[0] * sizes[1]));
+  }
+  const std::int64_t n = sizes[0], c = sizes[1], h = sizes[2], w = sizes[3];
+  const auto elements = static_cast<std::size_t>(n * c * h * w);
+  switch (layout) {
+    case Layout::channels_last:
+      return pool.tensor(sizes, {c * h * w, 1, w * c, c}, elements);
+    case Layout::blocked: {
+      const std::int64_t b = dnn::block();
+      return pool.tensor({n, c / b, h, w, b}, {c * h * w, h * w * b, w * b, b, 1}, elements);
+    }
+    case Layout::plain:
+      break;
+  }
+  return pool.tensor(sizes, {c * h * w, h * w, w, 1}, elements);
+}
+
+at::Tensor to_layout(BufferPool& pool, const at::Tensor& tensor, Layout from, Layout to) {
+  if (from == Layout::blocked && to == Layout::blocked)
+    return tensor;
+  if (from != Layout::blocked) {
+    if (!is_image(tensor))
+      return to == Layout::plain ? tensor.contiguous() : tensor;
+    if (to != Layout::blocked && lies_in(tensor, to))
+      return tensor;
+    if (lies_in(tensor, Layout::plain))
+      from = Layout::plain;
+    else if (lies_in(tensor, Layout::channels_last))
+      from = Layout::channels_last;
+    else
+      return to_layout(pool, tensor.contiguous(), Layout::plain, to);
+  }
+  const dnn::Sizes sizes = logical_sizes(tensor, from);
+  at::Tensor result = make(pool, sizes, to);
+  dnn::reorder(sizes, tensor.data_ptr<float>(), from, result.data_ptr<float>(), to);
+  return result;
+}
+
+c10::IValue to_plain(const c10::IValue& value) {
+  if (value.isTensor())
+    return value.toTensor().defined() ? value.toTensor().contiguous() : value;
+  if (value.isList()) {
+    const auto list = value.toList();
+    c10::impl::GenericList copy(list.elementType());
+    copy.reserve(list.size());
+    for (std::size_t i = 0; i < list.size(); ++i) copy.push_back(to_plain(list.get(i)));
+    return copy;
+  }
+  if (value.isTuple()) {
+    std::vector<c10::IValue> items;
+    for (const auto& item : value.toTupleRef().elements()) items.push_back(to_plain(item));
+    const auto type = value.type()->expect<c10::TupleType>();
+    return type->schema() ? c10::ivalue::Tuple::createNamed(std::move(items), type)
+                          : c10::ivalue::Tuple::create(std::move(items));
+  }
+  if (value.isGenericDict()) {
+    const auto dict = value.toGenericDict();
+    c10::impl::GenericDict copy(dict.keyType(), dict.valueType());
+    for (const auto& entry : dict) copy.insert(entry.key(), to_plain(entry.value()));
+    return copy;
+  }
+  return value;
+}
+
+}  // namespace cleave::inline v0::model
