@@ -5,7 +5,8 @@
 # compiler flags for everybody who links them; the headers and the libraries are all it takes.
 find_path(CleaveOnnx_INCLUDE_DIR onnx/onnx_pb.h HINTS ${ONNX_ROOT} $ENV{ONNX_ROOT}
           PATH_SUFFIXES include)
-find_library(CleaveOnnx_PROTO_LIBRARY onnx_proto HINTS ${ONNX_ROOT} $ENV{ONNX_ROOT}
+# The classes have a library of their own where ONNX was built so, else they are in the one.
+find_library(CleaveOnnx_PROTO_LIBRARY NAMES onnx_proto onnx HINTS ${ONNX_ROOT} $ENV{ONNX_ROOT}
              PATH_SUFFIXES lib)
 find_path(CleaveOnnx_PROTOBUF_INCLUDE_DIR google/protobuf/message.h)
 find_library(CleaveOnnx_PROTOBUF_LIBRARY protobuf)

@@ -306,6 +306,7 @@ op("BatchNormalization", [real(4, 3), Const(real(3)), Const(real(3)), Const(real
 op("InstanceNormalization", [X, Const(real(3)), Const(real(3))], {"epsilon": 1e-3}, opsets=(9,))
 op("LayerNormalization", [X, Const(real(9)), Const(real(9))], opsets=(17,))
 op("LayerNormalization", [X, Const(real(7, 9))], {"axis": 2, "epsilon": 1e-3}, opsets=(17,), label="wide")
+op("GroupNormalization", [real(2, 6, 5, 4), Const(real(3)), Const(real(3))], {"num_groups": 3, "epsilon": 1e-3}, opsets=(18, 20))
 op("LRN", [real(2, 7, 5, 4)], {"size": 3, "alpha": 0.2, "beta": 0.6, "bias": 1.2}, opsets=(9, 13))
 op("MeanVarianceNormalization", [X], opsets=(9, 13))
 op("LpNormalization", [X], {"axis": 1, "p": 1}, opsets=(9,))
@@ -454,6 +455,10 @@ op("Sequences", [real(2, 3), real(2, 3)],
    [("SequenceConstruct", ["x0", "x1"], ["s"]), ("SequenceInsert", ["s", "x0"], ["t"]), ("ConcatFromSequence", ["t"], ["y0"], {"axis": 1})])
 op("Listed", [real(6, 3), Const(np.int64(2)), Const(np.int64(-1))],
    [("SplitToSequence", ["x0", "c1"], ["s"]), ("SequenceAt", ["s", "c2"], ["y0"]), ("ConcatFromSequence", ["s"], ["y1"], {"axis": 0, "new_axis": 1})], outputs=2)
+op("Emptied", [real(2, 3), real(2, 3), Const(np.int64(0))],
+   [("SequenceEmpty", [], ["e"]), ("SequenceInsert", ["e", "x0"], ["s"]), ("SequenceInsert", ["s", "x1", "c2"], ["t"]),
+    ("SequenceErase", ["t", "c2"], ["u"]), ("SequenceLength", ["t"], ["n"]), ("Cast", ["n"], ["f"], {"to": 1}),
+    ("SequenceAt", ["u", "c2"], ["v"]), ("Mul", ["v", "f"], ["y0"])])
 half = Const(np.float32(0.5))
 op("Spelled", [X, Const(np.float32(2 ** 0.5)), Const(np.float32(1)), half],
    [("Div", ["x0", "c1"], ["a"]), ("Erf", ["a"], ["b"]), ("Add", ["b", "c2"], ["c"]), ("Mul", ["x0", "c"], ["d"]), ("Mul", ["d", "c3"], ["y0"])], label="gelu")
@@ -465,6 +470,21 @@ op("Spelled", [X, Const(np.float32(2)), Const(np.float32(1e-3)), Const(real(9)),
 op("Spelled", [real(2, 4, 5), Const(real(5, 6)), Const(real(6))],
    [("MatMul", ["x0", "c1"], ["a"]), ("Add", ["c2", "a"], ["y0"])], label="linear")
 
+
+
+def check_all_are_tried():
+    """Every operator of the table in docs/onnx.md, which another test holds against the code."""
+    page = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "onnx.md")
+    with open(page) as file:
+        known = {line.split("`")[1] for line in file if line.startswith("| `")}
+    tried = set()
+    for _, kind, _, attributes, *_ in CASES:
+        nodes = attributes if isinstance(attributes, list) else [(kind, [], [], attributes)]
+        tried.update(n[0] for n in nodes)
+    assert known and known <= tried, f"no case for {sorted(known - tried)}"
+
+
 if __name__ == "__main__":
+    check_all_are_tried()
     os.makedirs(sys.argv[1], exist_ok=True)
     write(sys.argv[1])
