@@ -45,6 +45,10 @@ std::string Error::message() const {
   text += what.empty() ? std::string(to_string(code)) : what;
   if (!hint.empty())
     text += " (" + hint + ")";
+  // Names in it may come from a peer or a file: a log's lines and a terminal are not theirs.
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      c = ' ';
   return text;
 }
 

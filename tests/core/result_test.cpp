@@ -63,4 +63,10 @@ TEST(Version, IsThatOfTheHeaders) {
                            std::to_string(version_patch));
 }
 
+TEST(Error, AMessageIsOneLineWhateverTheNamesInItHold) {
+  const cleave::core::Error error{cleave::core::Errc::not_found, "no codec 'a\nb\x1b[2J'", "x\ry",
+                                  "t\tu"};
+  EXPECT_EQ(error.message(), "x y: no codec 'a b [2J' (t u)");
+}
+
 }  // namespace

@@ -10,7 +10,9 @@
 #include <cleave/transport/codec.hpp>
 
 #include <array>
+#include <cstdio>
 #include <cstdlib>
+#include <string>
 
 namespace cleave::fuzz {
 namespace {
@@ -19,9 +21,11 @@ std::span<const std::byte> bytes(const std::uint8_t* data, std::size_t size) {
   return std::as_bytes(std::span(data, size));
 }
 
-void require(bool promise) {
-  if (!promise)
-    std::abort();
+void require(bool promise, const std::string& what = "a promise does not hold") {
+  if (promise)
+    return;
+  std::fprintf(stderr, "%s\n", what.c_str());
+  std::abort();
 }
 
 // An error is one line, and not a fault of cleave itself.
@@ -29,7 +33,7 @@ template <class T>
 void require_clear(const core::Result<T>& result) {
   if (result)
     return;
-  require(result.error().code != core::Errc::internal);
+  require(result.error().code != core::Errc::internal, result.error().message());
   require(!result.error().what.empty());
   require(result.error().message().find('\n') == std::string::npos);
 }
@@ -67,8 +71,11 @@ void values(const std::uint8_t* data, std::size_t size) {
     return;
   // What was decoded can be sent on.
   std::vector<std::byte> message;
-  require(transport::encode_values(*decoded, **transport::find_codec("raw"), message).has_value());
-  require(transport::decode_values(message).has_value());
+  const auto encoded =
+      transport::encode_values(*decoded, **transport::find_codec("raw"), message);
+  require(encoded.has_value(), encoded ? "" : "encode: " + encoded.error().message());
+  const auto again = transport::decode_values(message);
+  require(again.has_value(), again ? "" : "decode: " + again.error().message());
 }
 
 void infer(const std::uint8_t* data, std::size_t size) {

@@ -61,7 +61,7 @@ TEST(Network, ShowsWhatCrossesEachCutAndWhyThereIsNone) {
   const std::string svg = report::network_svg(diamond());
   EXPECT_EQ(count(svg, "class=\"c0\""), 2u);
   EXPECT_EQ(count(svg, "class=\"c2\""), 2u);
-  EXPECT_NE(svg.find("cut 2222: raw 8 kB, fp16 4 kB, int8 2 kB; 50 %"), svg.npos) << svg;
+  EXPECT_NE(svg.find("cut 2222: raw 8.00 kB, fp16 4.00 kB, int8 2.00 kB; 50.0 %"), svg.npos) << svg;
   EXPECT_NE(svg.find("no cut here: b &lt;later&gt; changes it"), svg.npos);
   EXPECT_EQ(count(svg, "class=\"refused\""), 1u);
 }
