@@ -203,7 +203,7 @@ class Checker {
                          [](const std::uint64_t* number) { return *number == in_zip64; });
     };
     ByteReader reader(extra);
-    while (missing() && reader.rest().size() >= 4) {
+    while (missing() && reader.ok() && reader.rest().size() >= 4) {
       const auto tag = reader.get<std::uint16_t>();
       ByteReader field(reader.take(reader.get<std::uint16_t>()));
       if (tag != 1)
