@@ -400,12 +400,14 @@ class Observer {
     if (writers.empty())
       return;
     MemoryQueries memory(plan_.graph);
-    // The last step that may write to what a slot may alias.
-    std::vector<std::int64_t> last_write(plan_.slots.size(), -1);
+    // The last steps that may change what a slot may share, and the elements of tensors in it.
+    std::vector<std::int64_t> last_write(plan_.slots.size(), -1), last_element(last_write);
     for (std::uint32_t slot = 0; slot < plan_.slots.size(); ++slot) {
       for (const std::uint32_t writer : writers) {
         if (memory.may_write(plan_.steps[writer].node, plan_.slots[slot].value))
           last_write[slot] = writer;
+        if (memory.may_write_elements(plan_.steps[writer].node, plan_.slots[slot].value))
+          last_element[slot] = writer;
       }
     }
     std::map<std::pair<std::uint32_t, std::uint32_t>, bool> known;
@@ -422,7 +424,11 @@ class Observer {
           continue;
         analysis_.positions[position].written_after[i] = true;
         for (std::size_t j = 0; j < slots.size() && position > 0; ++j) {
-          if (i == j || is_scalar(*plan_.slots[slots[j]].type) || !may_share(slots[i], slots[j]))
+          const c10::Type& other = *plan_.slots[slots[j]].type;
+          // What a list is appended to, its elements do not see.
+          if (i == j || is_scalar(other) ||
+              (last_element[slots[i]] < position && !is_container(other)) ||
+              !may_share(slots[i], slots[j]))
             continue;
           refuse(position,
                  "values cross that may share memory which " +

@@ -3,6 +3,9 @@
 #include "lib/model/op_library.hpp"
 #include "tests/model/split_support.hpp"
 
+#include <torch/csrc/jit/frontend/resolver.h>
+#include <torch/csrc/jit/frontend/sugared_value.h>
+
 #include <filesystem>
 #include <thread>
 
@@ -10,6 +13,39 @@ namespace cleave::test {
 namespace {
 
 using core::Errc;
+
+// "ops.library.name", as the code in TorchScript files names operators that are not libtorch's.
+class Ops : public torch::jit::SugaredValue {
+ public:
+  explicit Ops(std::string library = "") : library_(std::move(library)) {}
+  std::string kind() const override { return "operators"; }
+  std::shared_ptr<SugaredValue> attr(const torch::jit::SourceRange&, torch::jit::GraphFunction&,
+                                     const std::string& field) override {
+    if (library_.empty())
+      return std::make_shared<Ops>(field);
+    return std::make_shared<torch::jit::BuiltinFunction>(
+        c10::Symbol::fromQualString(library_ + "::" + field), c10::nullopt);
+  }
+
+ private:
+  std::string library_;
+};
+
+struct OpsResolver : torch::jit::NativeResolver {
+  std::shared_ptr<torch::jit::SugaredValue> resolveValue(const std::string& name,
+                                                         torch::jit::GraphFunction& method,
+                                                         const torch::jit::SourceRange& at) override {
+    if (name == "ops")
+      return std::make_shared<Ops>();
+    return NativeResolver::resolveValue(name, method, at);
+  }
+};
+
+torch::jit::Module with_operators(const std::string& source) {
+  torch::jit::Module module("Network");
+  module.define(source, std::make_shared<OpsResolver>());
+  return module;
+}
 
 core::Values whole_of(const model::Model& model, const core::Values& inputs) {
   return run_whole(model, inputs);
@@ -21,7 +57,7 @@ std::shared_ptr<const model::Model> check(const torch::jit::Module& module,
   const auto model = lowered(module, inputs);
   const auto values = model->example_inputs(3);
   check_every_cut(*model, values);
-  torch::jit::Module plain = module;
+  torch::jit::Module plain = module.deepcopy();
   plain.eval();
   const at::NoGradGuard no_grad;
   const torch::jit::GraphOptimizerEnabledGuard line_by_line(false);
@@ -264,10 +300,10 @@ def forward(self, x: Tensor):
 
 TEST(TorchScript, OperatorsOfTorchvisionAreThereWhenAFileNeedsThem) {
   model::register_torchvision_ops();
-  const auto module = script(R"(
+  const auto module = with_operators(R"(
 def forward(self, boxes: Tensor, scores: Tensor, maps: Tensor, rois: Tensor):
-    kept = torch.ops.torchvision.nms(boxes, scores, 0.5)
-    return boxes[kept], torch.ops.torchvision.roi_align(maps, rois, 1.0, 2, 2, 1, False)
+    kept = ops.torchvision.nms(boxes, scores, 0.5)
+    return boxes[kept], ops.torchvision.roi_align(maps, rois, 1.0, 2, 2, 1, False)
 )");
   const auto model = lowered(module, {"3x4", "3", "1x1x4x4", "1x5"});
   // The second box covers the first by 81/100 and has less weight; the third is apart.
@@ -305,9 +341,9 @@ TEST(TorchScript, AnOperatorFromALibraryIsUsed) {
   namespace fs = std::filesystem;
   const fs::path library = fs::path(CLEAVE_OP_LIBRARY);
   ASSERT_TRUE(model::open_op_library(library));
-  const auto module = script(R"(
+  const auto module = with_operators(R"(
 def forward(self, x: Tensor):
-    y = torch.ops.cleave_test.same(x * 2)
+    y = ops.cleave_test.same(x * 2)
     z = torch.sigmoid(y)
     y.add_(1)
     return y + z
