@@ -22,7 +22,7 @@ namespace {
 using core::fail;
 
 struct Options {
-  std::vector<std::string> models, inputs;
+  std::vector<std::string> models, inputs, op_libraries;
   device::HostOptions host;
   std::string listen = "127.0.0.1:7070", port_file;
   int workers = 1;
@@ -37,7 +37,10 @@ core::Result<void> serve(const Options& options) {
   auto models = std::make_shared<exec::ModelStore>();
   std::vector<std::shared_ptr<const model::Model>> loaded;
   for (const std::string& path : options.models) {
-    auto model = load_model({path, options.inputs, false});
+    auto model = load_model({.path = path,
+                             .inputs = options.inputs,
+                             .op_libraries = options.op_libraries,
+                             .all_cuts = false});
     if (!model)
       return fail(model);
     models->put(*model);
@@ -95,7 +98,11 @@ void add_serve(CLI::App& app, int& result) {
   command->add_option("--model", options->models, "A TorchScript file; may be given several times")
       ->required();
   command->add_option("--input", options->inputs,
-                      "Shape of an input where the file does not tell it, as 1x3x224x224");
+                      "Shape of an input where the file does not tell it, as 1x3x224x224")
+      ->allow_extra_args(false);
+  command->add_option("--op-library", options->op_libraries,
+                      "A shared library that registers operators which the models use; it is code")
+      ->allow_extra_args(false);
   command->add_option("--listen", options->listen, "Address and port; port 0 takes a free one")
       ->capture_default_str();
   command->add_option("--port-file", options->port_file, "Write the port there once it listens");
