@@ -97,11 +97,13 @@ void add_serve(CLI::App& app, int& result) {
   CLI::App* command = app.add_subcommand("serve", summary_of("serve"));
   command->add_option("--model", options->models, "A TorchScript file; may be given several times")
       ->required();
-  command->add_option("--input", options->inputs,
-                      "Shape of an input where the file does not tell it, as 1x3x224x224")
+  command
+      ->add_option("--input", options->inputs,
+                   "Shape of an input where the file does not tell it, as 1x3x224x224")
       ->allow_extra_args(false);
-  command->add_option("--op-library", options->op_libraries,
-                      "A shared library that registers operators which the models use; it is code")
+  command
+      ->add_option("--op-library", options->op_libraries,
+                   "A shared library that registers operators which the models use; it is code")
       ->allow_extra_args(false);
   command->add_option("--listen", options->listen, "Address and port; port 0 takes a free one")
       ->capture_default_str();

@@ -124,9 +124,8 @@ std::string bound_here(const c10::IValue& value) {
 // Operators that look at the storage behind a tensor, not only at the tensor.
 bool looks_behind(const jit::Node* node) {
   static const std::set<std::string> names = {
-      "aten::as_strided",         "aten::as_strided_", "aten::as_strided_copy",
-      "aten::as_strided_scatter", "aten::resize_",     "aten::resize_as_",
-      "aten::storage_offset"};
+      "aten::as_strided", "aten::as_strided_", "aten::as_strided_copy", "aten::as_strided_scatter",
+      "aten::resize_",    "aten::resize_as_",  "aten::storage_offset"};
   if (names.count(node->kind().toQualString()))
     return true;
   for (const jit::Block* block : node->blocks()) {

@@ -94,9 +94,10 @@ Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpe
       return fail(Errc::invalid_argument,
                   "input '" + plan.input_names[i] + "' is a " + type->str() + ", not " +
                       to_string(inputs[i]),
-                  where, type->kind() == c10::TypeKind::ClassType
-                             ? "wrap the model in one that takes tensors, numbers and containers"
-                             : "describe it as in 1x3x8x8, int:3, none, [1x4,1x4] or {key=1x4}");
+                  where,
+                  type->kind() == c10::TypeKind::ClassType
+                      ? "wrap the model in one that takes tensors, numbers and containers"
+                      : "describe it as in 1x3x8x8, int:3, none, [1x4,1x4] or {key=1x4}");
     inputs[i].name = plan.input_names[i];
   }
   return inputs;
@@ -119,7 +120,8 @@ bool agree(const c10::IValue& a, const c10::IValue& b, double tolerance) {
   if (a.isTensor() && b.isTensor()) {
     if (!a.toTensor().defined() || !b.toTensor().defined())
       return a.toTensor().defined() == b.toTensor().defined();
-    if (a.toTensor().sizes() != b.toTensor().sizes() || a.toTensor().dtype() != b.toTensor().dtype())
+    if (a.toTensor().sizes() != b.toTensor().sizes() ||
+        a.toTensor().dtype() != b.toTensor().dtype())
       return false;
     if (a.toTensor().numel() == 0)
       return true;
@@ -313,9 +315,8 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
     if (!lowered)
       return fail(lowered);
     if (lowered->writes) {
-      auto same =
-          check_against(module, lowered->analysis,
-                        example_arguments(lowered->plan, lowered->inputs), where);
+      auto same = check_against(module, lowered->analysis,
+                                example_arguments(lowered->plan, lowered->inputs), where);
       if (!same)
         return fail(same);
     }

@@ -32,9 +32,9 @@ class Ops : public torch::jit::SugaredValue {
 };
 
 struct OpsResolver : torch::jit::NativeResolver {
-  std::shared_ptr<torch::jit::SugaredValue> resolveValue(const std::string& name,
-                                                         torch::jit::GraphFunction& method,
-                                                         const torch::jit::SourceRange& at) override {
+  std::shared_ptr<torch::jit::SugaredValue> resolveValue(
+      const std::string& name, torch::jit::GraphFunction& method,
+      const torch::jit::SourceRange& at) override {
     if (name == "ops")
       return std::make_shared<Ops>();
     return NativeResolver::resolveValue(name, method, at);
@@ -97,8 +97,8 @@ def forward(self, images: List[Tensor], pair: Tuple[Tensor, int], named: Dict[st
                                     "bool:true", "str:fast", "{3=1x2}"});
   // Longer lists, other numbers and words.
   core::Values inputs = model->example_inputs(5);
-  std::get<core::Value::List>(inputs[0].data).items.push_back(
-      std::get<core::Value::List>(inputs[0].data).items[0]);
+  std::get<core::Value::List>(inputs[0].data)
+      .items.push_back(std::get<core::Value::List>(inputs[0].data).items[0]);
   inputs[5] = std::string("slow");
   check_every_cut(*model, inputs);
   // Values of another kind are refused by name.
@@ -262,9 +262,10 @@ TEST(TorchScript, AModelThatChangesItsOwnAttributesIsRefusedByName) {
   named("def forward(self, x: Tensor):\n    self.calls += 1\n    return x + self.calls\n", "calls");
   named("def forward(self, x: Tensor):\n    self.kept.append(x)\n    return x + len(self.kept)\n",
         "kept");
-  named("def forward(self, x: Tensor):\n    same = torch.atleast_1d(self.seen)\n"
-        "    same.add_(1)\n    return x + same\n",
-        "seen");
+  named(
+      "def forward(self, x: Tensor):\n    same = torch.atleast_1d(self.seen)\n"
+      "    same.add_(1)\n    return x + same\n",
+      "seen");
   // Filled once, but with something that later results depend on.
   named(R"(
 def forward(self, x: Tensor):
@@ -303,9 +304,9 @@ TEST(TorchScript, OperatorsOfTorchvisionAreThereWhenAFileNeedsThem) {
   const auto module = with_operators(R"(
 def forward(self, boxes: Tensor, scores: Tensor, maps: Tensor, rois: Tensor):
     kept = ops.torchvision.nms(boxes, scores, 0.5)
-    return boxes[kept], ops.torchvision.roi_align(maps, rois, 1.0, 2, 2, 1, False)
+    return boxes[kept], ops.torchvision.roi_align(maps, torch.clamp(rois, 0.0, 2.0), 1.0, 2, 2, 1, False)
 )");
-  const auto model = lowered(module, {"3x4", "3", "1x1x4x4", "1x5"});
+  const auto model = lowered(module, {"3x4", "3", "3x1x4x4", "1x5"});
   // The second box covers the first by 81/100 and has less weight; the third is apart.
   const at::Tensor boxes = at::tensor({0., 0., 10., 10., 0., 0., 9., 9., 20., 20., 30., 30.})
                                .view({3, 4})
@@ -320,8 +321,8 @@ def forward(self, boxes: Tensor, scores: Tensor, maps: Tensor, rois: Tensor):
   const auto outputs = tensors(whole_of(*model, inputs));
   EXPECT_TRUE(at::equal(model::to_torch(outputs.at(0)),
                         boxes.index_select(0, at::tensor({2, 0}, at::kLong))));
-  EXPECT_TRUE(at::allclose(model::to_torch(outputs.at(1)).flatten(),
-                           at::tensor({2.5F, 3.5F, 6.5F, 7.5F})));
+  EXPECT_TRUE(
+      at::allclose(model::to_torch(outputs.at(1)).flatten(), at::tensor({2.5F, 3.5F, 6.5F, 7.5F})));
   check_every_cut(*model, inputs);
 }
 

@@ -64,7 +64,7 @@ def calibrate(network, sample):
         module.running_mean.copy_(values.mean(over))
         spread = values.var(over, unbiased=False)
         # No channel is blown up: folding the norm into the layer before costs rounding otherwise.
-        module.running_var.copy_(spread + 0.1 * spread.mean() + 1e-5)
+        module.running_var.copy_(spread + 0.5 * spread.mean() + 1e-5)
         return nn.functional.batch_norm(values, module.running_mean, module.running_var,
                                         module.weight, module.bias, False, 0.0, module.eps)
 
