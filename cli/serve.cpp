@@ -134,8 +134,14 @@ void add_serve(CLI::App& app, int& result) {
   command->add_option("--models", options->folder,
                       "Serve every model of this folder, which nobody but its owner may write to");
   add_trust_options(*command, options->model);
-  command->add_option("--input", options->model.inputs,
-                      "Shape of an input where the file does not tell it, as 1x3x224x224");
+  command
+      ->add_option("--input", options->model.inputs,
+                   "Shape of an input where the file does not tell it, as 1x3x224x224")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--op-library", options->model.op_libraries,
+                   "A shared library that registers operators which the models use; it is code")
+      ->allow_extra_args(false);
   command->add_option("--listen", options->listen, "Address and port; port 0 takes a free one")
       ->capture_default_str();
   command->add_option("--port-file", options->port_file, "Write the port there once it listens");

@@ -21,9 +21,10 @@ packages=(
   libcli11-dev libjs-chart.js
   # tests, benchmarks, and the labelled images of the demo
   libgtest-dev libgmock-dev libbenchmark-dev dataset-fashion-mnist
-  # tests only: networks exported by PyTorch, the sweep over torchvision's
-  python3-torch python3-torchvision
 )
+# Networks exported by PyTorch, the sweep over torchvision's: tests that say that they are skipped
+# where these are not.
+optional=(python3-torch python3-torchvision)
 # ONNX Runtime, to compare with, comes from npm (scripts/peers.sh). Where node came from elsewhere,
 # Debian's npm would not fit it.
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
@@ -54,6 +55,20 @@ as_root() {
     exit 1
   fi
 }
+
+if [ ${#missing[@]} -gt 0 ]; then
+  export DEBIAN_FRONTEND=noninteractive
+  as_root apt-get update -q
+fi
+for package in "${optional[@]}"; do
+  status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$status" = installed ] && continue
+  if apt-cache show "$package" >/dev/null 2>&1; then
+    missing+=("$package")
+  else
+    echo "deps.sh: there is no package $package here; the tests that need it will be skipped"
+  fi
+done
 
 if [ ${#missing[@]} -gt 0 ]; then
   echo "deps.sh: installing ${missing[*]}"

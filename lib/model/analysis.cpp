@@ -125,9 +125,8 @@ std::string bound_here(const c10::IValue& value) {
 // Operators that look at the storage behind a tensor, not only at the tensor.
 bool looks_behind(const jit::Node* node) {
   static const std::set<std::string> names = {
-      "aten::as_strided",         "aten::as_strided_", "aten::as_strided_copy",
-      "aten::as_strided_scatter", "aten::resize_",     "aten::resize_as_",
-      "aten::storage_offset"};
+      "aten::as_strided", "aten::as_strided_", "aten::as_strided_copy", "aten::as_strided_scatter",
+      "aten::resize_",    "aten::resize_as_",  "aten::storage_offset"};
   if (names.count(node->kind().toQualString()))
     return true;
   for (const jit::Block* block : node->blocks()) {
@@ -479,14 +478,16 @@ class Observer {
     if (writers.empty())
       return;
     MemoryQueries memory(plan_.graph);
-    // The last step that may write to what a slot may alias.
-    std::vector<std::int64_t> last_write(plan_.slots.size(), -1);
+    // The last steps that may change what a slot may share, and the elements of tensors in it.
+    std::vector<std::int64_t> last_write(plan_.slots.size(), -1), last_element(last_write);
     for (std::uint32_t slot = 0; slot < plan_.slots.size(); ++slot) {
       for (const std::uint32_t writer : writers) {
-        if (!memory.may_write(plan_.steps[writer].node, plan_.slots[slot].value))
-          continue;
-        last_write[slot] = writer;
-        analysis_.memory.values[slot].writers.push_back(writer);
+        if (memory.may_write(plan_.steps[writer].node, plan_.slots[slot].value)) {
+          last_write[slot] = writer;
+          analysis_.memory.values[slot].writers.push_back(writer);
+        }
+        if (memory.may_write_elements(plan_.steps[writer].node, plan_.slots[slot].value))
+          last_element[slot] = writer;
       }
     }
     std::map<std::pair<std::uint32_t, std::uint32_t>, bool> known;
@@ -503,7 +504,11 @@ class Observer {
           continue;
         analysis_.positions[position].written_after[i] = true;
         for (std::size_t j = 0; j < slots.size() && position > 0; ++j) {
-          if (i == j || is_scalar(*plan_.slots[slots[j]].type) || !may_share(slots[i], slots[j]))
+          const c10::Type& other = *plan_.slots[slots[j]].type;
+          // What a list is appended to, its elements do not see.
+          if (i == j || is_scalar(other) ||
+              (last_element[slots[i]] < position && !is_container(other)) ||
+              !may_share(slots[i], slots[j]))
             continue;
           refuse(position,
                  "values cross that may share memory which " +

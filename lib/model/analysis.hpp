@@ -15,7 +15,7 @@
 namespace cleave::inline v0::model {
 
 struct StepFacts {
-  bool computes = false;  ///< makes a tensor of its own, or changes one in place
+  bool computes = false;                   ///< makes a tensor of its own, or changes one in place
   std::vector<std::int64_t> output_sizes;  ///< of its first tensor
 };
 

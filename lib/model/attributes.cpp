@@ -90,9 +90,8 @@ class Renamer {
     }
     for (auto& [attribute, value] : variables) {
       const jit::Value* const before = value;
-      if (std::all_of(ends.begin(), ends.end(), [&](const Variables& end) {
-            return end.at(attribute) == before;
-          }))
+      if (std::all_of(ends.begin(), ends.end(),
+                      [&](const Variables& end) { return end.at(attribute) == before; }))
         continue;
       for (std::size_t i = 0; i < ends.size(); ++i)
         node->blocks()[i]->registerOutput(ends[i].at(attribute));
@@ -189,8 +188,7 @@ void assignments_to_values(jit::Graph& graph, const jit::Module& module) {
     const jit::WithInsertPoint at_the_top(first);
     jit::Value* object = self;
     const auto path = path_to(assignment->input(0), self);
-    for (const std::string& name : *path)
-      object = graph.insertGetAttr(object, name);
+    for (const std::string& name : *path) object = graph.insertGetAttr(object, name);
     return graph.insertGetAttr(object, assignment->s(c10::attr::name));
   };
   Renamer(identify, start).run(graph);

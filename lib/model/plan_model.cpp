@@ -85,9 +85,9 @@ std::string kind_of(const core::Value& value) {
     spec.sizes = tensor->sizes;
     return to_string(spec);
   }
-  constexpr std::array<const char*, 10> names = {"None",      "nothing", "a bool", "an int",
-                                                 "a float",   "a str",   "a tensor", "a list",
-                                                 "a tuple",   "a dictionary"};
+  constexpr std::array<const char*, 10> names = {"None",    "nothing",     "a bool",   "an int",
+                                                 "a float", "a str",       "a tensor", "a list",
+                                                 "a tuple", "a dictionary"};
   return names[value.data.index()];
 }
 
@@ -117,7 +117,8 @@ std::string misfit(const core::Value& value, const InputSpec& spec) {
     for (std::size_t i = 0; found.empty() && i < dict->items.size(); ++i) {
       const auto* key = std::get_if<std::string>(&dict->items[i].first.data);
       std::size_t at = i;
-      for (std::size_t j = 0; key && j < spec.items.size(); ++j) at = spec.items[j].name == *key ? j : at;
+      for (std::size_t j = 0; key && j < spec.items.size(); ++j)
+        at = spec.items[j].name == *key ? j : at;
       found = inner(dict->items[i].second, at);
     }
   }
@@ -420,8 +421,7 @@ Result<void> PlanModel::check_sizes(const core::Values& values, const Place& end
     auto fresh = std::make_shared<Seen>();
     fresh->signature = std::move(signature);
     fresh->graph = core::step_graph_of(analysis->memory);
-    for (const PositionFacts& facts : analysis->positions)
-      fresh->refused.push_back(facts.refused);
+    for (const PositionFacts& facts : analysis->positions) fresh->refused.push_back(facts.refused);
     for (const std::string& op : analysis->undeclared) {
       if (facts_.writes && !facts_.sharing.count(op))
         fresh->unfit = op;

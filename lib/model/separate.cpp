@@ -87,11 +87,11 @@ class Separator {
     if (!part.copy) {
       const at::Tensor bytes = at::empty({part.end - from}, at::kByte);
       if (part.end > from)
-        std::memcpy(bytes.data_ptr(),
-                    static_cast<const char*>(
-                        tensor.storage().unsafeGetStorageImpl()->data_ptr().get()) +
-                        from,
-                    static_cast<std::size_t>(part.end - from));
+        std::memcpy(
+            bytes.data_ptr(),
+            static_cast<const char*>(tensor.storage().unsafeGetStorageImpl()->data_ptr().get()) +
+                from,
+            static_cast<std::size_t>(part.end - from));
       part.copy = bytes.storage();
     }
     at::Tensor view = at::empty({0}, tensor.options());

@@ -113,8 +113,7 @@ at::Tensor roi_align_of(const at::Tensor& input, const at::Tensor& rois, double 
   const at::Tensor maps = input.contiguous(), regions = rois.contiguous();
   const std::int64_t batch = maps.size(0), channels = maps.size(1), height = maps.size(2),
                      width = maps.size(3), count = regions.size(0);
-  at::Tensor result =
-      at::empty({count, channels, pooled_height, pooled_width}, maps.options());
+  at::Tensor result = at::empty({count, channels, pooled_height, pooled_width}, maps.options());
   const T* const map = maps.data_ptr<T>();
   const T* const region = regions.data_ptr<T>();
   T* const out = result.data_ptr<T>();

@@ -53,9 +53,8 @@ std::optional<core::Values> by_itself(torch::jit::Module module, const core::Val
   for (const core::Value& item : std::get<core::Value::List>(inputs[3].data).items)
     list.push_back(copy(*item.tensor()));
   try {
-    const c10::IValue given =
-        module.forward({copy(*inputs[0].tensor()), copy(*inputs[1].tensor()),
-                        std::get<std::int64_t>(inputs[2].data), list});
+    const c10::IValue given = module.forward({copy(*inputs[0].tensor()), copy(*inputs[1].tensor()),
+                                              std::get<std::int64_t>(inputs[2].data), list});
     auto converted = model::from_torch(given);
     if (!converted)
       return std::nullopt;
@@ -176,10 +175,10 @@ TEST(AliasRandom, NoCutOfAHostileNetworkChangesAResult) {
   }
   std::cout << counts.graphs << " graphs: " << counts.loaded << " loaded with " << counts.cuts
             << " cuts (" << counts.refused_cuts << " places refused), " << counts.compared
-            << " comparisons, " << counts.refused_runs << " runs refused; "
-            << counts.refused_models << " models refused, " << counts.unrunnable
-            << " that libtorch cannot run\n";
-  for (const auto& [reason, times] : counts.reasons) std::cout << "  " << times << " x " << reason << "\n";
+            << " comparisons, " << counts.refused_runs << " runs refused; " << counts.refused_models
+            << " models refused, " << counts.unrunnable << " that libtorch cannot run\n";
+  for (const auto& [reason, times] : counts.reasons)
+    std::cout << "  " << times << " x " << reason << "\n";
   if (count >= 100 && !HasFailure()) {
     EXPECT_GT(counts.loaded, counts.graphs / 2);
     EXPECT_GT(counts.cuts, 5 * counts.graphs);

@@ -193,20 +193,42 @@ TEST_F(ModelFile, TimesEveryStepOnce) {
 }
 
 TEST(InputSpec, IsWrittenAsItIsRead) {
-  for (const char* text :
-       {"1x3x224x224", "7", "scalar", "1x77:int64", "scalar:bool", "none", "int:-3", "float:0.5",
-        "float:1e-300", "bool:true", "bool:false", "str:abc", "str:\"a, b\"", "str:\"\"",
-        "str:\"say \\\"no\\\" \\\\\"", "[]", "()", "{}", "(1x3x8x8,1x4:int64)",
-        "[1x3x8x8,1x3x8x8]", "{image=1x3x8x8}", "{0=1x4,1=none}", "{\"a b\"=[(1x2,int:1)]}"}) {
+  for (const char* text : {"1x3x224x224",
+                           "7",
+                           "scalar",
+                           "1x77:int64",
+                           "scalar:bool",
+                           "none",
+                           "int:-3",
+                           "float:0.5",
+                           "float:1e-300",
+                           "bool:true",
+                           "bool:false",
+                           "str:abc",
+                           "str:\"a, b\"",
+                           "str:\"\"",
+                           "str:\"say \\\"no\\\" \\\\\"",
+                           "[]",
+                           "()",
+                           "{}",
+                           "(1x3x8x8,1x4:int64)",
+                           "[1x3x8x8,1x3x8x8]",
+                           "{image=1x3x8x8}",
+                           "{0=1x4,1=none}",
+                           "{\"a b\"=[(1x2,int:1)]}"}) {
     const auto spec = model::parse_input_spec(text);
     ASSERT_TRUE(spec) << text;
     EXPECT_EQ(model::to_string(*spec), text);
     EXPECT_EQ(*model::parse_input_spec(model::to_string(*spec)), *spec);
   }
-  for (const char* text : {"", "x", "1x", "1xx2", "0x3", "-1x3", "1x3:float", "1 x 3",
-                           "99999999999x99999999999", "1x3x", "int:", "int:1.5", "float:x", "bool:1",
-                           "bool:truex", "str:", "str:\"a", "[1x3", "[1x3,]", "(1x3]", "{1x3}", "{a=}",
-                           "nonesuch", "int:99999999999999999999"})
+  for (const char* text : {"",          "x",        "1x",
+                           "1xx2",      "0x3",      "-1x3",
+                           "1x3:float", "1 x 3",    "99999999999x99999999999",
+                           "1x3x",      "int:",     "int:1.5",
+                           "float:x",   "bool:1",   "bool:truex",
+                           "str:",      "str:\"a",  "[1x3",
+                           "[1x3,]",    "(1x3]",    "{1x3}",
+                           "{a=}",      "nonesuch", "int:99999999999999999999"})
     EXPECT_FALSE(model::parse_input_spec(text)) << text;
 }
 

@@ -23,8 +23,8 @@ constexpr std::size_t most_cuts = 40;
 std::vector<core::Tensor> arrays(const fs::path& network, const std::string& kind) {
   std::vector<core::Tensor> result;
   for (std::size_t i = 0;; ++i) {
-    const fs::path file = network.parent_path() / (network.stem().string() + "." + kind + "." +
-                                                   std::to_string(i) + ".npy");
+    const fs::path file = network.parent_path() /
+                          (network.stem().string() + "." + kind + "." + std::to_string(i) + ".npy");
     if (!fs::exists(file))
       return result;
     auto tensor = data::load_npy(file);
@@ -65,8 +65,7 @@ core::Values as_received(const core::Values& values) {
 // Infinite if the number of tensors, sizes or whole numbers differ.
 double largest_difference(const core::Values& values, const std::vector<core::Tensor>& expected) {
   const auto given = tensors(values);
-  double largest =
-      given.size() == expected.size() ? 0 : std::numeric_limits<double>::infinity();
+  double largest = given.size() == expected.size() ? 0 : std::numeric_limits<double>::infinity();
   for (std::size_t i = 0; i < std::min(given.size(), expected.size()); ++i) {
     const double difference =
         given[i].dtype != expected[i].dtype ? std::numeric_limits<double>::infinity()
@@ -98,10 +97,11 @@ class Sweep {
     const double first = compare("in", "out", tried, 1);
     // Other sizes, at fewer cuts: what depends on the sizes is looked at anew.
     const double second = compare("in2", "out2", tried, 5);
-    std::printf("%-26s %5u steps, %3zu cuts (%zu tried), %2zu places refused; whole within %.1e, "
-                "at other sizes %.1e\n",
-                network_.stem().c_str(), model_->step_count(), cuts.size(), tried.size(),
-                model_->refused_cuts().size(), first, second);
+    std::printf(
+        "%-26s %5u steps, %3zu cuts (%zu tried), %2zu places refused; whole within %.1e, "
+        "at other sizes %.1e\n",
+        network_.stem().c_str(), model_->step_count(), cuts.size(), tried.size(),
+        model_->refused_cuts().size(), first, second);
     std::set<std::string> reasons;
     for (const model::RefusedCut& refused : model_->refused_cuts()) {
       if (reasons.insert(refused.reason).second && reasons.size() <= 3)
@@ -122,15 +122,15 @@ class Sweep {
     good_ = false;
   }
 
-  double compare(const std::string& in, const std::string& out,
-                 const std::vector<core::Cut>& cuts, std::size_t every) {
+  double compare(const std::string& in, const std::string& out, const std::vector<core::Cut>& cuts,
+                 std::size_t every) {
     const core::Values inputs = filled(model_->example_inputs(), arrays(network_, in));
     const core::Values given = resettled(inputs);
     const auto first = model_->cuts().front().id, last = model_->cuts().back().id;
     const core::Values whole = test::run(*model_, first, last, inputs);
     for (std::size_t i = 0; i < cuts.size(); i += every) {
-      const std::string where = " at " + std::to_string(cuts[i].position) + " after " +
-                                cuts[i].op + " in " + cuts[i].layer;
+      const std::string where = " at " + std::to_string(cuts[i].position) + " after " + cuts[i].op +
+                                " in " + cuts[i].layer;
       const auto across = model_->run(first, cuts[i].id, inputs);
       if (!across) {
         complain("the head fails" + where + ": " + across.error().message());

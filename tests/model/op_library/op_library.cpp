@@ -9,7 +9,8 @@ at::Tensor same(const at::Tensor& x) {
 
 TORCH_LIBRARY(cleave_test, library) {
   library.def("same(Tensor x) -> Tensor");
-  library.impl("same", torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, TORCH_FN(same)));
+  library.impl("same",
+               torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, TORCH_FN(same)));
 }
 
 }  // namespace
