@@ -14,15 +14,16 @@ namespace cleave::cli {
 
 void add_check_model(CLI::App& app, int& result) {
   struct Options {
-    std::string path, name;
-    std::vector<std::string> inputs;
+    std::string descriptor, path;
+    std::vector<std::string> inputs, libraries;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("check-model", "Open a model and tell whether it went well")->group("");
-  command->add_option("model", options->path)->required();
-  command->add_option("name", options->name)->required();
-  command->add_option("--input", options->inputs);
+  command->add_option("descriptor", options->descriptor)->required();
+  command->add_option("path", options->path)->required();
+  command->add_option("--input", options->inputs)->allow_extra_args(false);
+  command->add_option("--op-library", options->libraries)->allow_extra_args(false);
   command->callback([options, &result] {
     const auto check = [&]() -> core::Result<void> {
       model::LoadOptions load;
@@ -32,10 +33,8 @@ void add_check_model(CLI::App& app, int& result) {
           return core::fail(spec);
         load.inputs.push_back(std::move(*spec));
       }
-      // Lowers the network and runs a pass.
-      if (const auto model = model::load(options->path, load); !model)
-        return core::fail(model);
-      return {};
+      load.op_libraries.assign(options->libraries.begin(), options->libraries.end());
+      return model::try_to_load(options->descriptor, options->path, std::move(load));
     };
     std::cout << model::verdict_of(check()) << std::flush;
     // What the file brought along must not run on behind the verdict.

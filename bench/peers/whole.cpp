@@ -39,7 +39,9 @@ int main(int argc, char** argv) {
   bool steps = false;
   for (int i = 2; i < argc; ++i) {
     const std::string option = argv[i];
-    const auto value = [&] { return i + 1 < argc ? argv[++i] : (stop(option + " needs a value"), ""); };
+    const auto value = [&] {
+      return i + 1 < argc ? argv[++i] : (stop(option + " needs a value"), "");
+    };
     if (option == "--unfused")
       options.plan = model::PlanKind::unfused;
     else if (option == "--steps")
@@ -91,7 +93,8 @@ int main(int argc, char** argv) {
     }
   }
   std::sort(times.begin(), times.end());
-  std::printf("{\"runtime\": \"cleave\", \"threads\": %d, \"passes\": %d, \"median_ms\": %.4f, "
-              "\"least_ms\": %.4f, \"load_ms\": %.0f}\n",
-              threads, passes, times[times.size() / 2], times.front(), load_ms);
+  std::printf(
+      "{\"runtime\": \"cleave\", \"threads\": %d, \"passes\": %d, \"median_ms\": %.4f, "
+      "\"least_ms\": %.4f, \"load_ms\": %.0f}\n",
+      threads, passes, times[times.size() / 2], times.front(), load_ms);
 }

@@ -269,13 +269,17 @@ Result<void> parse_verdict(std::string_view line, const std::string& where) {
   return unreadable();
 }
 
-Result<void> try_in_child(const FileSource& file, const std::string& name, const std::string& where,
-                          const std::vector<std::string>& inputs, const TrustOptions& options) {
+Result<void> try_in_child(const FileSource& file, const fs::path& path, const LoadOptions& load) {
+  const TrustOptions& options = load.trust;
+  const std::string where = path.string();
   const auto checker = find_checker(options);
   if (!checker)
     return fail(checker);
-  std::vector<std::string> arguments = {checker->string(), "check-model", "/proc/self/fd/3", name};
-  for (const std::string& input : inputs) arguments.insert(arguments.end(), {"--input", input});
+  std::vector<std::string> arguments = {checker->string(), "check-model", "/proc/self/fd/3", where};
+  for (const InputSpec& input : load.inputs)
+    arguments.insert(arguments.end(), {"--input", to_string(input)});
+  for (const fs::path& library : load.op_libraries)
+    arguments.insert(arguments.end(), {"--op-library", library.string()});
   std::vector<std::string> variables = environment();
 
   std::array<int, 2> ends{-1, -1};
@@ -309,23 +313,21 @@ Result<void> try_in_child(const FileSource& file, const std::string& name, const
   return judge(*outcome, options, where);
 }
 
-Result<void> admit(const FileSource& file, Contents contents, const std::string& name,
-                   const std::string& where, const std::vector<std::string>& inputs,
-                   const TrustOptions& options) {
-  if (options.untrusted == Untrusted::load ||
-      (contents == Contents::data && options.untrusted == Untrusted::check))
+Result<void> admit(const FileSource& file, const fs::path& path, const LoadOptions& load) {
+  const TrustOptions& options = load.trust;
+  const std::string where = path.string();
+  if (options.untrusted == Untrusted::load)
     return {};
   const bool must_be_listed = options.untrusted == Untrusted::refuse;
-  fs::path path = options.list;
-  if (path.empty()) {
+  fs::path list_path = options.list;
+  if (list_path.empty()) {
     auto usual = default_trusted_list();
     // Where no list can be kept a child opens the file every time.
     if (!usual)
-      return must_be_listed ? Result<void>(fail(usual))
-                            : try_in_child(file, name, where, inputs, options);
-    path = std::move(*usual);
+      return must_be_listed ? Result<void>(fail(usual)) : try_in_child(file, path, load);
+    list_path = std::move(*usual);
   }
-  const TrustedList list(path);
+  const TrustedList list(list_path);
   const auto fingerprint = file_fingerprint(file, where);
   if (!fingerprint)
     return fail(fingerprint);
@@ -335,12 +337,13 @@ Result<void> admit(const FileSource& file, Contents contents, const std::string&
   if (trusted.value_or(false))
     return {};
   if (must_be_listed)
-    return fail(Errc::permission_denied, "the model is not on the trusted list " + path.string(),
-                where, "if you know where it comes from, add it with --trust");
-  if (auto tried = try_in_child(file, name, where, inputs, options); !tried)
+    return fail(Errc::permission_denied,
+                "the model is not on the trusted list " + list_path.string(), where,
+                "if you know where it comes from, add it with --trust");
+  if (auto tried = try_in_child(file, path, load); !tried)
     return tried;
   // The verdict stands even where it cannot be written down.
-  const auto added = list.add(*fingerprint, TrustedList::How::checked, name);
+  const auto added = list.add(*fingerprint, TrustedList::How::checked, path.filename().string());
   return added || added.error().code != Errc::corrupt ? Result<void>() : added;
 }
 

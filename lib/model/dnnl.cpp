@@ -1,8 +1,7 @@
 #include "lib/model/dnnl.hpp"
 
-#include <oneapi/dnnl/dnnl.hpp>
-
 #include <omp.h>
+#include <oneapi/dnnl/dnnl.hpp>
 
 #include <algorithm>
 #include <string_view>
@@ -317,15 +316,15 @@ std::shared_ptr<const Kernel> pooling(const PoolingForm& form, Layout layout, co
     const auto attr = attributes(false, {});
 #if DNNL_VERSION_MAJOR >= 3
     const PoolingPrimitive::primitive_desc description(engine(), dnnl::prop_kind::forward_inference,
-                                                algorithm, x, y, stride, kernel, dilation, before,
-                                                behind, attr);
+                                                       algorithm, x, y, stride, kernel, dilation,
+                                                       before, behind, attr);
 #else
-    const PoolingPrimitive::desc operation(dnnl::prop_kind::forward_inference, algorithm, x, y, stride,
-                                    kernel, dilation, before, behind);
+    const PoolingPrimitive::desc operation(dnnl::prop_kind::forward_inference, algorithm, x, y,
+                                           stride, kernel, dilation, before, behind);
     const PoolingPrimitive::primitive_desc description(operation, attr, engine());
 #endif
-    return std::make_shared<CompiledKernel>(PoolingPrimitive(description), description, Desc(), false,
-                                            output);
+    return std::make_shared<CompiledKernel>(PoolingPrimitive(description), description, Desc(),
+                                            false, output);
   } catch (const dnnl::error&) {
     return nullptr;
   }
@@ -346,6 +345,12 @@ void reorder(const Sizes& sizes, const float* from, Layout from_layout, float* t
   Memory destination = memory(desc_of(sizes, to_layout), to);
   // oneDNN keeps compiled primitives in a cache of its own, so this costs microseconds.
   dnnl::reorder(source, destination).execute(stream(), source, destination);
+}
+
+void drop_unused_kernels() {
+  const int capacity = dnnl::get_primitive_cache_capacity();
+  dnnl::set_primitive_cache_capacity(0);
+  dnnl::set_primitive_cache_capacity(capacity);
 }
 
 std::string version() {

@@ -71,8 +71,8 @@ struct LinearForm {
 
 struct PoolingForm {
   std::array<std::int64_t, 2> kernel{1, 1}, stride{1, 1}, padding{0, 0}, dilation{1, 1};
-  bool maximum = true;            ///< else the mean
-  bool count_padding = true;      ///< in the mean
+  bool maximum = true;        ///< else the mean
+  bool count_padding = true;  ///< in the mean
   std::int64_t out_height = 0, out_width = 0;
 };
 
@@ -100,9 +100,9 @@ int threads();
 /// Sets them, for the calling thread.
 void set_threads(int threads);
 
-// Each gives null where oneDNN has no such kernel for this machine. `packed` may be null: the kernel
-// then chooses the order of its weights; else it takes those, or there is none: the best order
-// depends on the size of the input and on the number of threads.
+// Each gives null where oneDNN has no such kernel for this machine. `packed` may be null: the
+// kernel then chooses the order of its weights; else it takes those, or there is none: the best
+// order depends on the size of the input and on the number of threads.
 
 std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, ConvolutionMethod method,
                                           Layout source, Layout destination, const Sizes& input,
@@ -121,5 +121,9 @@ void reorder(const Sizes& sizes, const float* from, Layout from_layout, float* t
 
 /// oneDNN's version and the instruction set it uses here, "2.6.3 avx512_core_vnni".
 std::string version();
+
+/// Lets go of compiled kernels that nothing uses any more: those that were only tried. oneDNN would
+/// keep up to a thousand, some tens of megabytes.
+void drop_unused_kernels();
 
 }  // namespace cleave::inline v0::model::dnn

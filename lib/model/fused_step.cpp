@@ -109,7 +109,8 @@ std::shared_ptr<const Step> by_aten(const Parts& parts, const at::Tensor& weight
 at::Tensor summand(BufferPool& pool, at::Tensor other) {
   if (BufferPool::owns_alone(other))
     return other;
-  at::Tensor copy = pool.tensor(other.sizes(), other.strides(), static_cast<std::size_t>(other.numel()));
+  at::Tensor copy =
+      pool.tensor(other.sizes(), other.strides(), static_cast<std::size_t>(other.numel()));
   std::memcpy(copy.data_ptr<float>(), other.data_ptr<float>(), other.nbytes());
   return copy;
 }
@@ -286,7 +287,8 @@ class ConvolutionBlueprint final : public Blueprint {
            text_of(form_.activation);
   }
 
-  [[nodiscard]] std::vector<Variant> variants(const std::vector<dnn::Sizes>& inputs) const override {
+  [[nodiscard]] std::vector<Variant> variants(
+      const std::vector<dnn::Sizes>& inputs) const override {
     using Method = dnn::ConvolutionMethod;
     std::vector<Variant> result;
     const auto add = [&](std::string name, Layout in, Layout out, Method method) {
@@ -325,8 +327,8 @@ class ConvolutionBlueprint final : public Blueprint {
                                                  std::shared_ptr<BufferPool> pool) const override {
     if (variant.aten)
       return by_aten(parts_, weights_, bias_);
-    const auto kernel = dnn::convolution(form_, variant.method, variant.in[0], variant.out,
-                                         inputs[0], nullptr);
+    const auto kernel =
+        dnn::convolution(form_, variant.method, variant.in[0], variant.out, inputs[0], nullptr);
     if (!kernel)
       return nullptr;
     const at::Tensor plain = weights_.contiguous();
@@ -380,15 +382,17 @@ class LinearStep final : public PackedStep {
           rows, [&](const dnn::Packed* packed) { return dnn::linear(form_, rows, packed); });
       dnn::Sizes sizes = x.sizes().vec();
       sizes.back() = form_.out;
-      if (prepared.kernel && (!form_.sum || (other.sizes() == sizes && other.is_contiguous() &&
-                                    other.scalar_type() == at::kFloat && other.device().is_cpu()))) {
+      if (prepared.kernel &&
+          (!form_.sum || (other.sizes() == sizes && other.is_contiguous() &&
+                          other.scalar_type() == at::kFloat && other.device().is_cpu()))) {
         x = x.contiguous();
         at::Tensor y;
         if (form_.sum) {
           y = summand(*pool_, std::move(other));
         } else {
           dnn::Sizes strides(sizes.size(), 1);
-          for (std::size_t d = sizes.size() - 1; d-- > 0;) strides[d] = strides[d + 1] * sizes[d + 1];
+          for (std::size_t d = sizes.size() - 1; d-- > 0;)
+            strides[d] = strides[d + 1] * sizes[d + 1];
           y = pool_->tensor(sizes, strides, static_cast<std::size_t>(rows * form_.out));
         }
         run_kernel(prepared, x, y);
@@ -416,7 +420,8 @@ class LinearBlueprint final : public Blueprint {
            (form_.bias ? " bias" : "") + (form_.sum ? " sum" : "") + text_of(form_.activation);
   }
   [[nodiscard]] bool makes_images() const override { return false; }
-  [[nodiscard]] std::vector<Variant> variants(const std::vector<dnn::Sizes>& /*inputs*/) const override {
+  [[nodiscard]] std::vector<Variant> variants(
+      const std::vector<dnn::Sizes>& /*inputs*/) const override {
     const std::vector<Layout> in(form_.sum ? 2 : 1, Layout::plain);
     return {{"packed", in, Layout::plain, {}, false}, {"aten plain", in, Layout::plain, {}, true}};
   }
@@ -425,7 +430,8 @@ class LinearBlueprint final : public Blueprint {
                                                  std::shared_ptr<BufferPool> pool) const override {
     if (variant.aten)
       return by_aten(parts_, weights_, bias_);
-    const std::int64_t rows = std::max<std::int64_t>(1, c10::multiply_integers(inputs[0]) / form_.in);
+    const std::int64_t rows =
+        std::max<std::int64_t>(1, c10::multiply_integers(inputs[0]) / form_.in);
     const auto kernel = dnn::linear(form_, rows, nullptr);
     if (!kernel)
       return nullptr;
@@ -458,8 +464,8 @@ class PoolingStep final : public Step {
     }
     const auto out = [&](std::size_t d) {
       const std::int64_t in = sizes[2 + d], stride = form.stride[d], padding = form.padding[d];
-      const std::int64_t span =
-          in + 2 * padding - form.dilation[d] * (form.kernel[d] - 1) - 1 + (shape.ceil ? stride - 1 : 0);
+      const std::int64_t span = in + 2 * padding - form.dilation[d] * (form.kernel[d] - 1) - 1 +
+                                (shape.ceil ? stride - 1 : 0);
       std::int64_t count = span / stride + 1;
       // A window must start inside the image or the padding before it.
       if (shape.ceil && (count - 1) * stride >= in + padding)
@@ -476,13 +482,13 @@ class PoolingStep final : public Step {
     stack.clear();
     if (layout_ == Layout::blocked || is_image(x)) {
       const dnn::Sizes sizes = logical_sizes(x, layout_);
-      const auto kernel = kernels_
-                              .get(sizes,
-                                   [&]() -> Prepared {
-                                     return {dnn::pooling(form_for(shape_, sizes), layout_, sizes),
-                                             nullptr};
-                                   })
-                              .kernel;
+      const auto kernel =
+          kernels_
+              .get(sizes,
+                   [&]() -> Prepared {
+                     return {dnn::pooling(form_for(shape_, sizes), layout_, sizes), nullptr};
+                   })
+              .kernel;
       if (kernel) {
         at::Tensor y = make(*pool_, kernel->destination(), layout_);
         const auto scratch = pool_->bytes(kernel->scratch_bytes());
@@ -511,13 +517,17 @@ class PoolingBlueprint final : public Blueprint {
     const dnn::PoolingForm& form = shape_.form;
     return "pooling " + text_of(form.kernel) + " stride " + text_of(form.stride) + " pad " +
            text_of(form.padding) + " dilation " + text_of(form.dilation) +
-           (form.maximum ? " max" : form.count_padding ? " mean" : " mean inside") +
+           (form.maximum         ? " max"
+            : form.count_padding ? " mean"
+                                 : " mean inside") +
            (shape_.global ? " global" : "") + (shape_.ceil ? " ceil" : "");
   }
-  [[nodiscard]] std::vector<Variant> variants(const std::vector<dnn::Sizes>& inputs) const override {
+  [[nodiscard]] std::vector<Variant> variants(
+      const std::vector<dnn::Sizes>& inputs) const override {
     std::vector<Variant> result;
     if (inputs.empty() || inputs[0].size() == 4) {
-      result.push_back({"channels_last", {Layout::channels_last}, Layout::channels_last, {}, false});
+      result.push_back(
+          {"channels_last", {Layout::channels_last}, Layout::channels_last, {}, false});
       if (inputs.empty() || inputs[0][1] % dnn::block() == 0)
         result.push_back({"blocked", {Layout::blocked}, Layout::blocked, {}, false});
     }
@@ -545,14 +555,18 @@ class AgnosticBlueprint final : public Blueprint {
       : op_(std::move(op)), step_(std::move(step)), arguments_(arguments) {}
 
   [[nodiscard]] std::string signature() const override { return op_; }
-  [[nodiscard]] std::vector<Variant> variants(const std::vector<dnn::Sizes>& /*inputs*/) const override {
-    return {{"channels_last", std::vector(arguments_, Layout::channels_last),
-             Layout::channels_last, {}, true},
+  [[nodiscard]] std::vector<Variant> variants(
+      const std::vector<dnn::Sizes>& /*inputs*/) const override {
+    return {{"channels_last",
+             std::vector(arguments_, Layout::channels_last),
+             Layout::channels_last,
+             {},
+             true},
             {"plain", std::vector(arguments_, Layout::plain), Layout::plain, {}, true}};
   }
-  [[nodiscard]] std::shared_ptr<const Step> make(const Variant& /*variant*/,
-                                                 const std::vector<dnn::Sizes>& /*inputs*/,
-                                                 std::shared_ptr<BufferPool> /*pool*/) const override {
+  [[nodiscard]] std::shared_ptr<const Step> make(
+      const Variant& /*variant*/, const std::vector<dnn::Sizes>& /*inputs*/,
+      std::shared_ptr<BufferPool> /*pool*/) const override {
     return step_;
   }
 
@@ -567,9 +581,8 @@ class AgnosticBlueprint final : public Blueprint {
 std::unique_ptr<Blueprint> convolution_blueprint(dnn::ConvolutionForm form, at::Tensor weights,
                                                  at::Tensor bias, Parts parts,
                                                  std::uint32_t weights_constant) {
-  return std::make_unique<ConvolutionBlueprint>(std::move(form), std::move(weights),
-                                                std::move(bias), std::move(parts),
-                                                weights_constant);
+  return std::make_unique<ConvolutionBlueprint>(
+      std::move(form), std::move(weights), std::move(bias), std::move(parts), weights_constant);
 }
 
 std::unique_ptr<Blueprint> linear_blueprint(dnn::LinearForm form, at::Tensor weights,

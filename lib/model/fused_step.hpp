@@ -17,7 +17,7 @@ namespace cleave::inline v0::model {
 
 /// One way to perform a step: by which kernel, from and to which layouts.
 struct Variant {
-  std::string name;  ///< "winograd blocked"; unique within a blueprint
+  std::string name;        ///< "winograd blocked"; unique within a blueprint
   std::vector<Layout> in;  ///< one per argument
   Layout out = Layout::plain;
   dnn::ConvolutionMethod method = dnn::ConvolutionMethod::direct;
@@ -31,17 +31,18 @@ class Blueprint {
   /// Equal for two that differ only in their weights' values: their variants take equal times.
   [[nodiscard]] virtual std::string signature() const = 0;
   /// For arguments of these sizes; the first can always be made. Never empty.
-  [[nodiscard]] virtual std::vector<Variant> variants(const std::vector<dnn::Sizes>& inputs) const = 0;
+  [[nodiscard]] virtual std::vector<Variant> variants(
+      const std::vector<dnn::Sizes>& inputs) const = 0;
   /// Whether what it makes are images, whose layout is to be chosen.
   [[nodiscard]] virtual bool makes_images() const { return true; }
   /// Packs the weights for it; null if this machine has no such kernel.
-  [[nodiscard]] virtual std::shared_ptr<const Step> make(const Variant& variant,
-                                                         const std::vector<dnn::Sizes>& inputs,
-                                                         std::shared_ptr<BufferPool> pool) const = 0;
+  [[nodiscard]] virtual std::shared_ptr<const Step> make(
+      const Variant& variant, const std::vector<dnn::Sizes>& inputs,
+      std::shared_ptr<BufferPool> pool) const = 0;
 };
 
-/// The operators that a fused step stands for, run one after the other: for arguments that no kernel
-/// takes (another element type, another number of dimensions, on another device).
+/// The operators that a fused step stands for, run one after the other: for arguments that no
+/// kernel takes (another element type, another number of dimensions, on another device).
 class Parts {
  public:
   Parts() = default;
@@ -81,8 +82,8 @@ struct Prepared {
 /// Prepared kernels by the size of the input and the number of threads. Thread-safe.
 class KernelCache {
  public:
-  /// Calls prepare() if the pair is new; what it gives (without a kernel, too) is kept. Of more than
-  /// `most` pairs the oldest are forgotten.
+  /// Calls prepare() if the pair is new; what it gives (without a kernel, too) is kept. Of more
+  /// than `most` pairs the oldest are forgotten.
   template <class F>
   Prepared get(at::IntArrayRef sizes, F&& prepare) const {
     const int threads = dnn::threads();
@@ -126,7 +127,8 @@ struct PoolingShape {
   bool ceil = false;    ///< a last window may reach beyond the padding
 };
 std::unique_ptr<Blueprint> pooling_blueprint(PoolingShape shape, Parts parts);
-/// An operator that ATen performs in whatever layout its images lie, giving its results in the same.
+/// An operator that ATen performs in whatever layout its images lie, giving its results in the
+/// same.
 std::unique_ptr<Blueprint> agnostic_blueprint(std::string op, std::shared_ptr<const Step> step,
                                               std::size_t arguments);
 

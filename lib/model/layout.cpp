@@ -6,9 +6,8 @@ namespace {
 // Strides of nothing but the layout's own order: libtorch leaves those of dimensions of one
 // element open, kernels do not.
 bool lies_in(const at::Tensor& tensor, Layout layout) {
-  return layout == Layout::channels_last
-             ? tensor.is_contiguous(at::MemoryFormat::ChannelsLast)
-             : tensor.is_contiguous();
+  return layout == Layout::channels_last ? tensor.is_contiguous(at::MemoryFormat::ChannelsLast)
+                                         : tensor.is_contiguous();
 }
 
 }  // namespace

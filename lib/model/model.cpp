@@ -62,11 +62,7 @@ Result<jit::Module> read_module(const std::filesystem::path& path, jit::ExtraFil
     return fail(file);
   if (auto checked = check_archive(**file, path); !checked)
     return fail(checked);
-  std::vector<std::string> inputs;
-  for (const InputSpec& input : options.inputs) inputs.push_back(to_string(input));
-  if (auto admitted =
-          admit(**file, Contents::code, path.filename().string(), path, inputs, options.trust);
-      !admitted)
+  if (auto admitted = admit(**file, path, options); !admitted)
     return fail(admitted);
   const auto read = [&] {
     return guarded(Errc::corrupt, path, [&]() -> Result<jit::Module> {
@@ -164,7 +160,8 @@ bool agree(const c10::IValue& a, const c10::IValue& b, double tolerance) {
       return at::equal(a.toTensor(), b.toTensor());
     const at::ScalarType wide = a.toTensor().is_complex() ? at::kComplexDouble : at::kDouble;
     const at::Tensor x = a.toTensor().to(wide), y = b.toTensor().to(wide);
-    return at::allclose(x, y, tolerance, tolerance * x.abs().max().item<double>(), true);
+    const double largest = at::nan_to_num(x.abs(), 0, 0, 0).max().item<double>();
+    return at::allclose(x, y, tolerance, tolerance * largest, /*equal_nan=*/true);
   }
   if (a.isList() && b.isList()) {
     const auto x = a.toList(), y = b.toList();
@@ -290,11 +287,13 @@ Result<Plan> moved(Plan plan, c10::Device device, const std::vector<InputSpec>& 
   });
 }
 
-// Replaces the plan by one with kernels chosen for this machine, and the analysis by what that shows
-// when it runs.
+// Replaces the plan by one with kernels chosen for this machine, and the analysis by what that
+// shows when it runs.
 Result<void> fuse_and_check(Plan& plan, Analysis& analysis, const std::vector<InputSpec>& inputs,
                             const LoadOptions& options, bool by_aten) {
   Draft draft = fuse(plan, analysis);
+  if (!draft.has_kernels())
+    return {};
   plan = Plan();
   Tuning tuning;
   tuning.by_aten = by_aten;
@@ -338,7 +337,8 @@ Result<std::shared_ptr<const Model>> finished(Plan plan, Analysis analysis, Mode
     if (auto done = fuse_and_check(plan, analysis, facts.inputs, options, there.has_value()); !done)
       return fail(done);
     if (there) {
-      auto grouped = choose(fuse(*there, unfused), {}, {.structure = 0, .cache_folder = {}, .by_aten = true});
+      auto grouped =
+          choose(fuse(*there, unfused), {}, {.structure = 0, .cache_folder = {}, .by_aten = true});
       if (!grouped)
         return fail(grouped);
       there = *std::move(grouped);
@@ -384,8 +384,13 @@ Result<std::shared_ptr<const Model>> lower_onnx(OnnxImport& onnx, const std::str
     return fail(analysis);
   if (auto checked = check_sizes(onnx, *plan, *analysis); !checked)
     return fail(checked);
-  ModelFacts facts{name,  onnx.weights_hash,  onnx.parameters, std::move(*inputs),
-                   options.all_cuts, /*writes=*/false, {}};
+  ModelFacts facts{name,
+                   onnx.weights_hash,
+                   onnx.parameters,
+                   std::move(*inputs),
+                   options.all_cuts,
+                   /*writes=*/false,
+                   {}};
   onnx.graph = nullptr;
   return finished(*std::move(plan), *std::move(analysis), std::move(facts), options);
 }
@@ -404,13 +409,23 @@ bool begins_like_onnx(const std::filesystem::path& path) {
          tags.find(static_cast<char>(tag)) != std::string_view::npos;
 }
 
+// `called` is the file's own path, where `path` is a descriptor.
 Result<std::shared_ptr<const Model>> load_onnx(const std::filesystem::path& path,
+                                               const std::filesystem::path& called,
                                                const LoadOptions& options) {
-  constexpr std::size_t largest = std::size_t{1} << 31;  // what protobuf can read
-  auto bytes = core::read_file(path, largest);
-  if (!bytes)
-    return fail(bytes);
-  auto folder = path.parent_path();
+  const auto file = FileSource::open(path);
+  if (!file)
+    return fail(file);
+  constexpr std::uint64_t largest = std::uint64_t{1} << 31;  // what protobuf can read
+  if ((*file)->size() > largest)
+    return fail(Errc::exhausted, "an ONNX file has at most 2 GiB", path,
+                "keep its weights in files beside it, as exporters do for large networks");
+  if (auto admitted = admit(**file, called, options); !admitted)
+    return fail(admitted);
+  std::optional<std::vector<std::byte>> bytes((*file)->size());
+  if (!(*file)->read(0, *bytes) || !(*file)->unchanged())
+    return fail(Errc::corrupt, "the file was written to while it was read", path, "load it again");
+  auto folder = called.parent_path();
   auto onnx = import_onnx(*bytes, {options.inputs, folder.empty() ? "." : folder});
   if (!onnx) {
     const auto& error = onnx.error();
@@ -419,11 +434,9 @@ Result<std::shared_ptr<const Model>> load_onnx(const std::filesystem::path& path
                   "export one with torch.jit.script(model).save(path) or torch.onnx.export()");
     return fail(error.code, error.what, path, error.hint);
   }
-  *bytes = {};
-  const std::string name = path.stem().string();
-  auto model = guarded(Errc::unsupported, path, [&] {
-    return lower_onnx(*onnx, name, options);
-  });
+  bytes.reset();
+  const std::string name = called.stem().string();
+  auto model = guarded(Errc::unsupported, path, [&] { return lower_onnx(*onnx, name, options); });
   if (!model && model.error().where.empty())
     return fail(model.error().code, model.error().what, path, model.error().hint);
   return model;
@@ -515,13 +528,9 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
       if (!same)
         return fail(same);
     }
-    ModelFacts facts{std::move(name),
-                     weights_hash(module),
-                     count_parameters(module),
-                     lowered->inputs,
-                     options.all_cuts,
-                     lowered->writes,
-                     std::move(lowered->sharing)};
+    ModelFacts facts{
+        std::move(name),  weights_hash(module), count_parameters(module),   lowered->inputs,
+        options.all_cuts, lowered->writes,      std::move(lowered->sharing)};
     return finished(std::move(lowered->plan), std::move(lowered->analysis), std::move(facts),
                     options);
   });
@@ -530,10 +539,13 @@ Result<std::shared_ptr<const Model>> from_module(const jit::Module& module, std:
   return model;
 }
 
+namespace {
+
 Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
+                                          const std::filesystem::path& called,
                                           const LoadOptions& options) {
   if (begins_like_onnx(path))
-    return load_onnx(path, options);
+    return load_onnx(path, called, options);
   for (const std::filesystem::path& library : options.op_libraries) {
     if (auto opened = open_op_library(library); !opened)
       return fail(opened);
@@ -549,7 +561,23 @@ Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
       return fail(inputs.error().code, inputs.error().what, path, inputs.error().hint);
     complete.inputs = std::move(*inputs);
   }
-  return from_module(*module, path.stem().string(), complete);
+  return from_module(*module, called.stem().string(), complete);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
+                                          const LoadOptions& options) {
+  return load(path, path, options);
+}
+
+Result<void> try_to_load(const std::filesystem::path& descriptor, const std::filesystem::path& path,
+                         LoadOptions options) {
+  // Lowers the network and runs a pass; the kernels of a fused plan are the same for any weights.
+  options.plan = PlanKind::unfused;
+  if (const auto model = load(descriptor, path, options); !model)
+    return fail(model);
+  return {};
 }
 
 }  // namespace cleave::inline v0::model

@@ -99,7 +99,8 @@ struct Plan {
   }
 };
 
-/// Marks, by Slot::last_use, the last argument that reads a slot: it takes the value out of the frame.
+/// Marks, by Slot::last_use, the last argument that reads a slot: it takes the value out of the
+/// frame.
 void mark_last_uses(Plan& plan);
 
 /// The value as a step wants it. `blocked`: whether it is (see Slot).

@@ -18,7 +18,8 @@ namespace {
 constexpr const char* heading = "cleave plan 1";
 constexpr std::size_t largest_file = std::size_t{16} << 20;
 
-// "model name" of /proc/cpuinfo (Linux, Documentation/filesystems/proc.rst); "" where there is none.
+// "model name" of /proc/cpuinfo (Linux, Documentation/filesystems/proc.rst); "" where there is
+// none.
 std::string processor() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {

@@ -55,8 +55,7 @@ class Chooser {
   Chooser(Draft draft, const Tuning& tuning) : draft_(std::move(draft)), tuning_(tuning) {}
 
   Result<Plan> run(const std::vector<c10::IValue>& inputs) {
-    if (std::all_of(draft_.blueprints.begin(), draft_.blueprints.end(),
-                    [](const auto& blueprint) { return !blueprint; }))
+    if (!draft_.has_kernels())
       return std::move(draft_.plan);
     if (tuning_.by_aten) {
       take_aten();
@@ -68,6 +67,7 @@ class Chooser {
       return std::move(draft_.plan);
     }
     walk(inputs, /*measure=*/true);
+    dnn::drop_unused_kernels();
     decide();
     if (!tuning_.cache_folder.empty())
       write_choices(cache_key(), tuning_.cache_folder, names());
@@ -169,8 +169,8 @@ class Chooser {
     if (draft_.blueprints[i]) {
       // By ATen's operators: always there, plain, and they hold no second copy of the weights.
       const auto& variants = measured_[i].variants;
-      const auto aten = std::find_if(variants.begin(), variants.end(),
-                                     [](const Variant& v) { return v.aten; });
+      const auto aten =
+          std::find_if(variants.begin(), variants.end(), [](const Variant& v) { return v.aten; });
       step = draft_.blueprints[i]->make(*aten, sizes_[i], draft_.plan.pool);
       for (std::size_t k = 0; k < arguments.size(); ++k)
         stack.push_back(flexible(i, k) ? to_plain(arguments[k]) : arguments[k]);
@@ -209,8 +209,8 @@ class Chooser {
     }
   }
 
-  std::pair<double, std::size_t> time(std::uint32_t i, const Variant& variant, const std::vector<c10::IValue>& arguments,
-              double best) {
+  std::pair<double, std::size_t> time(std::uint32_t i, const Variant& variant,
+                                      const std::vector<c10::IValue>& arguments, double best) {
     const auto step = draft_.blueprints[i]->make(variant, sizes_[i], draft_.plan.pool);
     if (!step)
       return {unusable, 0};
@@ -255,7 +255,8 @@ class Chooser {
   // alive and flexible; of all ways into a state only the cheapest goes on.
   void decide() {
     // Kernels that are fast for much memory (Winograd's transformed weights take up to four times
-    // the plain ones') are chosen where a byte buys most, until the weights have grown by this much.
+    // the plain ones') are chosen where a byte buys most, until the weights have grown by this
+    // much.
     constexpr double most_growth = 0.10;
     std::size_t plain = 0;
     for (const Measured& measured : measured_) plain += measured.plain_bytes;
@@ -298,7 +299,8 @@ class Chooser {
       for (std::size_t s = 0; s < states.size(); ++s) {
         for (std::size_t v = 0; v < count; ++v) {
           const Variant* variant = draft_.blueprints[i] ? &measured.variants[v] : nullptr;
-          double cost = states[s].second.cost + (variant ? measured.seconds[v] + price * weight(measured, v) : 0);
+          double cost = states[s].second.cost +
+                        (variant ? measured.seconds[v] + price * weight(measured, v) : 0);
           for (std::size_t k = 0; k < plan.steps[i].arguments.size(); ++k) {
             const Source& source = plan.steps[i].arguments[k];
             if (source.constant)
@@ -414,8 +416,7 @@ class Chooser {
     for (torch::jit::Node* node : plan.graph->nodes()) {
       if (node->kind() != c10::prim::Constant)
         continue;
-      if (constant < used.size() && !used[constant] &&
-          node->hasAttribute(c10::attr::value) &&
+      if (constant < used.size() && !used[constant] && node->hasAttribute(c10::attr::value) &&
           node->kindOf(c10::attr::value) == torch::jit::AttributeKind::t)
         node->t_(c10::attr::value, at::Tensor(at::empty({0})));
       ++constant;

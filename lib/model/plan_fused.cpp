@@ -18,51 +18,89 @@ using Kind = dnn::Activation::Kind;
 // image of the same sizes, it lies as the one they were given.
 const std::unordered_set<std::string_view>& agnostic() {
   static const std::unordered_set<std::string_view> names = {
-      "aten::relu",          "aten::relu6",
-      "aten::hardtanh",      "aten::clamp",
-      "aten::clamp_min",     "aten::clamp_max",
-      "aten::sigmoid",       "aten::tanh",
-      "aten::silu",          "aten::hardswish",
-      "aten::hardsigmoid",   "aten::gelu",
-      "aten::leaky_relu",    "aten::elu",
-      "aten::celu",          "aten::selu",
-      "aten::mish",          "aten::softplus",
-      "aten::prelu",         "aten::add",
-      "aten::sub",           "aten::rsub",
-      "aten::mul",           "aten::div",
-      "aten::pow",           "aten::exp",
-      "aten::sqrt",          "aten::rsqrt",
-      "aten::abs",           "aten::neg",
-      "aten::maximum",       "aten::minimum",
-      "aten::cat",           "aten::stack",
-      "aten::batch_norm",    "aten::dropout",
-      "aten::feature_dropout", "aten::mean",
-      "aten::sum",           "aten::amax",
-      "aten::adaptive_avg_pool2d", "aten::adaptive_max_pool2d",
-      "aten::avg_pool2d",    "aten::max_pool2d",
-      "aten::upsample_nearest2d", "aten::upsample_bilinear2d",
-      "aten::upsample_bicubic2d", "aten::constant_pad_nd",
-      "aten::pad",           "aten::flatten",
-      "aten::reshape",       "aten::permute",
-      "aten::transpose",     "aten::slice",
-      "aten::select",        "aten::narrow",
-      "aten::chunk",         "aten::split",
-      "aten::split_with_sizes", "aten::unsqueeze",
-      "aten::squeeze",       "aten::contiguous",
-      "aten::size",          "aten::dim",
-      "aten::softmax",       "aten::log_softmax",
-      "aten::layer_norm",    "aten::group_norm",
-      "aten::linear",        "aten::matmul",
-      "aten::to",            "aten::argmax",
-      "prim::ListConstruct", "prim::TupleConstruct",
-      "prim::ListUnpack",    "prim::TupleUnpack",
+      "aten::relu",
+      "aten::relu6",
+      "aten::hardtanh",
+      "aten::clamp",
+      "aten::clamp_min",
+      "aten::clamp_max",
+      "aten::sigmoid",
+      "aten::tanh",
+      "aten::silu",
+      "aten::hardswish",
+      "aten::hardsigmoid",
+      "aten::gelu",
+      "aten::leaky_relu",
+      "aten::elu",
+      "aten::celu",
+      "aten::selu",
+      "aten::mish",
+      "aten::softplus",
+      "aten::prelu",
+      "aten::add",
+      "aten::sub",
+      "aten::rsub",
+      "aten::mul",
+      "aten::div",
+      "aten::pow",
+      "aten::exp",
+      "aten::sqrt",
+      "aten::rsqrt",
+      "aten::abs",
+      "aten::neg",
+      "aten::maximum",
+      "aten::minimum",
+      "aten::cat",
+      "aten::stack",
+      "aten::batch_norm",
+      "aten::dropout",
+      "aten::feature_dropout",
+      "aten::mean",
+      "aten::sum",
+      "aten::amax",
+      "aten::adaptive_avg_pool2d",
+      "aten::adaptive_max_pool2d",
+      "aten::avg_pool2d",
+      "aten::max_pool2d",
+      "aten::upsample_nearest2d",
+      "aten::upsample_bilinear2d",
+      "aten::upsample_bicubic2d",
+      "aten::constant_pad_nd",
+      "aten::pad",
+      "aten::flatten",
+      "aten::reshape",
+      "aten::permute",
+      "aten::transpose",
+      "aten::slice",
+      "aten::select",
+      "aten::narrow",
+      "aten::chunk",
+      "aten::split",
+      "aten::split_with_sizes",
+      "aten::unsqueeze",
+      "aten::squeeze",
+      "aten::contiguous",
+      "aten::size",
+      "aten::dim",
+      "aten::softmax",
+      "aten::log_softmax",
+      "aten::layer_norm",
+      "aten::group_norm",
+      "aten::linear",
+      "aten::matmul",
+      "aten::to",
+      "aten::argmax",
+      "prim::ListConstruct",
+      "prim::TupleConstruct",
+      "prim::ListUnpack",
+      "prim::TupleUnpack",
   };
   return names;
 }
 
 // What depends on how a tensor lies, not only on what it holds.
 bool asks_for_strides(std::string_view op) {
-  constexpr std::array names = {"aten::as_strided", "aten::stride",     "aten::is_contiguous",
+  constexpr std::array names = {"aten::as_strided", "aten::stride",         "aten::is_contiguous",
                                 "aten::set_",       "aten::storage_offset", "aten::data_ptr"};
   return std::find(names.begin(), names.end(), op) != names.end();
 }
@@ -182,9 +220,7 @@ class Fuser {
     const PlacedStep& step_;
   };
 
-  [[nodiscard]] Arguments arguments(std::uint32_t step) const {
-    return {plan_, plan_.steps[step]};
-  }
+  [[nodiscard]] Arguments arguments(std::uint32_t step) const { return {plan_, plan_.steps[step]}; }
   [[nodiscard]] std::string_view op(std::uint32_t step) const { return plan_.steps[step].op; }
   [[nodiscard]] std::uint32_t argument_slot(std::uint32_t step, std::size_t i) const {
     return plan_.steps[step].arguments[i].index;
@@ -227,9 +263,9 @@ class Fuser {
     const auto bias = given.bias(2, weights->size(0));
     if (!bias || weights->size(0) % *groups != 0)
       return false;
-    group.convolution = dnn::ConvolutionForm{weights->sizes().vec(), *stride,         *padding,
-                                             *dilation,              *groups,         bias->defined(),
-                                             false,                  dnn::Activation()};
+    group.convolution =
+        dnn::ConvolutionForm{weights->sizes().vec(), *stride, *padding,         *dilation, *groups,
+                             bias->defined(),        false,   dnn::Activation()};
     group.weights = plan_.steps[i].arguments[1].index;
     group.weight_tensor = *weights;
     group.bias = *bias;
@@ -360,8 +396,7 @@ class Fuser {
         summed = true;
         (group.convolution ? group.convolution->sum : group.linear->sum) = true;
       } else if (const auto found = activation(next);
-                 found && argument_slot(next, 0) == group.result &&
-                 !step.arguments[0].constant) {
+                 found && argument_slot(next, 0) == group.result && !step.arguments[0].constant) {
         (group.convolution ? group.convolution->activation : group.linear->activation) = *found;
         take(group, next);
         return;

@@ -8,6 +8,7 @@
 
 #include <cleave/core/result.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -25,6 +26,12 @@ struct Draft {
   /// Per step and argument: whether the value may lie otherwise than in the plan of ATen calls, so
   /// that a step that minds is given a contiguous one.
   std::vector<std::vector<bool>> flexible;
+
+  /// Whether there is anything to choose.
+  [[nodiscard]] bool has_kernels() const {
+    return std::any_of(blueprints.begin(), blueprints.end(),
+                       [](const auto& blueprint) { return blueprint != nullptr; });
+  }
 };
 
 /// `plan` stays usable: steps and constants are shared. Nothing is fused in a network that changes
@@ -39,8 +46,8 @@ struct Tuning {
 };
 
 /// Measures every variant of every step on the given inputs (one pass; on as many threads as the
-/// calling thread uses), chooses kernels and layouts so that steps and conversions together take the
-/// least time (dynamic programming over the steps, with the layouts of the values alive as the
+/// calling thread uses), chooses kernels and layouts so that steps and conversions together take
+/// the least time (dynamic programming over the steps, with the layouts of the values alive as the
 /// state), and packs the weights. If the cache folder holds the choices of this structure for these
 /// inputs on this machine with these libraries, nothing is measured. The draft is used up.
 CLEAVE_EXPORT core::Result<Plan> choose(Draft draft, const std::vector<c10::IValue>& inputs,

@@ -480,9 +480,9 @@ Result<Frame> PlanModel::enter(const Place& place, const core::Values& values) c
     entering = separate(entering, place.written);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const bool blocked = plan_->slots[slots[i]].blocked;
-    frame[slots[i]] = blocked ? model::converted(*plan_->pool, std::move(entering[i]), false,
-                                                 Want::blocked)
-                              : std::move(entering[i]);
+    frame[slots[i]] =
+        blocked ? model::converted(*plan_->pool, std::move(entering[i]), false, Want::blocked)
+                : std::move(entering[i]);
   }
   return frame;
 }
@@ -493,8 +493,8 @@ Result<core::Values> PlanModel::leave(const Place& place, const Frame& frame) co
     const c10::IValue& value = plan_->look_up(source, frame);
     // Blocks stay inside: they are this machine's.
     const bool blocked = !source.constant && plan_->slots[source.index].blocked;
-    leaving.push_back(
-        blocked ? model::converted(*plan_->pool, value, true, Want::channels_last) : value);
+    leaving.push_back(blocked ? model::converted(*plan_->pool, value, true, Want::channels_last)
+                              : value);
   };
   if (place.cut.position == plan_->steps.size()) {
     for (const Source& output : plan_->outputs) add(output);
@@ -526,7 +526,8 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
   if (begin == end && begin != positions_.front()->cut.id)
     return values;
   return guarded(Errc::invalid_argument, facts_.name, [&]() -> Result<core::Values> {
-    if (begin == positions_.front()->cut.id && look_again_ && values.size() == facts_.inputs.size()) {
+    if (begin == positions_.front()->cut.id && look_again_ &&
+        values.size() == facts_.inputs.size()) {
       if (auto checked = check_sizes(values, **to); !checked)
         return fail(checked);
     }

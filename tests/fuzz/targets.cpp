@@ -3,6 +3,9 @@
 #include "lib/model/checked_file.hpp"
 #include "lib/model/pickle_check.hpp"
 #include "profiler/host_wire.hpp"
+#ifdef CLEAVE_FUZZ_ONNX
+#include "tests/fuzz/onnx_target.hpp"
+#endif
 
 #include <cleave/data/npy.hpp>
 #include <cleave/exec/infer_protocol.hpp>
@@ -71,8 +74,7 @@ void values(const std::uint8_t* data, std::size_t size) {
     return;
   // What was decoded can be sent on.
   std::vector<std::byte> message;
-  const auto encoded =
-      transport::encode_values(*decoded, **transport::find_codec("raw"), message);
+  const auto encoded = transport::encode_values(*decoded, **transport::find_codec("raw"), message);
   require(encoded.has_value(), encoded ? "" : "encode: " + encoded.error().message());
   const auto again = transport::decode_values(message);
   require(again.has_value(), again ? "" : "decode: " + again.error().message());
@@ -101,7 +103,11 @@ void npy(const std::uint8_t* data, std::size_t size) {
 constexpr std::array all{
     Target{"archive", archive}, Target{"pickle", pickle}, Target{"input_spec", input_spec},
     Target{"values", values},   Target{"infer", infer},   Target{"measure", measure},
-    Target{"npy", npy}};
+    Target{"npy", npy},
+#ifdef CLEAVE_FUZZ_ONNX
+    Target{"onnx", onnx},
+#endif
+};
 
 }  // namespace
 

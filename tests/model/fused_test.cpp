@@ -1,7 +1,6 @@
 // Fused plans against plans of ATen's own operators: two implementations of the same network.
-#include "tests/model/split_support.hpp"
-
 #include "lib/model/dnnl.hpp"
+#include "tests/model/split_support.hpp"
 
 #include <unistd.h>
 
@@ -26,7 +25,8 @@ std::vector<Sample> samples() {
     return weights(std::move(sizes), seed);
   };
   return {
-      {"residual_block", R"(
+      {"residual_block",
+       R"(
 def forward(self, x):
     x = torch.conv2d(x, self.c, None, [1, 1], [1, 1])
     y = torch.relu(torch.conv2d(x, self.a, self.b, [1, 1], [1, 1]))
@@ -35,7 +35,8 @@ def forward(self, x):
 )",
        {{"a", w({16, 16, 3, 3}, 1)}, {"b", w({16}, 2)}, {"c", w({16, 16, 3, 3}, 3)}},
        "2x16x14x14"},
-      {"two_branches_meet", R"(
+      {"two_branches_meet",
+       R"(
 def forward(self, x):
     y = torch.conv2d(x, self.a, self.b, [2, 2], [1, 1])
     z = torch.conv2d(x, self.c, None, [2, 2])
@@ -43,7 +44,8 @@ def forward(self, x):
 )",
        {{"a", w({24, 7, 3, 3}, 1)}, {"b", w({24}, 2)}, {"c", w({24, 7, 1, 1}, 3)}},
        "1x7x15x13"},
-      {"depthwise_dilated_and_gated", R"(
+      {"depthwise_dilated_and_gated",
+       R"(
 def forward(self, x):
     x = torch.silu(torch.conv2d(x, self.a, self.b, [1, 1], [2, 2], [2, 2], 12))
     gate = torch.adaptive_avg_pool2d(x, [1, 1])
@@ -56,7 +58,8 @@ def forward(self, x):
         {"d", w({12, 4, 1, 1}, 4)},
         {"e", w({5, 12, 1, 1}, 5)}},
        "1x12x11x11"},
-      {"pools", R"(
+      {"pools",
+       R"(
 def forward(self, x):
     x = torch.conv2d(x, self.a, self.b)
     a = torch.max_pool2d(x, [3, 3], [2, 2], [1, 1], [1, 1], True)
@@ -67,7 +70,8 @@ def forward(self, x):
 )",
        {{"a", w({16, 3, 2, 2}, 1)}, {"b", w({16}, 2)}},
        "1x3x18x17"},
-      {"branches_joined", R"(
+      {"branches_joined",
+       R"(
 def forward(self, x):
     a = torch.relu(torch.conv2d(x, self.a))
     b = torch.relu(torch.conv2d(torch.relu(torch.conv2d(x, self.b)), self.c, None, [1, 1], [1, 1]))
@@ -79,7 +83,8 @@ def forward(self, x):
         {"c", w({16, 4, 3, 3}, 3)},
         {"d", w({6, 32, 1, 1}, 4)}},
        "1x16x9x9"},
-      {"a_view_of_what_a_kernel_made", R"(
+      {"a_view_of_what_a_kernel_made",
+       R"(
 def forward(self, x):
     x = torch.conv2d(x, self.a, None, [1, 1], [1, 1])
     n, c, h, w = x.size()
@@ -89,16 +94,21 @@ def forward(self, x):
 )",
        {{"a", w({16, 16, 3, 3}, 1)}, {"b", w({16, 16, 1, 1}, 2)}},
        "2x16x8x8"},
-      {"perceptron", R"(
+      {"perceptron",
+       R"(
 def forward(self, x):
     y = torch.gelu(torch.linear(x, self.a, self.b))
     y = torch.linear(y, self.c, self.d) + x
     return torch.linear(torch.layer_norm(y, [20]), self.e)
 )",
-       {{"a", w({36, 20}, 1)}, {"b", w({36}, 2)}, {"c", w({20, 36}, 3)}, {"d", w({20}, 4)},
+       {{"a", w({36, 20}, 1)},
+        {"b", w({36}, 2)},
+        {"c", w({20, 36}, 3)},
+        {"d", w({20}, 4)},
         {"e", w({3, 20}, 5)}},
        "2x5x20"},
-      {"activations", R"(
+      {"activations",
+       R"(
 def forward(self, x):
     a = torch.hardtanh(torch.conv2d(x, self.a), -0.5, 0.7)
     b = torch.leaky_relu(torch.conv2d(x, self.a), 0.1)
@@ -111,7 +121,8 @@ def forward(self, x):
 )",
        {{"a", w({16, 16, 1, 1}, 1)}},
        "1x16x5x5"},
-      {"changes_in_place", R"(
+      {"changes_in_place",
+       R"(
 def forward(self, x):
     x = torch.conv2d(x, self.a)
     y = x[:, 0:4]
@@ -250,7 +261,8 @@ TEST_F(PlanCache, AFileThatIsNotWhatItShouldBeIsWrittenAnew) {
   const std::string good = read(files()[0]);
   const auto at = good.find('\n', good.find('\n') + 1) + 1;
   for (const std::string& bad :
-       {std::string(), good.substr(0, at), good.substr(0, good.size() / 2), std::string("garbage\n"),
+       {std::string(), good.substr(0, at), good.substr(0, good.size() / 2),
+        std::string("garbage\n"),
         good.substr(0, at) + "no such kernel\nno such kernel\nno such kernel\nend\n",
         good.substr(0, at) + "end\n"}) {
     std::ofstream(files()[0]) << bad;

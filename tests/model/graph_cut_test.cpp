@@ -413,14 +413,14 @@ std::vector<double> work_of(const model::Model& model) {
   return work;
 }
 
-// An edge and a cloud with a graphics processor each: 100 and 2000 GFLOP/s, 150 and 10 us for
+// An edge and a cloud with a graphics processor each: 100 and 2000 GFLOP/s, `start` and 10 us for
 // starting a step; from 1 Mbit/s to 1 Gbit/s, raw or at a quarter.
-std::vector<profiler::CutCosts> costs_of(const model::Model& model) {
+std::vector<profiler::CutCosts> costs_of(const model::Model& model, double edge_start = 150e-6) {
   profiler::CutCosts costs;
   const auto work = work_of(model);
   for (std::size_t step = 0; step < work.size(); ++step) {
     const double start = model.steps()[step].computes ? 1 : 0;
-    costs.edge.push_back(work[step] * 2 / 100e9 + start * 150e-6);
+    costs.edge.push_back(work[step] * 2 / 100e9 + start * edge_start);
     costs.cloud.push_back(work[step] * 2 / 2000e9 + start * 10e-6);
   }
   costs.least_per_byte = 0.25 * 8 / 1e9;
@@ -428,7 +428,7 @@ std::vector<profiler::CutCosts> costs_of(const model::Model& model) {
   return {costs};
 }
 
-std::shared_ptr<const model::Model> zoo_network(const std::string& name) {
+std::shared_ptr<const model::Model> zoo_network(const std::string& name, model::PlanKind plan) {
   auto module = model::make_zoo_module(name, 1);
   if (!module)
     throw std::runtime_error(module.error().message());
@@ -437,6 +437,7 @@ std::shared_ptr<const model::Model> zoo_network(const std::string& name) {
       continue;
     model::LoadOptions options;
     options.all_cuts = true;
+    options.plan = plan;
     options.inputs = {{"", core::DType::float32, entry.input}};
     auto model = model::from_module(*module, name, options);
     if (!model)
@@ -446,10 +447,19 @@ std::shared_ptr<const model::Model> zoo_network(const std::string& name) {
   throw std::out_of_range(name);
 }
 
-TEST(GraphCut, OnGoogLeNetCutsAcrossBranchesBeatEveryPrefixAndAllOptimalOnesAreExact) {
-  const auto model = zoo_network("googlenet");
+class GoogLeNetCut : public testing::TestWithParam<model::PlanKind> {};
+
+INSTANTIATE_TEST_SUITE_P(Plans, GoogLeNetCut,
+                         testing::Values(model::PlanKind::fused, model::PlanKind::unfused),
+                         [](const auto& plan) {
+                           return plan.param == model::PlanKind::fused ? "fused" : "unfused";
+                         });
+
+TEST_P(GoogLeNetCut, AcrossBranchesBeatsEveryPrefixAndAllOptimalOnesAreExact) {
+  const auto model = zoo_network("googlenet", GetParam());
   const core::StepGraph graph = model->step_graph();
-  const auto costs = costs_of(*model);
+  // A fused step stands for two or three.
+  const auto costs = costs_of(*model, GetParam() == model::PlanKind::fused ? 300e-6 : 150e-6);
   const auto found = profiler::optimal_cuts(graph, costs);
   ASSERT_TRUE(found) << found.error().message();
   EXPECT_LT(found->heads.size(), 60u);

@@ -41,8 +41,7 @@ core::Values as_received(const core::Values& values) {
   return *std::move(received);
 }
 
-class Networks
-    : public testing::TestWithParam<std::tuple<model::ZooEntry, model::PlanKind>> {
+class Networks : public testing::TestWithParam<std::tuple<model::ZooEntry, model::PlanKind>> {
  protected:
   /// The network from a file, at a smaller size than the published one where it takes any.
   std::shared_ptr<const model::Model> load(bool all_cuts = false, std::int64_t size = 96) {
@@ -98,14 +97,15 @@ TEST_P(Networks, HeadThenTailEqualsWholeBitForBitAtEveryCut) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Zoo, Networks,
-    testing::Combine(testing::ValuesIn(model::zoo()),
-                     testing::Values(model::PlanKind::fused, model::PlanKind::unfused)),
-    [](const auto& entry) {
-      return std::get<0>(entry.param).name +
-             (std::get<1>(entry.param) == model::PlanKind::fused ? "_fused" : "_unfused");
-    });
+INSTANTIATE_TEST_SUITE_P(Zoo, Networks,
+                         testing::Combine(testing::ValuesIn(model::zoo()),
+                                          testing::Values(model::PlanKind::fused,
+                                                          model::PlanKind::unfused)),
+                         [](const auto& entry) {
+                           return std::get<0>(entry.param).name +
+                                  (std::get<1>(entry.param) == model::PlanKind::fused ? "_fused"
+                                                                                      : "_unfused");
+                         });
 
 }  // namespace
 }  // namespace cleave::test

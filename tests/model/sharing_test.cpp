@@ -1,4 +1,5 @@
 // One copy of the weights, whatever cuts are in use and from however many threads.
+#include "lib/model/zoo_torch.hpp"
 #include "tests/model/split_support.hpp"
 
 #include <cleave/model/zoo.hpp>
@@ -34,6 +35,13 @@ TEST(Sharing, AllCutsOfResnet50TakeNoMoreThanASeventhOnTop) {
   options.inputs = {*model::parse_input_spec("1x3x64x64")};
   options.plan_cache = "";
   at::set_num_threads(1);  // kernels, and the order of their weights, are chosen for one thread
+  // What libtorch takes once for the process, whatever the model, shows with a small network.
+  const auto small = model::make_zoo_module("fashion_residual", 1);
+  ASSERT_TRUE(small);
+  model::LoadOptions small_options;
+  small_options.inputs = {*model::parse_input_spec("1x1x28x28")};
+  small_options.plan_cache = "";
+  ASSERT_TRUE(model::from_module(*small, "small", small_options));
   const double before = resident();
   const auto loaded = model::load(file, options);
   fs::remove(file);

@@ -32,10 +32,9 @@ inline at::Tensor weights(std::vector<std::int64_t> sizes, std::uint64_t seed = 
   return at::randn(sizes) * 0.3;
 }
 
-inline std::shared_ptr<const model::Model> lowered(const torch::jit::Module& module,
-                                                   std::vector<std::string> inputs,
-                                                   bool all_cuts = true,
-                                                   model::PlanKind plan = model::PlanKind::unfused) {
+inline std::shared_ptr<const model::Model> lowered(
+    const torch::jit::Module& module, std::vector<std::string> inputs, bool all_cuts = true,
+    model::PlanKind plan = model::PlanKind::unfused) {
   model::LoadOptions options;
   options.all_cuts = all_cuts;
   options.plan = plan;

@@ -83,8 +83,8 @@ TEST_F(Trust, AFileThatTheChildOpenedIsTrustedFromThenOn) {
 }
 
 TEST_F(Trust, TheChildReadsTheFileThatWasCheckedAndIsToldItsInputs) {
-  check_with("cmp -s \"$2\" '" + file().string() +
-             "' && [ \"$3 $4 $5\" = 'network.pt --input 1x4' ] && echo ok");
+  check_with("cmp -s \"$2\" '" + file().string() + "' && [ \"$3 $4 $5\" = '" + file().string() +
+             " --input 1x4' ] && echo ok");
   options_.inputs = {*model::parse_input_spec("1x4")};
   const auto model = model::load(file(), options_);
   EXPECT_TRUE(model) << model.error().message();

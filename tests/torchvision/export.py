@@ -204,7 +204,7 @@ networks = {
     "squeezenet1_1": Family(models.squeezenet1_1),
     "densenet121": Family(models.densenet121),
     "googlenet": Family(models.googlenet, init_weights=False),
-    "inception_v3": Family(models.inception_v3, 96, 128, init_weights=False),
+    "inception_v3": Family(models.inception_v3, 128, 160, init_weights=False),
     "mobilenet_v2": Family(models.mobilenet_v2),
     "mobilenet_v3_small": Family(models.mobilenet_v3_small),
     "mobilenet_v3_small_traced": Family(models.mobilenet_v3_small, traced=True),

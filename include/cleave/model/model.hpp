@@ -55,9 +55,9 @@ enum class PlanKind : std::uint8_t {
 
 struct LoadOptions {
   /// One per input of the network: the example that it is looked at with. May be empty if the file
-  /// tells them (cleave's zoo writes them into its files, ONNX files have them unless a size is left
-  /// open); else loading fails and says how many are needed. Arguments of forward() that have default
-  /// values may be left out at the end: they then keep their defaults, and are no inputs.
+  /// tells them (cleave's zoo writes them into its files, ONNX files have them unless a size is
+  /// left open); else loading fails and says how many are needed. Arguments of forward() that have
+  /// default values may be left out at the end: they then keep their defaults, and are no inputs.
   std::vector<InputSpec> inputs;
   /// List every place between two steps. By default a place is listed only if some computing step
   /// (a convolution, a sum, an activation; not a view or the building of a list) lies between it
@@ -133,15 +133,15 @@ class CLEAVE_EXPORT Model : public core::Executable {
 };
 
 /// Loads a TorchScript file, in evaluation mode, or an ONNX file; its content tells which. Before
-/// libtorch reads a TorchScript file, its archive is checked: every entry's CRC-32, bounds and name,
-/// and that each tensor lies inside its bytes. What was changed so that the sums hold cannot be seen:
-/// that is what the trusted list is for. An ONNX file is read as docs/onnx.md says, by itself where
-/// it tells the shapes of its inputs.
-/// Errc::not_found, permission_denied (by the system, or not on the list), corrupt (not a model,
-/// truncated, flipped bits, crashed a child process), exhausted (over the limits of an archive, of
-/// an ONNX file or of a child process), invalid_argument (inputs are missing or do not fit),
-/// unsupported (an operator that cannot be lowered or is not known; a model that changes its own
-/// attributes when it runs, with their names; a device that is not there).
+/// libtorch reads a TorchScript file, its archive is checked: every entry's CRC-32, bounds and
+/// name, and that each tensor lies inside its bytes. What was changed so that the sums hold cannot
+/// be seen: that is what the trusted list is for. An ONNX file is read as docs/onnx.md says, by
+/// itself where it tells the shapes of its inputs. Errc::not_found, permission_denied (by the
+/// system, or not on the list), corrupt (not a model, truncated, flipped bits, crashed a child
+/// process), exhausted (over the limits of an archive, of an ONNX file or of a child process),
+/// invalid_argument (inputs are missing or do not fit), unsupported (an operator that cannot be
+/// lowered or is not known; a model that changes its own attributes when it runs, with their names;
+/// a device that is not there).
 CLEAVE_EXPORT core::Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path,
                                                               const LoadOptions& options = {});
 

@@ -18,9 +18,8 @@ namespace cleave::inline v0::model {
 /// any case.
 enum class Untrusted : std::uint8_t {
   load,  ///< opens it in this process: for files that the application itself made or ships
-  /// Opens it in a child process first, and puts it on the list if all went well. An ONNX file is
-  /// data, not code: it is opened in this process, within bounds. Where the list cannot be read or
-  /// written for want of a permission or a place, a child opens the file every time.
+  /// Opens it in a child process first, and puts it on the list if all went well. Where the list
+  /// cannot be read or written for want of a permission or a place, a child opens it every time.
   check,
   refuse,  ///< Errc::permission_denied
 };
@@ -30,7 +29,8 @@ struct TrustOptions {
   Untrusted untrusted = Untrusted::load;
   /// The trusted list; empty: default_trusted_list().
   std::filesystem::path list;
-  /// The program that a child process runs, as `CHECKER check-model FILE NAME [--input SPEC]...`.
+  /// The program that a child process runs, as `CHECKER check-model DESCRIPTOR PATH
+  /// [--input SPEC]... [--op-library FILE]...`: DESCRIPTOR opens the file that PATH named.
   /// Empty: "cleave-torch", as `cleave` finds it, in the folder of this program or in
   /// ../libexec/cleave beside it.
   std::filesystem::path checker;
