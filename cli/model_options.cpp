@@ -17,12 +17,21 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool positional) {
       ->allow_extra_args(false);
   app.add_flag("--all-cuts", options.all_cuts,
                "List the places between steps that compute nothing, too");
-  add_trust_options(app, options);
+  add_loading_options(app, options);
 }
 
-void add_trust_options(CLI::App& app, ModelOptions& options) {
+void add_loading_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--device", options.device, "Where the network runs: cpu, cuda or cuda:1")
       ->capture_default_str();
+  app.add_option("--plan", options.plan,
+                 "fused: convolutions and the like are one step with what follows them, fastest; "
+                 "unfused: one operator a step, more places to cut. Both sides need the same")
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, model::PlanKind>{{"fused", model::PlanKind::fused},
+                                                             {"unfused", model::PlanKind::unfused}},
+                      CLI::ignore_case)
+                      .description(""))
+      ->default_str("fused");
   app.add_option("--untrusted", options.untrusted,
                  "What becomes of a file that is not on the trusted list: check (a child process "
                  "opens it first), refuse or load")
@@ -57,6 +66,7 @@ core::Result<std::shared_ptr<const model::Model>> load_model(const ModelOptions&
   load.all_cuts = options.all_cuts;
   load.trust.untrusted = options.untrusted;
   load.device = options.device;
+  load.plan = options.plan;
   if (options.trust)
     if (auto trusted = trust(options.path); !trusted)
       return core::fail(trusted);

@@ -17,15 +17,16 @@ struct ModelOptions {
   std::vector<std::string> op_libraries;
   bool all_cuts = false;
   std::string device = "cpu";
+  model::PlanKind plan = model::PlanKind::fused;
   model::Untrusted untrusted = model::Untrusted::check;
   bool trust = false;
 };
 
 /// MODEL as a positional argument (or --model), --input, --all-cuts, --op-library, and
-/// add_trust_options().
+/// add_loading_options().
 void add_model_options(CLI::App& app, ModelOptions& options, bool positional);
-/// --device, --untrusted and --trust: for commands that name their models in another way.
-void add_trust_options(CLI::App& app, ModelOptions& options);
+/// --device, --plan, --untrusted and --trust: for commands that name their models in another way.
+void add_loading_options(CLI::App& app, ModelOptions& options);
 
 core::Result<std::shared_ptr<const model::Model>> load_model(const ModelOptions& options);
 

@@ -133,7 +133,7 @@ void add_serve(CLI::App& app, int& result) {
                       "A TorchScript or ONNX file; may be given several times");
   command->add_option("--models", options->folder,
                       "Serve every model of this folder, which nobody but its owner may write to");
-  add_trust_options(*command, options->model);
+  add_loading_options(*command, options->model);
   command
       ->add_option("--input", options->model.inputs,
                    "Shape of an input where the file does not tell it, as 1x3x224x224")

@@ -58,6 +58,7 @@ int main(int argc, char** argv) {
     } else
       stop("unknown option " + option);
   }
+  options.threads = threads;
   const auto loading = Clock::now();
   const auto loaded = model::load(argv[1], options);
   if (!loaded)

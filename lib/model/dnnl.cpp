@@ -260,7 +260,7 @@ std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, Convoluti
                                     stride, dilation, padding, padding);
     const Primitive::primitive_desc description(operation, attr, engine());
 #endif
-    if (packed && is_reference(description))
+    if (is_reference(description))
       return nullptr;
     return std::make_shared<CompiledKernel>(Primitive(description), description, plain, form.bias,
                                             output);
@@ -269,8 +269,17 @@ std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, Convoluti
   }
 }
 
-std::shared_ptr<const Kernel> linear(const LinearForm& form, std::int64_t rows,
-                                     const Packed* packed) {
+std::shared_ptr<const Kernel> linear(const LinearForm& form, LinearMethod method,
+                                     std::int64_t rows, const Packed* packed) {
+  if (method == LinearMethod::convolution) {
+    ConvolutionForm pixels;
+    pixels.weights = {form.out, form.in, 1, 1};
+    pixels.bias = form.bias;
+    pixels.sum = form.sum;
+    pixels.activation = form.activation;
+    return convolution(pixels, ConvolutionMethod::direct, Layout::channels_last,
+                       Layout::channels_last, {1, form.in, 1, rows}, packed);
+  }
   try {
     const Sizes output = {rows, form.out};
     const Desc plain({form.out, form.in}, f32, Tag::oi);
@@ -286,7 +295,7 @@ std::shared_ptr<const Kernel> linear(const LinearForm& form, std::int64_t rows,
     const Primitive::desc operation(dnnl::prop_kind::forward_inference, x, w, b, y);
     const Primitive::primitive_desc description(operation, attr, engine());
 #endif
-    if (packed && is_reference(description))
+    if (is_reference(description))
       return nullptr;
     return std::make_shared<CompiledKernel>(Primitive(description), description, plain, form.bias,
                                             output);

@@ -61,6 +61,13 @@ enum class ConvolutionMethod : std::uint8_t {
   winograd,  ///< Winograd's minimal filtering (Lavin and Gray 2016): fewer products, more rounding
 };
 
+enum class LinearMethod : std::uint8_t {
+  product,
+  /// As a 1x1 convolution whose image is one row of pixels: the same arithmetic on the same bytes,
+  /// for which oneDNN blocks and orders the weights better.
+  convolution,
+};
+
 /// x * weights^T + bias, for x of rows x columns.
 struct LinearForm {
   std::int64_t out = 0, in = 0;
@@ -107,8 +114,8 @@ void set_threads(int threads);
 std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, ConvolutionMethod method,
                                           Layout source, Layout destination, const Sizes& input,
                                           const Packed* packed);
-std::shared_ptr<const Kernel> linear(const LinearForm& form, std::int64_t rows,
-                                     const Packed* packed);
+std::shared_ptr<const Kernel> linear(const LinearForm& form, LinearMethod method,
+                                     std::int64_t rows, const Packed* packed);
 /// `layout` is the source's and the destination's.
 std::shared_ptr<const Kernel> pooling(const PoolingForm& form, Layout layout, const Sizes& input);
 

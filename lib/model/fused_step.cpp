@@ -308,7 +308,9 @@ class ConvolutionBlueprint final : public Blueprint {
     const bool to = form_.weights[0] % block == 0;
     constexpr std::int64_t few_channels = 4;  // an image, which comes plain
     if (form_.groups == 1 && form_.weights[1] <= few_channels) {
-      add("direct from plain", Layout::plain, Layout::channels_last, Method::direct);
+      // One channel lies the same way in both; oneDNN has its kernels under one name only.
+      if (form_.weights[1] > 1)
+        add("direct from plain", Layout::plain, Layout::channels_last, Method::direct);
       if (to)
         add("direct plain to blocked", Layout::plain, Layout::blocked, Method::direct);
     }
@@ -358,11 +360,13 @@ class ConvolutionBlueprint final : public Blueprint {
 
 class LinearStep final : public PackedStep {
  public:
-  LinearStep(dnn::LinearForm form, Parts parts, std::shared_ptr<const dnn::Packed> packed,
-             at::Tensor bias, std::shared_ptr<BufferPool> pool)
+  LinearStep(dnn::LinearForm form, dnn::LinearMethod method, Parts parts,
+             std::shared_ptr<const dnn::Packed> packed, at::Tensor bias,
+             std::shared_ptr<BufferPool> pool)
       : PackedStep(std::move(parts), std::move(packed), {form.out, form.in}, std::move(bias),
                    std::move(pool)),
-        form_(form) {}
+        form_(form),
+        method_(method) {}
 
   void run(torch::jit::Stack& stack) const override {
     at::Tensor x = std::move(stack[0]).toTensor();
@@ -379,7 +383,7 @@ class LinearStep final : public PackedStep {
         x.device().is_cpu()) {
       const std::int64_t rows = x.numel() / form_.in;
       const Prepared prepared = prepare(
-          rows, [&](const dnn::Packed* packed) { return dnn::linear(form_, rows, packed); });
+          rows, [&](const dnn::Packed* packed) { return dnn::linear(form_, method_, rows, packed); });
       dnn::Sizes sizes = x.sizes().vec();
       sizes.back() = form_.out;
       if (prepared.kernel &&
@@ -403,6 +407,7 @@ class LinearStep final : public PackedStep {
   }
 
   dnn::LinearForm form_;
+  dnn::LinearMethod method_;
 };
 
 class LinearBlueprint final : public Blueprint {
@@ -423,7 +428,9 @@ class LinearBlueprint final : public Blueprint {
   [[nodiscard]] std::vector<Variant> variants(
       const std::vector<dnn::Sizes>& /*inputs*/) const override {
     const std::vector<Layout> in(form_.sum ? 2 : 1, Layout::plain);
-    return {{"packed", in, Layout::plain, {}, false}, {"aten plain", in, Layout::plain, {}, true}};
+    return {{"product", in, Layout::plain, {}, false},
+            {as_convolution, in, Layout::plain, {}, false},
+            {"aten plain", in, Layout::plain, {}, true}};
   }
   [[nodiscard]] std::shared_ptr<const Step> make(const Variant& variant,
                                                  const std::vector<dnn::Sizes>& inputs,
@@ -432,18 +439,22 @@ class LinearBlueprint final : public Blueprint {
       return by_aten(parts_, weights_, bias_);
     const std::int64_t rows =
         std::max<std::int64_t>(1, c10::multiply_integers(inputs[0]) / form_.in);
-    const auto kernel = dnn::linear(form_, rows, nullptr);
+    const auto method = variant.name == as_convolution ? dnn::LinearMethod::convolution
+                                                       : dnn::LinearMethod::product;
+    const auto kernel = dnn::linear(form_, method, rows, nullptr);
     if (!kernel)
       return nullptr;
     const at::Tensor plain = weights_.contiguous();
     auto packed = kernel->pack(plain.data_ptr<float>());
     Parts parts = parts_;
     parts.release(constant_);
-    return std::make_shared<LinearStep>(form_, std::move(parts), std::move(packed), bias_,
+    return std::make_shared<LinearStep>(form_, method, std::move(parts), std::move(packed), bias_,
                                         std::move(pool));
   }
 
  private:
+  static constexpr const char* as_convolution = "1x1 convolution";
+
   dnn::LinearForm form_;
   at::Tensor weights_, bias_;
   Parts parts_;

@@ -287,6 +287,21 @@ Result<Plan> moved(Plan plan, c10::Device device, const std::vector<InputSpec>& 
   });
 }
 
+// The calling thread's number of threads, while it lives.
+class WithThreads {
+ public:
+  explicit WithThreads(int count) : before_(dnn::threads()) {
+    if (count > 0)
+      dnn::set_threads(count);
+  }
+  ~WithThreads() { dnn::set_threads(before_); }
+  WithThreads(const WithThreads&) = delete;
+  WithThreads& operator=(const WithThreads&) = delete;
+
+ private:
+  int before_;
+};
+
 // Replaces the plan by one with kernels chosen for this machine, and the analysis by what that
 // shows when it runs.
 Result<void> fuse_and_check(Plan& plan, Analysis& analysis, const std::vector<InputSpec>& inputs,
@@ -300,6 +315,7 @@ Result<void> fuse_and_check(Plan& plan, Analysis& analysis, const std::vector<In
   tuning.structure = structure_hash(draft.plan);
   tuning.cache_folder = options.plan_cache ? *options.plan_cache : default_plan_cache();
   const auto examples = example_arguments(draft.plan, inputs);
+  const WithThreads count(options.threads);
   auto chosen = choose(std::move(draft), examples, tuning);
   if (!chosen)
     return fail(chosen);

@@ -166,7 +166,7 @@ void Builder::count_folded(std::int64_t elements) {
 at::Tensor Builder::transposed(const at::Tensor& matrix) {
   at::Tensor& result = transposed_[matrix.unsafeGetTensorImpl()];
   if (!result.defined()) {
-    count_folded(matrix.numel());
+    // Once per matrix, so not counted as folded: it can at most double what is there.
     kept_.push_back(matrix);
     result = matrix.t().contiguous();
   }

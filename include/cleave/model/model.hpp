@@ -77,6 +77,9 @@ struct LoadOptions {
   std::vector<std::filesystem::path> op_libraries;
   /// Cuts and profiles belong to one of the two.
   PlanKind plan = PlanKind::fused;
+  /// On how many threads the kernels of a fused plan are to be fast; 0: on as many as the calling
+  /// thread would use. On other numbers they compute the same.
+  int threads = 0;
   /// Where the kernels chosen for a network on this machine are kept: they are measured when it is
   /// loaded for the first time, which takes some seconds. Nothing: $XDG_CACHE_HOME/cleave/plans, or
   /// ~/.cache/cleave/plans; empty: nowhere, so that every load measures.
