@@ -143,7 +143,8 @@ class CompiledKernel final : public Kernel {
         scratch_(description.scratchpad_desc()),
         plain_(std::move(plain)),
         sizes_(std::move(destination)) {
-    if constexpr (!std::is_same_v<Primitive, PoolingPrimitive>) {
+    if constexpr (!std::is_same_v<Primitive, PoolingPrimitive> &&
+                  !std::is_same_v<Primitive, dnnl::softmax_forward>) {
       weights_ = description.weights_desc();
       weighted_ = true;
       if (bias) {
@@ -187,9 +188,37 @@ class CompiledKernel final : public Kernel {
   Sizes sizes_;
 };
 
+class CompiledProduct final : public Product {
+ public:
+  CompiledProduct(const dnnl::matmul::primitive_desc& description, Sizes destination)
+      : primitive_(description),
+        a_(description.src_desc()),
+        b_(description.weights_desc()),
+        y_(description.dst_desc()),
+        scratch_(description.scratchpad_desc()),
+        sizes_(std::move(destination)) {}
+
+  void run(const float* a, const float* b, float* y, void* scratch) const override {
+    std::unordered_map<int, Memory> arguments{{DNNL_ARG_SRC, dnn::memory(a_, a)},
+                                              {DNNL_ARG_WEIGHTS, dnn::memory(b_, b)},
+                                              {DNNL_ARG_DST, dnn::memory(y_, y)}};
+    if (scratch_bytes() > 0)
+      arguments.emplace(DNNL_ARG_SCRATCHPAD, dnn::memory(scratch_, scratch));
+    primitive_.execute(stream(), arguments);
+  }
+  [[nodiscard]] std::size_t scratch_bytes() const override { return scratch_.get_size(); }
+  [[nodiscard]] const Sizes& destination() const override { return sizes_; }
+
+ private:
+  dnnl::matmul primitive_;
+  Desc a_, b_, y_, scratch_;
+  Sizes sizes_;
+};
+
 }  // namespace
 
 Kernel::~Kernel() = default;
+Product::~Product() = default;
 
 std::string to_string(Layout layout) {
   switch (layout) {
@@ -334,6 +363,51 @@ std::shared_ptr<const Kernel> pooling(const PoolingForm& form, Layout layout, co
 #endif
     return std::make_shared<CompiledKernel>(PoolingPrimitive(description), description, Desc(),
                                             false, output);
+  } catch (const dnnl::error&) {
+    return nullptr;
+  }
+}
+
+std::shared_ptr<const Product> product(const Strided& a, const Strided& b) {
+  Sizes sizes = a.sizes, strides(a.sizes.size(), 1);
+  sizes.back() = b.sizes.back();
+  for (std::size_t d = sizes.size() - 1; d-- > 0;) strides[d] = strides[d + 1] * sizes[d + 1];
+  try {
+    const Desc left(a.sizes, f32, a.strides), right(b.sizes, f32, b.strides),
+        result(sizes, f32, strides);
+    const auto attr = attributes(false, {});
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl::matmul::primitive_desc description(engine(), left, right, result, attr);
+#else
+    const dnnl::matmul::desc operation(left, right, result);
+    const dnnl::matmul::primitive_desc description(operation, attr, engine());
+#endif
+    if (is_reference(description))
+      return nullptr;
+    return std::make_shared<CompiledProduct>(description, sizes);
+  } catch (const dnnl::error&) {
+    return nullptr;
+  }
+}
+
+std::shared_ptr<const Kernel> softmax(std::int64_t rows, std::int64_t columns) {
+  try {
+    const Sizes sizes = {rows, columns};
+    const Desc dense(sizes, f32, Tag::ab);
+    const auto attr = attributes(false, {});
+    using Primitive = dnnl::softmax_forward;
+#if DNNL_VERSION_MAJOR >= 3
+    const Primitive::primitive_desc description(engine(), dnnl::prop_kind::forward_inference,
+                                                dnnl::algorithm::softmax_accurate, dense, dense, 1,
+                                                attr);
+#else
+    const Primitive::desc operation(dnnl::prop_kind::forward_inference, dense, 1);
+    const Primitive::primitive_desc description(operation, attr, engine());
+#endif
+    if (is_reference(description))
+      return nullptr;
+    return std::make_shared<CompiledKernel>(Primitive(description), description, Desc(), false,
+                                            sizes);
   } catch (const dnnl::error&) {
     return nullptr;
   }

@@ -119,6 +119,24 @@ std::shared_ptr<const Kernel> linear(const LinearForm& form, LinearMethod method
 /// `layout` is the source's and the destination's.
 std::shared_ptr<const Kernel> pooling(const PoolingForm& form, Layout layout, const Sizes& input);
 
+/// A matrix product of two values that a network computes, for each index of the leading dimensions.
+struct Strided {
+  Sizes sizes, strides;  ///< in elements; two dimensions or more
+};
+class Product {
+ public:
+  virtual ~Product();
+  /// `y` is dense; as for Kernel::run() otherwise.
+  virtual void run(const float* a, const float* b, float* y, void* scratch) const = 0;
+  [[nodiscard]] virtual std::size_t scratch_bytes() const = 0;
+  [[nodiscard]] virtual const Sizes& destination() const = 0;
+};
+/// `a` is ... x M x K, `b` ... x K x N with the same leading dimensions, in any strides.
+std::shared_ptr<const Product> product(const Strided& a, const Strided& b);
+
+/// Softmax over each row of a dense matrix.
+std::shared_ptr<const Kernel> softmax(std::int64_t rows, std::int64_t columns);
+
 /// The inverse of Kernel::pack().
 std::vector<float> unpack(const Packed& packed);
 

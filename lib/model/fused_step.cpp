@@ -115,6 +115,12 @@ at::Tensor summand(BufferPool& pool, at::Tensor other) {
   return copy;
 }
 
+at::Tensor dense(BufferPool& pool, at::IntArrayRef sizes) {
+  dnn::Sizes strides(sizes.size(), 1);
+  for (std::size_t d = sizes.size() - 1; d-- > 0;) strides[d] = strides[d + 1] * sizes[d + 1];
+  return pool.tensor(sizes, strides, static_cast<std::size_t>(c10::multiply_integers(sizes)));
+}
+
 // Weights packed for kernels of any size and number of threads, and what every kernel needs beside.
 class PackedStep : public Step {
  public:
@@ -394,10 +400,7 @@ class LinearStep final : public PackedStep {
         if (form_.sum) {
           y = summand(*pool_, std::move(other));
         } else {
-          dnn::Sizes strides(sizes.size(), 1);
-          for (std::size_t d = sizes.size() - 1; d-- > 0;)
-            strides[d] = strides[d + 1] * sizes[d + 1];
-          y = pool_->tensor(sizes, strides, static_cast<std::size_t>(rows * form_.out));
+          y = dense(*pool_, sizes);
         }
         run_kernel(prepared, x, y);
         return y;
@@ -560,6 +563,109 @@ class PoolingBlueprint final : public Blueprint {
   Parts parts_;
 };
 
+// By oneDNN, but for what it has no kernel for.
+class ProductStep final : public Step {
+ public:
+  ProductStep(Parts parts, std::shared_ptr<BufferPool> pool)
+      : parts_(std::move(parts)), pool_(std::move(pool)) {}
+
+  void run(torch::jit::Stack& stack) const override {
+    const at::Tensor a = std::move(stack[0]).toTensor(), b = std::move(stack[1]).toTensor();
+    stack.clear();
+    if (fits(a, b)) {
+      dnn::Sizes key = a.sizes().vec();
+      for (const auto part : {a.strides(), b.sizes(), b.strides()})
+        key.insert(key.end(), part.begin(), part.end());
+      const auto kernel = kernels_.get(key, [&] {
+        return dnn::product({a.sizes().vec(), a.strides().vec()},
+                            {b.sizes().vec(), b.strides().vec()});
+      });
+      if (kernel) {
+        const at::Tensor y = dense(*pool_, kernel->destination());
+        const auto scratch = pool_->bytes(kernel->scratch_bytes());
+        kernel->run(a.data_ptr<float>(), b.data_ptr<float>(), y.data_ptr<float>(), scratch.get());
+        stack.emplace_back(y);
+        return;
+      }
+    }
+    stack.emplace_back(parts_.run({a, b}));
+  }
+
+ private:
+  static bool fits(const at::Tensor& a, const at::Tensor& b) {
+    const auto plain = [](const at::Tensor& x) {
+      return x.scalar_type() == at::kFloat && x.device().is_cpu() && x.layout() == at::kStrided &&
+             x.numel() > 0 && std::all_of(x.strides().begin(), x.strides().end(),
+                                          [](std::int64_t stride) { return stride > 0; });
+    };
+    const std::int64_t rank = a.dim();
+    return rank >= 2 && b.dim() == rank && plain(a) && plain(b) && a.size(-1) == b.size(-2) &&
+           a.sizes().slice(0, rank - 2) == b.sizes().slice(0, rank - 2);
+  }
+
+  Parts parts_;
+  std::shared_ptr<BufferPool> pool_;
+  CacheOf<std::shared_ptr<const dnn::Product>> kernels_;
+};
+
+class SoftmaxStep final : public Step {
+ public:
+  SoftmaxStep(Parts parts, std::shared_ptr<BufferPool> pool)
+      : parts_(std::move(parts)), pool_(std::move(pool)) {}
+
+  void run(torch::jit::Stack& stack) const override {
+    const at::Tensor x = std::move(stack[0]).toTensor();
+    stack.clear();
+    if (x.scalar_type() == at::kFloat && x.device().is_cpu() && x.dim() > 0 && x.numel() > 0 &&
+        x.is_contiguous()) {
+      const std::int64_t columns = x.size(-1), rows = x.numel() / columns;
+      const auto kernel = kernels_.get({rows, columns}, [&] { return dnn::softmax(rows, columns); });
+      if (kernel) {
+        const at::Tensor y = dense(*pool_, x.sizes());
+        const auto scratch = pool_->bytes(kernel->scratch_bytes());
+        kernel->run(x.data_ptr<float>(), nullptr, nullptr, y.data_ptr<float>(), scratch.get());
+        stack.emplace_back(y);
+        return;
+      }
+    }
+    stack.emplace_back(parts_.run({x}));
+  }
+
+ private:
+  Parts parts_;
+  std::shared_ptr<BufferPool> pool_;
+  CacheOf<std::shared_ptr<const dnn::Kernel>> kernels_;
+};
+
+// A step without weights, and a kernel of oneDNN's in place of ATen's.
+template <class KernelStep>
+class PlainBlueprint final : public Blueprint {
+ public:
+  PlainBlueprint(std::string name, std::size_t arguments, Parts parts)
+      : name_(std::move(name)), arguments_(arguments), parts_(std::move(parts)) {}
+
+  [[nodiscard]] std::string signature() const override { return name_; }
+  [[nodiscard]] bool makes_images() const override { return false; }
+  [[nodiscard]] bool takes_any_strides() const override { return true; }
+  [[nodiscard]] std::vector<Variant> variants(
+      const std::vector<dnn::Sizes>& /*inputs*/) const override {
+    const std::vector<Layout> in(arguments_, Layout::plain);
+    return {{"oneDNN", in, Layout::plain, {}, false}, {"aten plain", in, Layout::plain, {}, true}};
+  }
+  [[nodiscard]] std::shared_ptr<const Step> make(const Variant& variant,
+                                                 const std::vector<dnn::Sizes>& /*inputs*/,
+                                                 std::shared_ptr<BufferPool> pool) const override {
+    if (variant.aten)
+      return by_aten(parts_, {}, {});
+    return std::make_shared<KernelStep>(parts_, std::move(pool));
+  }
+
+ private:
+  std::string name_;
+  std::size_t arguments_;
+  Parts parts_;
+};
+
 class AgnosticBlueprint final : public Blueprint {
  public:
   AgnosticBlueprint(std::string op, std::shared_ptr<const Step> step, std::size_t arguments)
@@ -605,6 +711,14 @@ std::unique_ptr<Blueprint> linear_blueprint(dnn::LinearForm form, at::Tensor wei
 
 std::unique_ptr<Blueprint> pooling_blueprint(PoolingShape shape, Parts parts) {
   return std::make_unique<PoolingBlueprint>(shape, std::move(parts));
+}
+
+std::unique_ptr<Blueprint> product_blueprint(Parts parts) {
+  return std::make_unique<PlainBlueprint<ProductStep>>("product", 2, std::move(parts));
+}
+
+std::unique_ptr<Blueprint> softmax_blueprint(Parts parts) {
+  return std::make_unique<PlainBlueprint<SoftmaxStep>>("softmax", 1, std::move(parts));
 }
 
 std::unique_ptr<Blueprint> agnostic_blueprint(std::string op, std::shared_ptr<const Step> step,

@@ -35,6 +35,8 @@ class Blueprint {
       const std::vector<dnn::Sizes>& inputs) const = 0;
   /// Whether what it makes are images, whose layout is to be chosen.
   [[nodiscard]] virtual bool makes_images() const { return true; }
+  /// Whether arguments that are no images may lie in any strides.
+  [[nodiscard]] virtual bool takes_any_strides() const { return false; }
   /// Packs the weights for it; null if this machine has no such kernel.
   [[nodiscard]] virtual std::shared_ptr<const Step> make(
       const Variant& variant, const std::vector<dnn::Sizes>& inputs,
@@ -80,7 +82,8 @@ struct Prepared {
 };
 
 /// Prepared kernels by the size of the input and the number of threads. Thread-safe.
-class KernelCache {
+template <class Prepared>
+class CacheOf {
  public:
   /// Calls prepare() if the pair is new; what it gives (without a kernel, too) is kept. Of more
   /// than `most` pairs the oldest are forgotten.
@@ -112,6 +115,7 @@ class KernelCache {
   mutable std::shared_mutex mutex_;
   mutable std::vector<Entry> entries_;
 };
+using KernelCache = CacheOf<Prepared>;
 
 /// `sum`: a second argument is added before the activation.
 std::unique_ptr<Blueprint> convolution_blueprint(dnn::ConvolutionForm form, at::Tensor weights,
@@ -127,6 +131,10 @@ struct PoolingShape {
   bool ceil = false;    ///< a last window may reach beyond the padding
 };
 std::unique_ptr<Blueprint> pooling_blueprint(PoolingShape shape, Parts parts);
+/// A product of two values, aten::matmul or aten::bmm.
+std::unique_ptr<Blueprint> product_blueprint(Parts parts);
+/// aten::softmax over the last dimension.
+std::unique_ptr<Blueprint> softmax_blueprint(Parts parts);
 /// An operator that ATen performs in whatever layout its images lie, giving its results in the
 /// same.
 std::unique_ptr<Blueprint> agnostic_blueprint(std::string op, std::shared_ptr<const Step> step,

@@ -231,7 +231,8 @@ class Chooser {
 
   // Whether the step's variants say how this argument is to lie.
   [[nodiscard]] bool converts(std::uint32_t i, std::size_t argument) const {
-    return flexible(i, argument) || !draft_.plan.steps[i].step;
+    return flexible(i, argument) ||
+           (!draft_.plan.steps[i].step && !draft_.blueprints[i]->takes_any_strides());
   }
 
   // What bringing a slot's value from one layout into another takes.

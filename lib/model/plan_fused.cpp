@@ -153,6 +153,7 @@ class Fuser {
     std::optional<dnn::ConvolutionForm> convolution;
     std::optional<dnn::LinearForm> linear;
     std::optional<PoolingShape> pooling;
+    bool product = false, softmax = false;
   };
 
   // Arguments of a step, as far as they are constants.
@@ -231,15 +232,18 @@ class Fuser {
     if (plan_.steps[i].results.size() != 1 || plan_.steps[i].results[0] == no_slot ||
         !arguments(i).is_slot(0))
       return;
-    if (!(convolution(i, group) || linear(i, group) || pooling(i, group)))
+    if (!(convolution(i, group) || linear(i, group) || pooling(i, group) || product(i, group) ||
+          softmax(i, group)))
       return;
     group.members = {i};
     group.inputs = {argument_slot(i, 0)};
+    if (group.product)
+      group.inputs.push_back(argument_slot(i, 1));
     group.result = plan_.steps[i].results[0];
     group.op = plan_.steps[i].op;
     if (group.op == "aten::_convolution" || group.op == "aten::convolution")
       group.op = "aten::conv2d";
-    if (!group.pooling)
+    if (group.convolution || group.linear)
       extend(group);
     for (const std::uint32_t member : group.members) group_of_[member] = groups_.size();
     groups_.push_back(std::move(group));
@@ -334,6 +338,22 @@ class Fuser {
     }
     group.pooling = shape;
     return true;
+  }
+
+  bool product(std::uint32_t i, Group& group) const {
+    group.product = (op(i) == "aten::matmul" || op(i) == "aten::bmm") && arguments(i).is_slot(1) &&
+                    argument_slot(i, 0) != argument_slot(i, 1);
+    return group.product;
+  }
+
+  bool softmax(std::uint32_t i, Group& group) const {
+    if (op(i) != "aten::softmax")
+      return false;
+    const Arguments given = arguments(i);
+    const c10::IValue* dtype = given.constant(2);
+    // The last, by whatever number of dimensions the next input leads to.
+    group.softmax = given.integer(1) == -1 && dtype && dtype->isNone();
+    return group.softmax;
   }
 
   std::optional<dnn::Activation> activation(std::uint32_t i) const {
@@ -481,6 +501,10 @@ class Fuser {
     if (group.linear)
       return linear_blueprint(*group.linear, std::move(group.weight_tensor), std::move(group.bias),
                               std::move(parts), group.weights);
+    if (group.product)
+      return product_blueprint(std::move(parts));
+    if (group.softmax)
+      return softmax_blueprint(std::move(parts));
     return pooling_blueprint(*group.pooling, std::move(parts));
   }
 

@@ -107,6 +107,19 @@ def forward(self, x):
         {"d", w({20}, 4)},
         {"e", w({3, 20}, 5)}},
        "2x5x20"},
+      {"attention",
+       R"(
+def forward(self, x):
+    n, rows, _ = x.size()
+    y = torch.linear(x, self.a, self.b).view(n, rows, 3, 4, 8).permute(2, 0, 3, 1, 4)
+    q, k, v = y[0], y[1], y[2]
+    weights = torch.softmax(torch.matmul(q * 0.35, k.transpose(-2, -1)), -1)
+    y = torch.matmul(weights, v).transpose(1, 2).reshape(n, rows, 32)
+    z = torch.bmm(y, y.transpose(1, 2))
+    return torch.linear(y, self.c) + x, torch.softmax(z.transpose(1, 2), -1), torch.matmul(z, x[0])
+)",
+       {{"a", w({96, 32}, 1)}, {"b", w({96}, 2)}, {"c", w({32, 32}, 3)}},
+       "2x7x32"},
       {"activations",
        R"(
 def forward(self, x):
