@@ -1,6 +1,9 @@
 // What cutting costs: head then tail over the whole, in one process, one thread, at ten cuts a
 // network. The counter "over_whole" is the median over the iterations of a pair measured one after
-// the other, in alternating order, so that a slow moment hits both.
+// the other, in alternating order, so that a slow moment hits both; the last lines give the median
+// over a network's cuts. "first_use" is what the first use of a cut costs on top of its run: for
+// every head that is all that one step needs, as no prefix of the sequence is, once each; "max_us"
+// is the slowest of them. Switching back to a cut is a look-up ("again_us", the median).
 #include <cleave/model/model.hpp>
 #include <cleave/model/zoo.hpp>
 
@@ -11,6 +14,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +34,55 @@ double seconds_of(const auto& f) {
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
   return values[values.size() / 2];
+}
+
+// The heads that hold just what one step needs, where such a set can be cut.
+std::vector<std::vector<core::StepRange>> closures(const model::Model& model) {
+  const auto steps = model.steps();
+  const core::StepGraph graph = model.step_graph();
+  std::vector<std::vector<core::StepRange>> heads;
+  for (std::uint32_t last = 0; last < steps.size(); ++last) {
+    core::StepSet head(steps.size(), false);
+    head[last] = true;
+    for (std::uint32_t step = last + 1; step-- > 0;) {
+      if (head[step])
+        for (const std::uint32_t needed : steps[step].needs) head[needed] = true;
+    }
+    auto ranges = core::ranges_of(head);
+    if (core::is_head(graph, head) && !core::is_prefix(ranges))
+      heads.push_back(std::move(ranges));
+  }
+  return heads;
+}
+
+void first_use(benchmark::State& state, const model::Model& model) {
+  std::vector<double> first, again;
+  bool failed = false;
+  for (auto _ : state) {
+    double total = 0;
+    for (const auto& head : closures(model)) {
+      const auto look = [&] { failed = failed || !model.cut_at(head); };
+      first.push_back(seconds_of(look));
+      again.push_back(seconds_of(look));
+      total += first.back();
+    }
+    state.SetIterationTime(total);
+  }
+  if (failed) {
+    state.SkipWithError("a cut failed");
+    return;
+  }
+  constexpr double micro = 1e6;
+  state.counters["heads"] = static_cast<double>(first.size());
+  state.counters["max_us"] = *std::max_element(first.begin(), first.end()) * micro;
+  state.counters["median_us"] = median(first) * micro;
+  state.counters["again_us"] = median(again) * micro;
+}
+
+// The last measurement of each cut: the first ones only look how many iterations are enough.
+std::map<std::string, std::map<std::uint32_t, double>>& ratios_of_networks() {
+  static std::map<std::string, std::map<std::uint32_t, double>> ratios;
+  return ratios;
 }
 
 void head_and_tail(benchmark::State& state, const model::Model& model, core::Cut cut) {
@@ -63,8 +116,11 @@ void head_and_tail(benchmark::State& state, const model::Model& model, core::Cut
   }
   if (failed)
     state.SkipWithError("a run failed");
-  if (!ratios.empty())
-    state.counters["over_whole"] = median(std::move(ratios));
+  if (!ratios.empty()) {
+    const double ratio = median(std::move(ratios));
+    state.counters["over_whole"] = ratio;
+    ratios_of_networks()[model.name()][cut.position] = ratio;
+  }
   state.counters["cut_bytes"] = cut.bytes.count();
 }
 
@@ -90,6 +146,14 @@ int main(int argc, char** argv) {
       break;
     }
     models.push_back(*loaded);
+    if (!closures(*models.back()).empty()) {
+      benchmark::RegisterBenchmark(
+          (entry.name + "/first_use").c_str(),
+          [model = models.back()](auto& state) { first_use(state, *model); })
+          ->UseManualTime()
+          ->Unit(benchmark::kMicrosecond)
+          ->Iterations(1);
+    }
     const auto cuts = (*loaded)->cuts();
     constexpr std::size_t wanted = 10;
     const std::size_t inner = cuts.size() - 2;  // the first and the last are no cuts
@@ -110,6 +174,12 @@ int main(int argc, char** argv) {
   fs::remove_all(folder, ignored);
   if (status == 0)
     benchmark::RunSpecifiedBenchmarks();
+  for (const auto& [network, ratios] : ratios_of_networks()) {
+    std::vector<double> values;
+    for (const auto& [position, ratio] : ratios) values.push_back(ratio);
+    std::printf("%-18s head + tail over the whole, median over %zu cuts: %.3f\n", network.c_str(),
+                values.size(), median(values));
+  }
   benchmark::Shutdown();
   return status;
 }

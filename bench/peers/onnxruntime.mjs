@@ -31,5 +31,5 @@ for (let i = 0; i < warmUp + Number(passes); ++i) {
 times.sort((a, b) => a - b);
 console.log(JSON.stringify({
   runtime: 'onnxruntime', threads: Number(threads), passes: times.length,
-  median_ms: times[times.length >> 1], least_ms: times[0], load_ms: Math.round(loadMs),
+  median_ms: times[times.length >> 1], p95_ms: times[Math.floor(times.length * 0.95)], least_ms: times[0], load_ms: Math.round(loadMs),
 }));

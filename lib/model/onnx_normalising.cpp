@@ -209,7 +209,9 @@ std::vector<Val> over_rows(Node& node, Val (*act)(Builder&, const Val&, std::int
 
 std::vector<Val> softmax(Node& node) {
   return over_rows(node, [](Builder& b, const Val& x, std::int64_t axis) {
-    return same(b, "aten::softmax", {x, axis, c10::nullopt}, x);
+    // The last is written as such: kernels look for that.
+    const bool last = axis == static_cast<std::int64_t>(x.sizes.size()) - 1;
+    return same(b, "aten::softmax", {x, last ? -1 : axis, c10::nullopt}, x);
   });
 }
 
