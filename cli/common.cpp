@@ -130,6 +130,18 @@ void prepare_process() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+bool set_openmp_waiting() {
+  if (::getenv("OMP_WAIT_POLICY") != nullptr || ::getenv("GOMP_SPINCOUNT") != nullptr)
+    return false;
+  // By default libgomp's threads spin for milliseconds at barriers: with one other busy process on
+  // a small machine a pass takes several times as long. Not to spin at all costs a wake-up for each
+  // step, a third of the time of a small network. Some ten microseconds bridge the gap between two
+  // steps (bench/peers/compare.py --calm).
+  ::setenv("OMP_WAIT_POLICY", "passive", 1);
+  ::setenv("GOMP_SPINCOUNT", "5000", 1);
+  return true;
+}
+
 void locate_data(std::string_view relative_to_program) {
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error);

@@ -56,6 +56,10 @@ std::unique_ptr<core::LogSink> stderr_log(core::Severity least);
 /// What every program of cleave does first: ignores SIGPIPE.
 void prepare_process();
 
+/// Sets how libgomp's threads wait, where the user has not, and tells whether it did: libgomp reads
+/// that when it is loaded.
+bool set_openmp_waiting();
+
 /// Sets CLEAVE_DATA_DIR for this process where the user has not, from where the program lies.
 void locate_data(std::string_view relative_to_program);
 

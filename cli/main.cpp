@@ -19,9 +19,7 @@ int hand_over(char** argv) {
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
   const auto folder = program.parent_path();
-  // libgomp spins at barriers unless told otherwise before it is loaded: with one other busy
-  // process on a small machine a pass takes ten times as long. The user's own setting wins.
-  ::setenv("OMP_WAIT_POLICY", "passive", 0);
+  cleave::cli::set_openmp_waiting();
   for (const auto& candidate :
        {folder / CLEAVE_BIN_TO_LIBEXEC / "cleave-torch", folder / "cleave-torch"})
     if (std::filesystem::exists(candidate, error)) {

@@ -11,11 +11,9 @@
 int main(int argc, char** argv) {
   using namespace cleave::cli;
   prepare_process();
-  if (::getenv("OMP_WAIT_POLICY") == nullptr) {
-    // libgomp reads its environment when it is loaded, which has already happened here.
-    ::setenv("OMP_WAIT_POLICY", "passive", 1);
+  // Too late for this process, which has loaded libgomp.
+  if (set_openmp_waiting())
     ::execv("/proc/self/exe", argv);
-  }
   locate_data(CLEAVE_LIBEXEC_TO_DATA);
 
   CLI::App app("The subcommands of cleave that need libtorch.", "cleave");

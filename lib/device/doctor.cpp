@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cstdio>
 #include <set>
 
@@ -220,12 +221,20 @@ Finding look_at_openmp(const Machine& machine) {
   std::string lower = policy.value_or("");
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (lower == "passive" || (spin && *spin == "0"))
-    return {"openmp", Status::ok, "threads that wait give up the CPU", ""};
+  // A count wins over the policy; it may have a suffix ("1k", "infinity"), all of which are long.
+  constexpr long soon = 20'000;
+  long count = soon + 1;
+  if (spin) {
+    const auto [end, error] = std::from_chars(spin->data(), spin->data() + spin->size(), count);
+    if (error != std::errc() || end != spin->data() + spin->size())
+      count = soon + 1;
+  }
+  if (spin ? count <= soon : lower == "passive")
+    return {"openmp", Status::ok, "threads that wait soon give up the CPU", ""};
   return {"openmp", Status::warning,
           "threads that wait spin: with one other busy process a pass may take ten times as long",
-          "cleave runs networks with OMP_WAIT_POLICY=passive; set it for programs of your own, "
-          "before they start"};
+          "cleave runs networks with OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=5000; set them for "
+          "programs of your own, before they start"};
 }
 
 Finding look_at_blas(const Machine& machine) {

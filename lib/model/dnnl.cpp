@@ -298,8 +298,8 @@ std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, Convoluti
   }
 }
 
-std::shared_ptr<const Kernel> linear(const LinearForm& form, LinearMethod method,
-                                     std::int64_t rows, const Packed* packed) {
+std::shared_ptr<const Kernel> linear(const LinearForm& form, LinearMethod method, std::int64_t rows,
+                                     const Packed* packed) {
   if (method == LinearMethod::convolution) {
     ConvolutionForm pixels;
     pixels.weights = {form.out, form.in, 1, 1};

@@ -114,12 +114,13 @@ void set_threads(int threads);
 std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, ConvolutionMethod method,
                                           Layout source, Layout destination, const Sizes& input,
                                           const Packed* packed);
-std::shared_ptr<const Kernel> linear(const LinearForm& form, LinearMethod method,
-                                     std::int64_t rows, const Packed* packed);
+std::shared_ptr<const Kernel> linear(const LinearForm& form, LinearMethod method, std::int64_t rows,
+                                     const Packed* packed);
 /// `layout` is the source's and the destination's.
 std::shared_ptr<const Kernel> pooling(const PoolingForm& form, Layout layout, const Sizes& input);
 
-/// A matrix product of two values that a network computes, for each index of the leading dimensions.
+/// A matrix product of two values that a network computes, for each index of the leading
+/// dimensions.
 struct Strided {
   Sizes sizes, strides;  ///< in elements; two dimensions or more
 };

@@ -388,8 +388,9 @@ class LinearStep final : public PackedStep {
     if (x.dim() > 0 && x.size(-1) == form_.in && x.numel() > 0 && x.scalar_type() == at::kFloat &&
         x.device().is_cpu()) {
       const std::int64_t rows = x.numel() / form_.in;
-      const Prepared prepared = prepare(
-          rows, [&](const dnn::Packed* packed) { return dnn::linear(form_, method_, rows, packed); });
+      const Prepared prepared = prepare(rows, [&](const dnn::Packed* packed) {
+        return dnn::linear(form_, method_, rows, packed);
+      });
       dnn::Sizes sizes = x.sizes().vec();
       sizes.back() = form_.out;
       if (prepared.kernel &&
@@ -595,8 +596,9 @@ class ProductStep final : public Step {
   static bool fits(const at::Tensor& a, const at::Tensor& b) {
     const auto plain = [](const at::Tensor& x) {
       return x.scalar_type() == at::kFloat && x.device().is_cpu() && x.layout() == at::kStrided &&
-             x.numel() > 0 && std::all_of(x.strides().begin(), x.strides().end(),
-                                          [](std::int64_t stride) { return stride > 0; });
+             x.numel() > 0 &&
+             std::all_of(x.strides().begin(), x.strides().end(),
+                         [](std::int64_t stride) { return stride > 0; });
     };
     const std::int64_t rank = a.dim();
     return rank >= 2 && b.dim() == rank && plain(a) && plain(b) && a.size(-1) == b.size(-2) &&
@@ -619,7 +621,8 @@ class SoftmaxStep final : public Step {
     if (x.scalar_type() == at::kFloat && x.device().is_cpu() && x.dim() > 0 && x.numel() > 0 &&
         x.is_contiguous()) {
       const std::int64_t columns = x.size(-1), rows = x.numel() / columns;
-      const auto kernel = kernels_.get({rows, columns}, [&] { return dnn::softmax(rows, columns); });
+      const auto kernel =
+          kernels_.get({rows, columns}, [&] { return dnn::softmax(rows, columns); });
       if (kernel) {
         const at::Tensor y = dense(*pool_, x.sizes());
         const auto scratch = pool_->bytes(kernel->scratch_bytes());

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 
 namespace cleave::device_tests {
 namespace {
@@ -86,6 +87,14 @@ TEST(Doctor, WarnsOfSpinningThreads) {
   EXPECT_EQ(f.finding("openmp").status, Status::warning);
   f.environment["OMP_WAIT_POLICY"] = "PASSIVE";
   EXPECT_EQ(f.finding("openmp").status, Status::ok);
+  for (const auto& [count, status] : std::map<std::string, Status>{{"0", Status::ok},
+                                                                   {"5000", Status::ok},
+                                                                   {"300000", Status::warning},
+                                                                   {"5k", Status::warning},
+                                                                   {"infinity", Status::warning}}) {
+    f.environment["GOMP_SPINCOUNT"] = count;
+    EXPECT_EQ(f.finding("openmp").status, status) << count;
+  }
 }
 
 TEST(Doctor, DescribesALaptop) {
