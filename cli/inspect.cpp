@@ -125,6 +125,7 @@ json describe(const model::Model& model, const Measured& measured) {
                      {"parameters", step.parameters},
                      {"weight_bytes", step.weight_bytes.count()},
                      {"needs", step.needs},
+                     {"kernel", step.kernel},
                      {"share", measured.steps[i]}});
   }
   json refused = json::array();
