@@ -58,6 +58,8 @@ int main(int argc, char** argv) {
     } else
       stop("unknown option " + option);
   }
+  if (passes < 1)
+    stop("at least one pass");
   options.threads = threads;
   const auto loading = Clock::now();
   const auto loaded = model::load(argv[1], options);

@@ -25,8 +25,15 @@ void BufferPool::give_back(void* context) {
   std::unique_ptr<Block> block(static_cast<Block*>(context));
   const std::shared_ptr<BufferPool> pool = std::move(block->pool);
   const std::lock_guard lock(pool->mutex_);
-  const std::size_t size = block->size;
-  pool->free_.emplace(size, std::move(block));
+  pool->used_ -= block->size;
+  pool->unused_ += block->size;
+  pool->free_.push_back(std::move(block));  // bytes() has reserved its place
+  const std::size_t most = pool->peak_ + pool->peak_ / 2;
+  std::size_t stale = 0;
+  for (; pool->used_ + pool->unused_ > most && stale < pool->free_.size(); ++stale)
+    pool->unused_ -= pool->free_[stale]->size;
+  pool->free_.erase(pool->free_.begin(), pool->free_.begin() + static_cast<std::ptrdiff_t>(stale));
+  pool->blocks_ -= stale;
 }
 
 c10::DataPtr BufferPool::bytes(std::size_t bytes) {
@@ -34,22 +41,29 @@ c10::DataPtr BufferPool::bytes(std::size_t bytes) {
   const std::size_t wanted = std::max<std::size_t>(bytes, 64);
   const std::size_t grain = std::max<std::size_t>(64, std::bit_floor(wanted) / 8);
   const std::size_t size = (wanted + grain - 1) / grain * grain;
-  std::unique_ptr<Block> block;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = free_.lower_bound(size);
-    if (found != free_.end() && found->first <= size + size / 2) {
-      block = std::move(found->second);
-      free_.erase(found);
-    }
+  const std::lock_guard lock(mutex_);
+  auto best = free_.end();
+  for (auto it = free_.begin(); it != free_.end(); ++it) {
+    if ((*it)->size >= size && (*it)->size <= size + size / 2 &&
+        (best == free_.end() || (*it)->size < (*best)->size))
+      best = it;
   }
-  if (!block) {
+  std::unique_ptr<Block> block;
+  if (best != free_.end()) {
+    block = std::move(*best);
+    free_.erase(best);
+    unused_ -= block->size;
+  } else {
+    free_.reserve(blocks_ + 1);
     block = std::make_unique<Block>();
     block->data = std::aligned_alloc(64, size);
     if (!block->data)
       throw std::bad_alloc();
     block->size = size;
+    ++blocks_;
   }
+  used_ += block->size;
+  peak_ = std::max(peak_, used_);
   block->pool = shared_from_this();
   void* data = block->data;
   return {data, block.release(), &give_back, c10::Device(c10::DeviceType::CPU)};

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -13,8 +12,8 @@
 namespace cleave::inline v0::model {
 
 /// Blocks of memory by size. A block goes back to the pool with the last tensor that views it, on
-/// whatever thread, also after the pool's owner is gone. The pool never holds more than was in use
-/// at one time. Thread-safe.
+/// whatever thread, also after the pool's owner is gone. What the pool holds, in use or not, is at
+/// most half as much again as was in use at one time. Thread-safe.
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
   BufferPool();
@@ -36,7 +35,9 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   static void give_back(void* block);
 
   std::mutex mutex_;
-  std::multimap<std::size_t, std::unique_ptr<Block>> free_;
+  std::vector<std::unique_ptr<Block>> free_;      // the longest unused first
+  std::size_t blocks_ = 0;                        // in use and free
+  std::size_t used_ = 0, unused_ = 0, peak_ = 0;  // bytes; the most that was in use
 };
 
 }  // namespace cleave::inline v0::model

@@ -228,6 +228,8 @@ Result<void> judge(const Outcome& outcome, const TrustOptions& options, const st
                 "the child process that opened the file ended without a word (exit code " +
                     std::to_string(WEXITSTATUS(status)) + ")",
                 where, hostile_hint);
+  if (status > 0 && WEXITSTATUS(status) != 0)
+    return parse_verdict({}, where);
   return parse_verdict(outcome.said, where);
 }
 

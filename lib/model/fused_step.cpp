@@ -115,6 +115,13 @@ at::Tensor summand(BufferPool& pool, at::Tensor other) {
   return copy;
 }
 
+// An argument whose elements are what they are: libtorch leaves some to be negated by their reader,
+// and they are negated when they cross a cut, after which a kernel would take them.
+at::Tensor resolved(c10::IValue& value) {
+  at::Tensor tensor = std::move(value).toTensor();
+  return tensor.defined() && tensor.is_neg() ? tensor.resolve_neg() : tensor;
+}
+
 at::Tensor dense(BufferPool& pool, at::IntArrayRef sizes) {
   dnn::Sizes strides(sizes.size(), 1);
   for (std::size_t d = sizes.size() - 1; d-- > 0;) strides[d] = strides[d + 1] * sizes[d + 1];
@@ -145,7 +152,7 @@ class PackedStep : public Step {
     const auto plain = dnn::unpack(*packed_);
     at::Tensor weights = at::from_blob(const_cast<float*>(plain.data()), plain_);
     if (!inputs.empty())
-      weights = weights.to(inputs[0].options(), /*non_blocking=*/false, /*copy=*/false);
+      weights = weights.to(inputs[0].device());
     return parts_.run(inputs, weights);
   }
   // A kernel that takes the weights as they were packed, else one with a copy in its own order.
@@ -199,7 +206,7 @@ class ConvolutionStep final : public PackedStep {
  private:
   [[nodiscard]] at::Tensor run(at::Tensor x, at::Tensor other) const {
     const Layout in = variant_.in[0];
-    if (in == Layout::blocked || is_image(x)) {
+    if (fits_layout(x, in)) {
       const dnn::Sizes sizes = logical_sizes(x, in);
       const Prepared prepared = prepare(sizes, [&](const dnn::Packed* packed) {
         return dnn::convolution(form_, variant_.method, in, variant_.out, sizes, packed);
@@ -218,8 +225,7 @@ class ConvolutionStep final : public PackedStep {
   }
 
   [[nodiscard]] bool fits(const at::Tensor& other, const dnn::Sizes& destination) const {
-    return (variant_.out == Layout::blocked || is_image(other)) &&
-           logical_sizes(other, variant_.out) == destination;
+    return fits_layout(other, variant_.out) && logical_sizes(other, variant_.out) == destination;
   }
 
   dnn::ConvolutionForm form_;
@@ -239,6 +245,8 @@ class WinogradStep final : public PackedStep {
         otherwise_(std::move(otherwise)) {}
 
   void run(torch::jit::Stack& stack) const override {
+    if (!is_blocked(stack[0].toTensor()) || (form_.sum && !is_blocked(stack[1].toTensor())))
+      return otherwise_->run(stack);
     const dnn::Sizes sizes = logical_sizes(stack[0].toTensor(), Layout::blocked);
     const Prepared prepared = kernels_.get(sizes, [&]() -> Prepared {
       return {dnn::convolution(form_, dnn::ConvolutionMethod::winograd, Layout::blocked,
@@ -375,18 +383,17 @@ class LinearStep final : public PackedStep {
         method_(method) {}
 
   void run(torch::jit::Stack& stack) const override {
-    at::Tensor x = std::move(stack[0]).toTensor();
+    at::Tensor x = resolved(stack[0]);
     at::Tensor other;
     if (form_.sum)
-      other = std::move(stack[1]).toTensor();
+      other = resolved(stack[1]);
     stack.clear();
     stack.emplace_back(run(std::move(x), std::move(other)));
   }
 
  private:
   [[nodiscard]] at::Tensor run(at::Tensor x, at::Tensor other) const {
-    if (x.dim() > 0 && x.size(-1) == form_.in && x.numel() > 0 && x.scalar_type() == at::kFloat &&
-        x.device().is_cpu()) {
+    if (is_readable(x) && x.dim() > 0 && x.size(-1) == form_.in && x.numel() > 0) {
       const std::int64_t rows = x.numel() / form_.in;
       const Prepared prepared = prepare(rows, [&](const dnn::Packed* packed) {
         return dnn::linear(form_, method_, rows, packed);
@@ -394,8 +401,7 @@ class LinearStep final : public PackedStep {
       dnn::Sizes sizes = x.sizes().vec();
       sizes.back() = form_.out;
       if (prepared.kernel &&
-          (!form_.sum || (other.sizes() == sizes && other.is_contiguous() &&
-                          other.scalar_type() == at::kFloat && other.device().is_cpu()))) {
+          (!form_.sum || (is_readable(other) && other.sizes() == sizes && other.is_contiguous()))) {
         x = x.contiguous();
         at::Tensor y;
         if (form_.sum) {
@@ -495,7 +501,7 @@ class PoolingStep final : public Step {
   void run(torch::jit::Stack& stack) const override {
     const at::Tensor x = std::move(stack[0]).toTensor();
     stack.clear();
-    if (layout_ == Layout::blocked || is_image(x)) {
+    if (fits_layout(x, layout_)) {
       const dnn::Sizes sizes = logical_sizes(x, layout_);
       const auto kernel =
           kernels_
@@ -571,7 +577,7 @@ class ProductStep final : public Step {
       : parts_(std::move(parts)), pool_(std::move(pool)) {}
 
   void run(torch::jit::Stack& stack) const override {
-    const at::Tensor a = std::move(stack[0]).toTensor(), b = std::move(stack[1]).toTensor();
+    const at::Tensor a = resolved(stack[0]), b = resolved(stack[1]);
     stack.clear();
     if (fits(a, b)) {
       dnn::Sizes key = a.sizes().vec();
@@ -595,8 +601,7 @@ class ProductStep final : public Step {
  private:
   static bool fits(const at::Tensor& a, const at::Tensor& b) {
     const auto plain = [](const at::Tensor& x) {
-      return x.scalar_type() == at::kFloat && x.device().is_cpu() && x.layout() == at::kStrided &&
-             x.numel() > 0 &&
+      return is_readable(x) && x.numel() > 0 &&
              std::all_of(x.strides().begin(), x.strides().end(),
                          [](std::int64_t stride) { return stride > 0; });
     };
@@ -616,10 +621,9 @@ class SoftmaxStep final : public Step {
       : parts_(std::move(parts)), pool_(std::move(pool)) {}
 
   void run(torch::jit::Stack& stack) const override {
-    const at::Tensor x = std::move(stack[0]).toTensor();
+    const at::Tensor x = resolved(stack[0]);
     stack.clear();
-    if (x.scalar_type() == at::kFloat && x.device().is_cpu() && x.dim() > 0 && x.numel() > 0 &&
-        x.is_contiguous()) {
+    if (is_readable(x) && x.dim() > 0 && x.numel() > 0 && x.is_contiguous()) {
       const std::int64_t columns = x.size(-1), rows = x.numel() / columns;
       const auto kernel =
           kernels_.get({rows, columns}, [&] { return dnn::softmax(rows, columns); });

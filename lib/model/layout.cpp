@@ -12,9 +12,22 @@ bool lies_in(const at::Tensor& tensor, Layout layout) {
 
 }  // namespace
 
+bool is_readable(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.scalar_type() == at::kFloat && tensor.device().is_cpu() &&
+         tensor.layout() == at::kStrided && !tensor.is_neg() && !tensor._is_zerotensor();
+}
+
 bool is_image(const at::Tensor& tensor) {
-  return tensor.dim() == 4 && tensor.scalar_type() == at::kFloat && tensor.device().is_cpu() &&
-         tensor.layout() == at::kStrided && tensor.numel() > 0;
+  return is_readable(tensor) && tensor.dim() == 4 && tensor.numel() > 0;
+}
+
+bool is_blocked(const at::Tensor& tensor) {
+  return is_readable(tensor) && tensor.dim() == 5 && tensor.size(4) == dnn::block() &&
+         tensor.numel() > 0 && tensor.is_contiguous();
+}
+
+bool fits_layout(const at::Tensor& tensor, Layout layout) {
+  return layout == Layout::blocked ? is_blocked(tensor) : is_image(tensor);
 }
 
 dnn::Sizes logical_sizes(const at::Tensor& tensor, Layout layout) {
@@ -38,6 +51,7 @@ at::Tensor make(BufferPool& pool, const dnn::Sizes& sizes, Layout layout) {
       return pool.tensor(sizes, {c * h * w, 1, w * c, c}, elements);
     case Layout::blocked: {
       const std::int64_t b = dnn::block();
+      TORCH_CHECK(c % b == 0);
       return pool.tensor({n, c / b, h, w, b}, {c * h * w, h * w * b, w * b, b, 1}, elements);
     }
     case Layout::plain:
@@ -47,11 +61,17 @@ at::Tensor make(BufferPool& pool, const dnn::Sizes& sizes, Layout layout) {
 }
 
 at::Tensor to_layout(BufferPool& pool, const at::Tensor& tensor, Layout from, Layout to) {
+  if (tensor.is_neg())
+    return to_layout(pool, tensor.resolve_neg(), Layout::plain, to);
+  if (from == Layout::blocked && !is_blocked(tensor))
+    from = Layout::plain;
   if (from == Layout::blocked && to == Layout::blocked)
     return tensor;
   if (from != Layout::blocked) {
     if (!is_image(tensor))
       return to == Layout::plain ? tensor.contiguous() : tensor;
+    if (to == Layout::blocked && tensor.size(1) % dnn::block() != 0)
+      return tensor;
     if (to != Layout::blocked && lies_in(tensor, to))
       return tensor;
     if (lies_in(tensor, Layout::plain))

@@ -66,6 +66,7 @@ class Chooser {
       finish();
       return std::move(draft_.plan);
     }
+    made_.assign(made_.size(), nullptr);
     walk(inputs, /*measure=*/true);
     dnn::drop_unused_kernels();
     decide();
@@ -104,12 +105,16 @@ class Chooser {
     sizes_.resize(count);
     measured_.resize(count);
     choice_.assign(count, 0);
+    made_.resize(count);
     slot_sizes_.resize(draft_.plan.slots.size());
     for (const auto& input : inputs) {
-      if (input.isTensor()) {
-        key_ += ' ';
-        for (const std::int64_t size : input.toTensor().sizes()) key_ += std::to_string(size) + 'x';
-      }
+      key_ += ' ';
+      input.visit([&](const c10::IValue& value) {
+        if (!value.isTensor() || !value.toTensor().defined())
+          return false;  // look inside
+        for (const std::int64_t size : value.toTensor().sizes()) key_ += std::to_string(size) + 'x';
+        return true;
+      });
     }
     walk(inputs, /*measure=*/false);
   }
@@ -336,6 +341,7 @@ class Chooser {
       }
       for (const auto& [state, way] : states) ways[i].push_back(way);
     }
+    TORCH_CHECK(!states.empty(), "no step can be performed");
     std::size_t at = 0;
     for (std::size_t s = 0; s < states.size(); ++s) {
       if (states[s].second.cost < states[at].second.cost)
@@ -370,6 +376,9 @@ class Chooser {
       if (found == variants.end())
         return false;
       choice_[i] = static_cast<std::size_t>(found - variants.begin());
+      made_[i] = draft_.blueprints[i]->make(*found, sizes_[i], draft_.plan.pool);
+      if (!made_[i])
+        return false;  // another machine's file, say
     }
     return true;
   }
@@ -383,7 +392,8 @@ class Chooser {
         const Variant& variant = measured_[i].variants[choice_[i]];
         for (std::size_t k = 0; k < placed.arguments.size(); ++k)
           placed.wants.push_back(converts(i, k) ? want_of(variant.in[k]) : Want::as_it_is);
-        auto step = draft_.blueprints[i]->make(variant, sizes_[i], plan.pool);
+        auto step = made_[i] ? std::move(made_[i])
+                             : draft_.blueprints[i]->make(variant, sizes_[i], plan.pool);
         TORCH_CHECK(step, "no kernel for ", placed.op, " by ", variant.name);
         placed.step = std::move(step);
         placed.kernel = variant.name;
@@ -430,7 +440,8 @@ class Chooser {
   std::vector<std::vector<dnn::Sizes>> sizes_;  // by step and argument
   std::vector<Measured> measured_;
   std::vector<std::size_t> choice_;
-  std::vector<dnn::Sizes> slot_sizes_;  // of images
+  std::vector<std::shared_ptr<const Step>> made_;  // by the choices that were kept
+  std::vector<dnn::Sizes> slot_sizes_;             // of images
   std::map<std::string, Times> times_;
   std::map<std::tuple<dnn::Sizes, Layout, Layout>, double> conversions_;
 };

@@ -105,6 +105,18 @@ bool asks_for_strides(std::string_view op) {
   return std::find(names.begin(), names.end(), op) != names.end();
 }
 
+bool asks_for_strides(const torch::jit::Node* node) {
+  if (asks_for_strides(std::string_view(node->kind().toQualString())))
+    return true;
+  for (const torch::jit::Block* block : node->blocks()) {
+    for (const torch::jit::Node* inner : block->nodes()) {
+      if (asks_for_strides(inner))
+        return true;
+    }
+  }
+  return false;
+}
+
 class Fuser {
  public:
   Fuser(const Plan& plan, const Analysis& analysis) : plan_(plan), analysis_(analysis) {
@@ -127,7 +139,8 @@ class Fuser {
 
   Draft run() {
     free_ = std::none_of(plan_.steps.begin(), plan_.steps.end(), [](const PlacedStep& step) {
-      return !step.written.empty() || asks_for_strides(step.op);
+      return !step.written.empty() || asks_for_strides(step.op) ||
+             (step.node && asks_for_strides(step.node));
     });
     group_of_.assign(plan_.steps.size(), none);
     if (free_) {

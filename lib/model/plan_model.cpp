@@ -480,6 +480,12 @@ Result<Frame> PlanModel::enter(const Place& place, const core::Values& values) c
     entering = separate(entering, place.written);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const bool blocked = plan_->slots[slots[i]].blocked;
+    // Where the plan keeps blocks, five dimensions mean blocks.
+    constexpr std::int64_t most_dimensions = 4;
+    if (blocked && entering[i].isTensor() && entering[i].toTensor().dim() > most_dimensions)
+      return fail(Errc::invalid_argument,
+                  "value " + std::to_string(i) + " of this cut has more than four dimensions",
+                  facts_.name);
     frame[slots[i]] =
         blocked ? model::converted(*plan_->pool, std::move(entering[i]), false, Want::blocked)
                 : std::move(entering[i]);

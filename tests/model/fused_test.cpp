@@ -14,6 +14,12 @@ namespace {
 namespace fs = std::filesystem;
 using model::PlanKind;
 
+core::Tensor zeros(core::DType type, std::vector<std::int64_t> sizes) {
+  core::Tensor tensor = core::empty_tensor(type, std::move(sizes));
+  std::memset(tensor.data(), 0, tensor.nbytes());
+  return tensor;
+}
+
 struct Sample {
   std::string name, source;
   std::map<std::string, at::Tensor> parameters;
@@ -312,6 +318,107 @@ TEST_F(PlanCache, EveryChoiceComputesTheSame) {
       }
     }
   }
+}
+
+// With blocked kernels wherever there are any, whatever this machine finds faster.
+TEST_F(PlanCache, BlockedKernelsMeetTensorsThatCannotLieInBlocks) {
+  const auto network = [&](PlanKind plan) {
+    model::LoadOptions options;
+    options.plan = plan;
+    options.plan_cache = folder_;
+    options.all_cuts = true;
+    options.inputs = {*model::parse_input_spec("2x16x6x6"), *model::parse_input_spec("int:0"),
+                      *model::parse_input_spec("int:0")};
+    auto model = model::from_module(script(R"(
+def forward(self, x, channels: int, images: int):
+    y = torch.relu(torch.conv2d(x, self.a, None, [1, 1], [1, 1]))
+    y = torch.relu(torch.conv2d(y, self.a, None, [1, 1], [1, 1]) + torch.tanh(x)[:, channels:])
+    y = torch.max_pool2d(y[images:], [2, 2])
+    return torch.conv2d(torch.max_pool2d(y, [2, 2]), self.b)
+)",
+                                           {{"a", weights({16, 16, 3, 3}, 1)},
+                                            {"b", weights({16, 16, 1, 1}, 2)}}),
+                                    "network", options);
+    EXPECT_TRUE(model) << model.error().message();
+    return *model;
+  };
+  const auto expected = network(PlanKind::unfused);
+  const auto chosen = network(PlanKind::fused);
+  const auto steps = chosen->steps();
+  ASSERT_EQ(files().size(), 1u);
+  std::istringstream lines(read(files()[0]));
+  std::string text, line;
+  for (std::size_t i = 0; std::getline(lines, line); ++i) {
+    const std::size_t step = i - 2;  // behind two lines that tell what the file is of
+    if (i >= 2 && step < steps.size() && !line.empty()) {
+      const std::string& op = steps[step].op;
+      line = op.starts_with("aten::conv2d")       ? "direct blocked"
+             : op.starts_with("aten::max_pool2d") ? "blocked"
+                                                  : line;
+    }
+    text += line + '\n';
+  }
+  std::ofstream(files()[0]) << text;
+  const auto model = network(PlanKind::fused);
+  ASSERT_EQ(std::count_if(model->steps().begin(), model->steps().end(),
+                          [](const auto& s) { return s.kernel.ends_with("blocked"); }),
+            5);
+  for (const std::int64_t channels : {0, 15}) {
+    for (const std::int64_t images : {0, 1, 2}) {
+      SCOPED_TRACE(std::to_string(channels) + ", " + std::to_string(images));
+      core::Values inputs = model->example_inputs(3);
+      inputs[1] = core::Value(channels);
+      inputs[2] = core::Value(images);
+      const auto whole = run_whole(*model, inputs), unfused = run_whole(*expected, inputs);
+      ASSERT_EQ(tensors(whole)[0].sizes, tensors(unfused)[0].sizes);
+      if (images < 2) {
+        EXPECT_LT(relative_difference(whole, unfused), 1e-5);
+        EXPECT_GE(check_every_cut(*model, inputs), 3u);
+      }
+    }
+  }
+  // What a peer may send in place of such values: anything.
+  const auto last = model->cuts().back().id;
+  for (const core::Cut& cut : model->cuts()) {
+    const auto across = run(*model, model->cuts().front().id, cut.id, model->example_inputs(3));
+    for (std::size_t i = 0; i < across.size(); ++i) {
+      for (const std::vector<std::int64_t>& sizes : std::vector<std::vector<std::int64_t>>{
+               {1, 1, 6, 6}, {1, 24, 6, 6}, {2, 1, 6, 6, 16}, {0, 16, 6, 6}, {16}, {1, 2, 3}}) {
+        for (const auto type : {core::DType::float32, core::DType::float64, core::DType::int64}) {
+          core::Values changed = across;
+          changed[i] = core::Value(zeros(type, sizes));
+          (void)model->run(cut.id, last, changed);  // an error or a result
+        }
+      }
+    }
+  }
+}
+
+TEST(FusedPlan, TensorsToBeNegatedByTheirReaderAreNegated) {
+  const auto module = script(R"(
+def forward(self, x):
+    y = torch._neg_view(x)
+    z = torch.conv2d(y, self.a)
+    return z, torch.matmul(y, y.transpose(2, 3)), torch.softmax(y, -1), torch.linear(y, self.b)
+)",
+                             {{"a", weights({16, 16, 1, 1}, 1)}, {"b", weights({5, 6}, 2)}});
+  const auto fused = lowered(module, {"1x16x6x6"}, true, PlanKind::fused);
+  const auto unfused = lowered(module, {"1x16x6x6"}, true, PlanKind::unfused);
+  const auto inputs = fused->example_inputs(2);
+  EXPECT_LT(relative_difference(run_whole(*fused, inputs), run_whole(*unfused, inputs)), 1e-5);
+  EXPECT_GE(check_every_cut(*fused, inputs), 3u);
+}
+
+TEST(FusedPlan, AnElementTypeThatTheNetworkDoesNotTakeIsAnErrorInAFusedPlanToo) {
+  const auto model =
+      lowered(script("def forward(self, x):\n    return torch.linear(x[0:1], self.a)\n",
+                     {{"a", weights({5, 16}, 1)}}),
+              {"4x16"}, true, PlanKind::fused);
+  const auto cuts = model->cuts();
+  ASSERT_GE(cuts.size(), 3u);
+  const auto done = model->run(cuts[1].id, cuts.back().id,
+                               {core::Value(zeros(core::DType::int64, {1, 16}))});
+  EXPECT_FALSE(done);
 }
 
 TEST_F(PlanCache, AFolderThatCannotBeWrittenIsNoError) {

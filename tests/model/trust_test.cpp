@@ -98,6 +98,8 @@ TEST_F(Trust, ACrashOfTheChildIsAnError) {
   EXPECT_FALSE(listed());
   check_with("echo ok; kill -ABRT $$");
   EXPECT_EQ(failure().code, Errc::corrupt) << "a crash behind the verdict counts, too";
+  check_with("echo ok; exit 3");
+  EXPECT_EQ(failure().code, Errc::corrupt) << "and so does another end than a good one";
   EXPECT_FALSE(listed());
 }
 

@@ -49,7 +49,9 @@ CLEAVE_EXPORT std::string to_string(const InputSpec& input);
 
 /// What the network is lowered to.
 enum class PlanKind : std::uint8_t {
-  fused,    ///< convolutions, linear layers and pools with what follows them as one kernel: fastest
+  /// Convolutions, linear layers and pools with what follows them as one kernel: fastest. NaN and
+  /// infinities may come out otherwise than from ATen's operators.
+  fused,
   unfused,  ///< one operator a step: more places to cut
 };
 
