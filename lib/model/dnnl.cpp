@@ -253,9 +253,16 @@ void set_threads(int threads) {
   omp_set_num_threads(threads);
 }
 
-std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, ConvolutionMethod method,
-                                          Layout source, Layout destination, const Sizes& input,
-                                          const Packed* packed) {
+namespace {
+
+// Images of one channel or of one pixel lie the same way in both.
+bool also_channels_last(const Sizes& image, Layout layout) {
+  return layout == Layout::plain && (image[1] == 1 || image[2] * image[3] == 1);
+}
+
+std::shared_ptr<const Kernel> convolution_as(const ConvolutionForm& form, ConvolutionMethod method,
+                                             Layout source, Layout destination, const Sizes& input,
+                                             const Packed* packed) {
   const auto algorithm = method == ConvolutionMethod::winograd
                              ? dnnl::algorithm::convolution_winograd
                              : dnnl::algorithm::convolution_direct;
@@ -296,6 +303,20 @@ std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, Convoluti
   } catch (const dnnl::error&) {
     return nullptr;
   }
+}
+
+}  // namespace
+
+std::shared_ptr<const Kernel> convolution(const ConvolutionForm& form, ConvolutionMethod method,
+                                          Layout source, Layout destination, const Sizes& input,
+                                          const Packed* packed) {
+  if (auto kernel = convolution_as(form, method, source, destination, input, packed))
+    return kernel;
+  // oneDNN has kernels under one name of the two, but takes a cached one under either: without this
+  // it would depend on what was compiled before whether there is a kernel.
+  return also_channels_last(input, source)
+             ? convolution_as(form, method, Layout::channels_last, destination, input, packed)
+             : nullptr;
 }
 
 std::shared_ptr<const Kernel> linear(const LinearForm& form, LinearMethod method, std::int64_t rows,

@@ -66,10 +66,11 @@ class Chooser {
       finish();
       return std::move(draft_.plan);
     }
-    made_.assign(made_.size(), nullptr);
     walk(inputs, /*measure=*/true);
     dnn::drop_unused_kernels();
-    decide();
+    do {
+      decide();
+    } while (!make_steps());
     if (!tuning_.cache_folder.empty())
       write_choices(cache_key(), tuning_.cache_folder, names());
     finish();
@@ -376,9 +377,25 @@ class Chooser {
       if (found == variants.end())
         return false;
       choice_[i] = static_cast<std::size_t>(found - variants.begin());
-      made_[i] = draft_.blueprints[i]->make(*found, sizes_[i], draft_.plan.pool);
-      if (!made_[i])
-        return false;  // another machine's file, say
+    }
+    return make_steps();  // a file may name what another machine has
+  }
+
+  // Makes what was chosen. False if there turns out to be no such kernel, which is then not chosen
+  // again.
+  bool make_steps() {
+    for (std::size_t i = 0; i < choice_.size(); ++i) {
+      if (!draft_.blueprints[i])
+        continue;
+      Measured& measured = measured_[i];
+      made_[i] =
+          draft_.blueprints[i]->make(measured.variants[choice_[i]], sizes_[i], draft_.plan.pool);
+      if (!made_[i]) {
+        TORCH_CHECK(!measured.variants[choice_[i]].aten);
+        if (!measured.seconds.empty())
+          measured.seconds[choice_[i]] = unusable;
+        return false;
+      }
     }
     return true;
   }
@@ -392,10 +409,7 @@ class Chooser {
         const Variant& variant = measured_[i].variants[choice_[i]];
         for (std::size_t k = 0; k < placed.arguments.size(); ++k)
           placed.wants.push_back(converts(i, k) ? want_of(variant.in[k]) : Want::as_it_is);
-        auto step = made_[i] ? std::move(made_[i])
-                             : draft_.blueprints[i]->make(variant, sizes_[i], plan.pool);
-        TORCH_CHECK(step, "no kernel for ", placed.op, " by ", variant.name);
-        placed.step = std::move(step);
+        placed.step = std::move(made_[i]);
         placed.kernel = variant.name;
         for (const std::uint32_t slot : placed.results) {
           if (slot != no_slot)
@@ -440,7 +454,7 @@ class Chooser {
   std::vector<std::vector<dnn::Sizes>> sizes_;  // by step and argument
   std::vector<Measured> measured_;
   std::vector<std::size_t> choice_;
-  std::vector<std::shared_ptr<const Step>> made_;  // by the choices that were kept
+  std::vector<std::shared_ptr<const Step>> made_;  // as chosen
   std::vector<dnn::Sizes> slot_sizes_;             // of images
   std::map<std::string, Times> times_;
   std::map<std::tuple<dnn::Sizes, Layout, Layout>, double> conversions_;

@@ -329,16 +329,16 @@ TEST_F(PlanCache, BlockedKernelsMeetTensorsThatCannotLieInBlocks) {
     options.all_cuts = true;
     options.inputs = {*model::parse_input_spec("2x16x6x6"), *model::parse_input_spec("int:0"),
                       *model::parse_input_spec("int:0")};
-    auto model = model::from_module(script(R"(
+    auto model = model::from_module(
+        script(R"(
 def forward(self, x, channels: int, images: int):
     y = torch.relu(torch.conv2d(x, self.a, None, [1, 1], [1, 1]))
     y = torch.relu(torch.conv2d(y, self.a, None, [1, 1], [1, 1]) + torch.tanh(x)[:, channels:])
     y = torch.max_pool2d(y[images:], [2, 2])
     return torch.conv2d(torch.max_pool2d(y, [2, 2]), self.b)
 )",
-                                           {{"a", weights({16, 16, 3, 3}, 1)},
-                                            {"b", weights({16, 16, 1, 1}, 2)}}),
-                                    "network", options);
+               {{"a", weights({16, 16, 3, 3}, 1)}, {"b", weights({16, 16, 1, 1}, 2)}}),
+        "network", options);
     EXPECT_TRUE(model) << model.error().message();
     return *model;
   };
@@ -416,8 +416,8 @@ TEST(FusedPlan, AnElementTypeThatTheNetworkDoesNotTakeIsAnErrorInAFusedPlanToo) 
               {"4x16"}, true, PlanKind::fused);
   const auto cuts = model->cuts();
   ASSERT_GE(cuts.size(), 3u);
-  const auto done = model->run(cuts[1].id, cuts.back().id,
-                               {core::Value(zeros(core::DType::int64, {1, 16}))});
+  const auto done =
+      model->run(cuts[1].id, cuts.back().id, {core::Value(zeros(core::DType::int64, {1, 16}))});
   EXPECT_FALSE(done);
 }
 
