@@ -61,6 +61,8 @@ at::Tensor make(BufferPool& pool, const dnn::Sizes& sizes, Layout layout) {
 }
 
 at::Tensor to_layout(BufferPool& pool, const at::Tensor& tensor, Layout from, Layout to) {
+  if (!tensor.defined())
+    return tensor;
   if (tensor.is_neg())
     return to_layout(pool, tensor.resolve_neg(), Layout::plain, to);
   if (from == Layout::blocked && !is_blocked(tensor))
@@ -87,6 +89,19 @@ at::Tensor to_layout(BufferPool& pool, const at::Tensor& tensor, Layout from, La
   return result;
 }
 
+namespace {
+
+bool holds_undefined(const c10::IValue& value) {
+  bool found = false;
+  value.visit([&](const c10::IValue& inner) {
+    found = found || (inner.isTensor() && !inner.toTensor().defined());
+    return found;
+  });
+  return found;
+}
+
+}  // namespace
+
 c10::IValue to_plain(const c10::IValue& value) {
   if (value.isTensor())
     return value.toTensor().defined() ? value.toTensor().contiguous() : value;
@@ -100,6 +115,10 @@ c10::IValue to_plain(const c10::IValue& value) {
   if (value.isTuple()) {
     std::vector<c10::IValue> items;
     for (const auto& item : value.toTupleRef().elements()) items.push_back(to_plain(item));
+    // libtorch has no type for a tuple that holds an undefined tensor, so it loses its names, which
+    // only matter to Python.
+    if (holds_undefined(value))
+      return c10::ivalue::Tuple::create(std::move(items));
     const auto type = value.type()->expect<c10::TupleType>();
     return type->schema() ? c10::ivalue::Tuple::createNamed(std::move(items), type)
                           : c10::ivalue::Tuple::create(std::move(items));

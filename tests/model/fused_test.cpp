@@ -409,6 +409,26 @@ def forward(self, x):
   EXPECT_GE(check_every_cut(*fused, inputs), 3u);
 }
 
+// Multi-head attention gives an undefined tensor in place of weights that nobody wants.
+TEST(FusedPlan, UndefinedTensorsPass) {
+  const auto module = script(R"(
+def forward(self, x):
+    y = torch.conv2d(x, self.a).flatten(2).transpose(1, 2)
+    z, w = torch._native_multi_head_attention(y, y, y, 16, 4, self.b, self.c, self.d, self.e, None, False)
+    return torch.linear(z, self.d)
+)",
+                             {{"a", weights({16, 8, 1, 1}, 1)},
+                              {"b", weights({48, 16}, 2)},
+                              {"c", weights({48}, 3)},
+                              {"d", weights({16, 16}, 4)},
+                              {"e", weights({16}, 5)}});
+  const auto fused = lowered(module, {"2x8x4x4"}, true, PlanKind::fused);
+  const auto inputs = fused->example_inputs(2);
+  const auto unfused = lowered(module, {"2x8x4x4"}, true, PlanKind::unfused);
+  EXPECT_LT(relative_difference(run_whole(*fused, inputs), run_whole(*unfused, inputs)), 1e-5);
+  EXPECT_GE(check_every_cut(*fused, inputs), 3u);
+}
+
 TEST(FusedPlan, AnElementTypeThatTheNetworkDoesNotTakeIsAnErrorInAFusedPlanToo) {
   const auto model =
       lowered(script("def forward(self, x):\n    return torch.linear(x[0:1], self.a)\n",
