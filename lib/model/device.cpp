@@ -1,5 +1,6 @@
 #include "lib/model/device.hpp"
 
+#include "lib/model/containers.hpp"
 #include "lib/model/guard.hpp"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -224,30 +225,11 @@ at::Tensor Mover::moved(const at::Tensor& tensor) {
 }
 
 c10::IValue Mover::moved(const c10::IValue& value) {
-  if (value.isTensor())
-    return moved(value.toTensor());
-  if (value.isDevice())
-    return to_;
-  if (value.isList()) {
-    const auto list = value.toList();
-    c10::impl::GenericList copy(list.elementType());
-    for (std::size_t i = 0; i < list.size(); ++i) copy.push_back(moved(list.get(i)));
-    return copy;
-  }
-  if (value.isTuple()) {
-    std::vector<c10::IValue> items;
-    for (const auto& item : value.toTupleRef().elements()) items.push_back(moved(item));
-    const auto type = value.type()->expect<c10::TupleType>();
-    return type->schema() ? c10::ivalue::Tuple::createNamed(std::move(items), type)
-                          : c10::ivalue::Tuple::create(std::move(items));
-  }
-  if (value.isGenericDict()) {
-    const auto dict = value.toGenericDict();
-    c10::impl::GenericDict copy(dict.keyType(), dict.valueType());
-    for (const auto& entry : dict) copy.insert(moved(entry.key()), moved(entry.value()));
-    return copy;
-  }
-  return value;
+  return map_leaves(value, [this](const c10::IValue& leaf) -> c10::IValue {
+    if (leaf.isTensor())
+      return moved(leaf.toTensor());
+    return leaf.isDevice() ? c10::IValue(to_) : leaf;
+  });
 }
 
 }  // namespace cleave::inline v0::model

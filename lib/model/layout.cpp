@@ -1,5 +1,7 @@
 #include "lib/model/layout.hpp"
 
+#include "lib/model/containers.hpp"
+
 namespace cleave::inline v0::model {
 namespace {
 
@@ -89,47 +91,10 @@ at::Tensor to_layout(BufferPool& pool, const at::Tensor& tensor, Layout from, La
   return result;
 }
 
-namespace {
-
-bool holds_undefined(const c10::IValue& value) {
-  bool found = false;
-  value.visit([&](const c10::IValue& inner) {
-    found = found || (inner.isTensor() && !inner.toTensor().defined());
-    return found;
-  });
-  return found;
-}
-
-}  // namespace
-
 c10::IValue to_plain(const c10::IValue& value) {
-  if (value.isTensor())
-    return value.toTensor().defined() ? value.toTensor().contiguous() : value;
-  if (value.isList()) {
-    const auto list = value.toList();
-    c10::impl::GenericList copy(list.elementType());
-    copy.reserve(list.size());
-    for (std::size_t i = 0; i < list.size(); ++i) copy.push_back(to_plain(list.get(i)));
-    return copy;
-  }
-  if (value.isTuple()) {
-    std::vector<c10::IValue> items;
-    for (const auto& item : value.toTupleRef().elements()) items.push_back(to_plain(item));
-    // libtorch has no type for a tuple that holds an undefined tensor, so it loses its names, which
-    // only matter to Python.
-    if (holds_undefined(value))
-      return c10::ivalue::Tuple::create(std::move(items));
-    const auto type = value.type()->expect<c10::TupleType>();
-    return type->schema() ? c10::ivalue::Tuple::createNamed(std::move(items), type)
-                          : c10::ivalue::Tuple::create(std::move(items));
-  }
-  if (value.isGenericDict()) {
-    const auto dict = value.toGenericDict();
-    c10::impl::GenericDict copy(dict.keyType(), dict.valueType());
-    for (const auto& entry : dict) copy.insert(entry.key(), to_plain(entry.value()));
-    return copy;
-  }
-  return value;
+  return map_leaves(value, [](const c10::IValue& leaf) {
+    return leaf.isTensor() && leaf.toTensor().defined() ? leaf.toTensor().contiguous() : leaf;
+  });
 }
 
 }  // namespace cleave::inline v0::model

@@ -1,5 +1,7 @@
 #include "lib/model/separate.hpp"
 
+#include "lib/model/containers.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
@@ -30,28 +32,9 @@ class Separator {
   }
 
   c10::IValue copy(const c10::IValue& value) {
-    if (value.isTensor())
-      return copy(value.toTensor());
-    if (value.isList()) {
-      const auto list = value.toList();
-      c10::impl::GenericList result(list.elementType());
-      for (std::size_t i = 0; i < list.size(); ++i) result.push_back(copy(list.get(i)));
-      return result;
-    }
-    if (value.isTuple()) {
-      std::vector<c10::IValue> items;
-      for (const auto& item : value.toTupleRef().elements()) items.push_back(copy(item));
-      const auto type = value.type()->expect<c10::TupleType>();
-      return type->schema() ? c10::ivalue::Tuple::createNamed(std::move(items), type)
-                            : c10::ivalue::Tuple::create(std::move(items));
-    }
-    if (value.isGenericDict()) {
-      const auto dict = value.toGenericDict();
-      c10::impl::GenericDict result(dict.keyType(), dict.valueType());
-      for (const auto& entry : dict) result.insert(entry.key(), copy(entry.value()));
-      return result;
-    }
-    return value;
+    return map_leaves(value, [this](const c10::IValue& leaf) {
+      return leaf.isTensor() ? c10::IValue(copy(leaf.toTensor())) : leaf;
+    });
   }
 
  private:

@@ -70,10 +70,14 @@ TEST(Clocks, TheManualOneMovesWhenTold) {
   EXPECT_GE(steady.now(), before);
 }
 
-TEST(Sinks, TheNullOnesTakeEverything) {
+TEST(Sinks, TheNullOnesTakeEverythingAndSayNothing) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
   null_log().log(Severity::error, "test", "nothing is printed");
   null_metrics().observe("test.seconds", 1);
   null_metrics().add("test.count");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 }  // namespace

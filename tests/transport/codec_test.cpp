@@ -405,6 +405,7 @@ TEST(DecodeValues, SurvivesFlippedBytes) {
   transport::DecodeLimits limits;
   limits.max_bytes = 1 << 20;
   std::mt19937_64 random(13);
+  std::size_t decoded = 0, refused = 0;
   for (const auto name : transport::codec_names()) {
     const Tensor base = floats({8, 8});
     const auto good = encoded({base, view(base, {4, 4}, {8, 2}, 3),
@@ -415,11 +416,21 @@ TEST(DecodeValues, SurvivesFlippedBytes) {
       auto bytes = good;
       for (std::uint64_t n = 1 + random() % 4; n > 0; --n)
         bytes[random() % bytes.size()] = static_cast<std::byte>(random());
-      if (const auto values = transport::decode_values(bytes, limits))
-        for (const Value& value : *values)
-          core::for_each_tensor(value, [](const Tensor& t) { (void)core::contiguous_copy(t); });
+      const auto values = transport::decode_values(bytes, limits);
+      ++(values ? decoded : refused);
+      if (!values) {
+        EXPECT_FALSE(values.error().what.empty());
+        continue;
+      }
+      // Every element can be read, and none lies beyond the limit.
+      for (const Value& value : *values)
+        core::for_each_tensor(value, [&](const Tensor& t) {
+          EXPECT_LE(core::contiguous_copy(t).nbytes(), limits.max_bytes);
+        });
     }
   }
+  EXPECT_GT(decoded, 0u);
+  EXPECT_GT(refused, 0u);
 }
 
 TEST(DecodeValues, TakesACodecOfTheApplicationsOwn) {
