@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "lib/core/descriptor.hpp"
+
 namespace cleave::inline v0::core {
 namespace {
 
@@ -34,22 +36,6 @@ tl::unexpected<Error> fail_errno(int error, std::string_view doing, const std::s
   }
   return fail(code, std::string(doing) + ": " + std::strerror(error), where, hint);
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0)
-      ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 template <class Buffer>
 Result<Buffer> read_into(const std::filesystem::path& path, std::size_t limit) {

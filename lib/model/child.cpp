@@ -20,11 +20,14 @@
 #include <optional>
 #include <utility>
 
+#include "lib/core/descriptor.hpp"
+
 extern char** environ;
 
 namespace cleave::inline v0::model {
 
 namespace fs = std::filesystem;
+using core::Descriptor;
 using core::Errc;
 using core::fail;
 using core::Result;
@@ -36,23 +39,6 @@ constexpr int exec_failed = 127;
 constexpr std::size_t longest_verdict = std::size_t{1} << 16;
 constexpr const char* hostile_hint =
     "the file is damaged or hostile, or this libtorch has a fault; do not trust it";
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  ~Descriptor() { close(); }
-  Descriptor& operator=(Descriptor&&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  void close() {
-    if (fd_ >= 0)
-      ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
 
 // Above the four that the child puts in place, so that dup2() never meets one of them.
 Descriptor lifted(int fd) {

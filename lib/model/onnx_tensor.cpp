@@ -13,8 +13,11 @@
 #include <memory>
 #include <span>
 
+#include "lib/core/descriptor.hpp"
+
 namespace cleave::inline v0::model::onnx_in {
 
+using core::Descriptor;
 using onnx::TensorProto;
 
 static_assert(std::endian::native == std::endian::little, "ONNX keeps raw data little-endian");
@@ -57,21 +60,6 @@ at::ScalarType to_scalar_type(std::int32_t onnx_type) {
 }
 
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0)
-      ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::uint64_t number(const std::string& text) {
   std::uint64_t value = 0;
