@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <shared_mutex>
 #include <span>
 #include <string>
 #include <utility>
@@ -74,48 +73,6 @@ class Parts {
   std::optional<std::size_t> released_;      // index into constants_
   std::uint32_t values_ = 0, result_ = 0;
 };
-
-/// A kernel, and weights in the order that it reads (none for pools).
-struct Prepared {
-  std::shared_ptr<const dnn::Kernel> kernel;
-  std::shared_ptr<const dnn::Packed> weights;
-};
-
-/// Prepared kernels by the size of the input and the number of threads. Thread-safe.
-template <class Prepared>
-class CacheOf {
- public:
-  /// Calls prepare() if the pair is new; what it gives (without a kernel, too) is kept. Of more
-  /// than `most` pairs the oldest are forgotten.
-  template <class F>
-  Prepared get(at::IntArrayRef sizes, F&& prepare) const {
-    const int threads = dnn::threads();
-    {
-      const std::shared_lock lock(mutex_);
-      for (const Entry& entry : entries_) {
-        if (entry.threads == threads && sizes == at::IntArrayRef(entry.sizes))
-          return entry.prepared;
-      }
-    }
-    Entry entry{sizes.vec(), threads, prepare()};
-    const std::unique_lock lock(mutex_);
-    if (entries_.size() >= most)
-      entries_.erase(entries_.begin());
-    entries_.push_back(entry);
-    return entry.prepared;
-  }
-
- private:
-  static constexpr std::size_t most = 16;
-  struct Entry {
-    dnn::Sizes sizes;
-    int threads = 0;
-    Prepared prepared;
-  };
-  mutable std::shared_mutex mutex_;
-  mutable std::vector<Entry> entries_;
-};
-using KernelCache = CacheOf<Prepared>;
 
 /// `sum`: a second argument is added before the activation.
 std::unique_ptr<Blueprint> convolution_blueprint(dnn::ConvolutionForm form, at::Tensor weights,
