@@ -41,25 +41,39 @@ dnn::Sizes logical_sizes(const at::Tensor& tensor, Layout layout) {
   return sizes;
 }
 
-at::Tensor make(BufferPool& pool, const dnn::Sizes& sizes, Layout layout) {
-  if (sizes.size() != 4) {
-    TORCH_CHECK(sizes.size() == 2);
-    return pool.tensor(sizes, {sizes[1], 1}, static_cast<std::size_t>(sizes[0] * sizes[1]));
-  }
-  const std::int64_t n = sizes[0], c = sizes[1], h = sizes[2], w = sizes[3];
-  const auto elements = static_cast<std::size_t>(n * c * h * w);
+namespace {
+
+struct Shape {
+  dnn::Sizes sizes, strides;
+};
+
+// Of an image's tensor in the layout.
+Shape shape_in(const dnn::Sizes& sizes, Layout layout) {
+  const std::int64_t c = sizes[1], h = sizes[2], w = sizes[3], image = c * h * w;
   switch (layout) {
     case Layout::channels_last:
-      return pool.tensor(sizes, {c * h * w, 1, w * c, c}, elements);
+      return {sizes, {image, 1, w * c, c}};
     case Layout::blocked: {
       const std::int64_t b = dnn::block();
       TORCH_CHECK(c % b == 0);
-      return pool.tensor({n, c / b, h, w, b}, {c * h * w, h * w * b, w * b, b, 1}, elements);
+      return {{sizes[0], c / b, h, w, b}, {image, h * w * b, w * b, b, 1}};
     }
     case Layout::plain:
       break;
   }
-  return pool.tensor(sizes, {c * h * w, h * w, w, 1}, elements);
+  return {sizes, {image, h * w, w, 1}};
+}
+
+}  // namespace
+
+at::Tensor make(BufferPool& pool, const dnn::Sizes& sizes, Layout layout) {
+  const auto elements = static_cast<std::size_t>(c10::multiply_integers(sizes));
+  if (sizes.size() != 4) {
+    TORCH_CHECK(sizes.size() == 2);
+    return pool.tensor(sizes, {sizes[1], 1}, elements);
+  }
+  const Shape shape = shape_in(sizes, layout);
+  return pool.tensor(shape.sizes, shape.strides, elements);
 }
 
 at::Tensor to_layout(BufferPool& pool, const at::Tensor& tensor, Layout from, Layout to) {
@@ -86,6 +100,10 @@ at::Tensor to_layout(BufferPool& pool, const at::Tensor& tensor, Layout from, La
       return to_layout(pool, tensor.contiguous(), Layout::plain, to);
   }
   const dnn::Sizes sizes = logical_sizes(tensor, from);
+  if (sizes[2] * sizes[3] == 1) {  // one pixel lies the same way in all of them
+    const Shape shape = shape_in(sizes, to);
+    return tensor.as_strided(shape.sizes, shape.strides);
+  }
   at::Tensor result = make(pool, sizes, to);
   dnn::reorder(sizes, tensor.data_ptr<float>(), from, result.data_ptr<float>(), to);
   return result;

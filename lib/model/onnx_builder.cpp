@@ -298,6 +298,19 @@ std::vector<Val> Builder::emit_several(const char* op, const Args& args,
   return values;
 }
 
+Val Builder::before_reshape(const Val& x) const {
+  Val origin = x;
+  while (origin.kind == Val::Kind::computed &&
+         origin.node->node()->kind() == c10::Symbol::fromQualString("aten::reshape")) {
+    const auto known = sizes_.find(origin.node->node()->input(0));
+    if (known == sizes_.end())
+      break;
+    origin.node = origin.node->node()->input(0);
+    origin.sizes = known->second;
+  }
+  return origin;
+}
+
 Val Builder::emit(const char* op, const Args& args, at::ScalarType dtype, Sizes sizes,
                   std::int64_t work) {
   return emit_several(op, args, {{dtype, std::move(sizes)}}, work).at(0);

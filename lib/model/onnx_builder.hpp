@@ -134,6 +134,8 @@ class Builder {
   Builder();
 
   Val add_input(const std::string& name, at::ScalarType dtype, Sizes sizes);
+  /// What a reshaped value was before: the same elements in the same order.
+  [[nodiscard]] Val before_reshape(const Val& x) const;
   /// One operator with one result. `work` counts multiply-adds where they are more than the
   /// elements of the result.
   Val emit(const char* op, const Args& args, at::ScalarType dtype, Sizes sizes,

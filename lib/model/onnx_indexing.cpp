@@ -2,6 +2,7 @@
 #include "lib/model/onnx_node.hpp"
 
 #include <array>
+#include <optional>
 
 namespace cleave::inline v0::model::onnx_in {
 namespace {
@@ -24,6 +25,17 @@ Val counted_from_front(Builder& b, const Val& indices, std::int64_t size) {
   return same(b, "aten::where", {negative, same(b, "aten::add", {wide, size}, wide), wide}, wide);
 }
 
+// Of constant indices k, k+1, k+2, ...: the first.
+std::optional<std::int64_t> start_of_range(const Val& indices) {
+  if (!indices.is_constant() || indices.constant.numel() == 0)
+    return std::nullopt;
+  const at::Tensor given = indices.constant.flatten();
+  const auto first = given[0].item<std::int64_t>();
+  if (!at::equal(given, at::arange(first, first + given.numel(), at::kLong)))
+    return std::nullopt;
+  return first;
+}
+
 std::vector<Val> gather(Node& node) {
   Builder& b = node.builder;
   const Val& x = node.in(0);
@@ -35,6 +47,9 @@ std::vector<Val> gather(Node& node) {
   if (indices.is_constant() && indices.rank() == 0)
     return {b.emit("aten::select", {x, axis, indices.constant.item<std::int64_t>()}, x.dtype,
                    std::move(sizes))};
+  if (const auto from = start_of_range(indices))
+    return {reshape(b, slice(b, x, axis, *from, *from + indices.constant.numel(), 1),
+                    std::move(sizes))};
   if (axis == 0 && x.rank() == 2 && x.is_floating())
     return {b.emit("aten::embedding", {x, indices}, x.dtype, std::move(sizes))};
   need_sizes(indices, "indices");

@@ -169,8 +169,11 @@ Val reshape(Builder& builder, const Val& x, Sizes sizes) {
     if (known && count(sizes) != count(x.sizes))
       corrupt("the sizes " + to_text(x.sizes) + " cannot become " + to_text(sizes));
   }
+  const Val origin = builder.before_reshape(x);
+  if (sizes == origin.sizes && origin.sizes_known())
+    return origin;
   const Sizes target = sizes;
-  return builder.emit("aten::reshape", {x, target}, x.dtype, std::move(sizes));
+  return builder.emit("aten::reshape", {origin, target}, x.dtype, std::move(sizes));
 }
 
 Val permute(Builder& builder, const Val& x, const Sizes& order) {

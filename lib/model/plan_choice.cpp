@@ -35,14 +35,22 @@ double seconds(const F& work, double best_so_far) {
     work();
     return std::chrono::duration<double>(Clock::now() - start).count();
   };
-  double least = once();  // the first also compiles and touches new memory
-  constexpr double hopeless = 4;
+  // The first also compiles and touches new memory, which is nothing against the rest only where
+  // the work itself is long.
+  constexpr double long_work = 0.05, hopeless = 4;
+  double least = once();
+  if (least > std::max(long_work, hopeless * best_so_far))
+    return least;
+  least = once();
   if (least > hopeless * best_so_far)
     return least;
-  constexpr int at_most = 8, at_least = 3;
-  constexpr double enough = 0.02;
+  // Short work more often: a disturbance is long against it.
+  constexpr int at_most = 8, at_least = 3, short_at_most = 100;
+  constexpr double enough = 0.02, enough_if_short = 0.001;
   double total = 0;
-  for (int i = 0; i < at_most && (i < at_least || total < enough); ++i) {
+  for (int i = 0; i < short_at_most &&
+                  (i < at_least || (i < at_most && total < enough) || total < enough_if_short);
+       ++i) {
     const double took = once();
     total += took;
     least = std::min(least, took);

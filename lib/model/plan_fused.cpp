@@ -318,6 +318,22 @@ class Fuser {
       group.pooling = shape;
       return true;
     }
+    if (op(i) == "aten::mean") {
+      // Of images it is the same.
+      const c10::IValue* over = given.constant(1);
+      const c10::IValue* dtype = given.constant(3);
+      if (!over || !over->isIntList() || given.flag(2) != true || !dtype || !dtype->isNone())
+        return false;
+      std::vector<std::int64_t> dimensions = over->toIntVector();
+      for (std::int64_t& d : dimensions) d += d < 0 ? 4 : 0;
+      std::sort(dimensions.begin(), dimensions.end());
+      if (dimensions != std::vector<std::int64_t>{2, 3})
+        return false;
+      shape.global = true;
+      shape.form.maximum = false;
+      group.pooling = shape;
+      return true;
+    }
     const bool maximum = op(i) == "aten::max_pool2d";
     if (!maximum && op(i) != "aten::avg_pool2d")
       return false;
