@@ -32,7 +32,8 @@ class Core : public std::enable_shared_from_this<Core> {
   // `opened` is called once: when the peer is ready, or with why it never was.
   void start(tcp::socket socket, std::function<void(Result<void>)> opened) {
     opened_ = std::move(opened);
-    connection_ = std::make_shared<Connection>(std::move(socket), options_.limits, options_.clock);
+    connection_ = std::make_shared<Connection>(make_tcp_stream(std::move(socket)), options_.limits,
+                                               options_.clock);
     const auto self = shared_from_this();
     connection_->start({[self](Event&& event) { self->on_event(std::move(event)); },
                         [self](const core::Error& why) { self->on_closed(why); }});

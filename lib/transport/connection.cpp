@@ -22,30 +22,27 @@ core::Error lost(const error_code& error) {
 
 }  // namespace
 
-Connection::Connection(tcp::socket socket, const Limits& limits,
+Connection::Connection(std::unique_ptr<Stream> stream, const Limits& limits,
                        std::shared_ptr<const core::Clock> clock)
-    : socket_(std::move(socket)), protocol_(limits), clock_(std::move(clock)) {
-  error_code error;
-  const auto endpoint = socket_.remote_endpoint(error);
-  peer_ = error ? "unknown" : to_string(endpoint);
-}
+    : stream_(std::move(stream)),
+      protocol_(limits),
+      clock_(std::move(clock)),
+      peer_(stream_->peer()) {}
 
 void Connection::start(Handlers handlers) {
   handlers_ = std::move(handlers);
   open_ = true;
   last_heard_ = clock_->now();
   asio::co_spawn(
-      socket_.get_executor(), [self = shared_from_this()] { return self->read_loop(); },
-      asio::detached);
-  flush();
+      stream_->executor(), [self = shared_from_this()] { return self->run(); }, asio::detached);
 }
 
 void Connection::flush() {
-  if (!open_ || writing_)
+  if (!open_ || !shaken_ || writing_)
     return;
   writing_ = true;
   asio::co_spawn(
-      socket_.get_executor(), [self = shared_from_this()] { return self->write_loop(); },
+      stream_->executor(), [self = shared_from_this()] { return self->write_loop(); },
       asio::detached);
 }
 
@@ -53,8 +50,7 @@ void Connection::close(const core::Error& why) {
   if (!open_)
     return;
   open_ = false;
-  error_code ignored;
-  socket_.close(ignored);
+  stream_->close();
   // Moved out first: a handler may drop what holds this connection.
   const Handlers handlers = std::move(handlers_);
   handlers_ = {};
@@ -80,16 +76,35 @@ core::Result<void> Connection::receive(std::span<const std::byte> bytes,
   }
 }
 
-asio::awaitable<void> Connection::read_loop() {
+asio::awaitable<void> Connection::run() {
   const auto self = shared_from_this();
+  error_code error;
+  co_await stream_->handshake(error);
+  if (!open_)
+    co_return;
+  if (error) {
+    close(lost(error));
+    co_return;
+  }
+  shaken_ = true;
+  flush();
+  co_await read_loop();
+}
+
+asio::awaitable<void> Connection::read_loop() {
   std::vector<std::byte> buffer(least_read);
   std::vector<Event> events;
   // A copy: a handler may close the connection, which releases the handlers.
   const auto on_event = handlers_.on_event;
   while (open_) {
     error_code error;
-    const std::size_t count = co_await socket_.async_read_some(
-        asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, error));
+    const asio::mutable_buffer into = asio::buffer(buffer);
+    std::size_t count = stream_->read(std::span(&into, 1), error);
+    while (error == asio::error::would_block) {
+      co_await stream_->ready(Stream::Wait::read, error);
+      if (!error && open_)
+        count = stream_->read(std::span(&into, 1), error);
+    }
     if (!open_)
       break;
     if (error) {
@@ -139,10 +154,12 @@ asio::awaitable<void> Connection::write_loop() {
     std::size_t first = 0;
     while (left > 0) {
       error_code error;
-      std::size_t count = co_await socket_.async_write_some(
-          std::vector<asio::const_buffer>(buffers.begin() + static_cast<std::ptrdiff_t>(first),
-                                          buffers.end()),
-          asio::redirect_error(asio::use_awaitable, error));
+      std::size_t count = stream_->write(std::span(buffers).subspan(first), error);
+      while (error == asio::error::would_block) {
+        co_await stream_->ready(Stream::Wait::write, error);
+        if (!error && open_)
+          count = stream_->write(std::span(buffers).subspan(first), error);
+      }
       if (!open_)
         co_return;
       if (error) {

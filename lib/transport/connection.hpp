@@ -1,7 +1,7 @@
-// A socket and the protocol's state machine, for the client's and the server's side alike.
+// A stream of bytes and the protocol's state machine, for the client's and the server's side alike.
 #pragma once
 
-#include "lib/transport/asio.hpp"
+#include "lib/transport/stream.hpp"
 
 #include <cleave/core/clock.hpp>
 #include <cleave/transport/protocol.hpp>
@@ -22,7 +22,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::function<void(const core::Error&)> on_closed;
   };
 
-  Connection(tcp::socket socket, const Limits& limits, std::shared_ptr<const core::Clock> clock);
+  Connection(std::unique_ptr<Stream> stream, const Limits& limits,
+             std::shared_ptr<const core::Clock> clock);
 
   void start(Handlers handlers);
   [[nodiscard]] Protocol& protocol() { return protocol_; }
@@ -38,16 +39,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   core::Result<void> receive(std::span<const std::byte> bytes, std::vector<Event>& events);
+  asio::awaitable<void> run();
   asio::awaitable<void> read_loop();
   asio::awaitable<void> write_loop();
 
-  tcp::socket socket_;
+  std::unique_ptr<Stream> stream_;
   Protocol protocol_;
   std::shared_ptr<const core::Clock> clock_;
   Handlers handlers_;
   std::string peer_;
   core::Seconds last_heard_;
-  bool open_ = false, writing_ = false, closing_ = false;
+  bool open_ = false, shaken_ = false, writing_ = false, closing_ = false;
   core::Error closing_why_;
 };
 

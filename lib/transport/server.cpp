@@ -192,8 +192,8 @@ class Core : public std::enable_shared_from_this<Core> {
     if (full && refusals_ >= most_refusals)
       return;
     const auto session = std::make_shared<Session>();
-    session->connection =
-        std::make_shared<Connection>(std::move(socket), options.limits, options.clock);
+    session->connection = std::make_shared<Connection>(make_tcp_stream(std::move(socket)),
+                                                       options.limits, options.clock);
     session->refused = full;
     sessions_.insert(session);
     if (full) {

@@ -1,0 +1,38 @@
+// The bytes under a connection: a TCP socket, TLS on one, or what a test puts in their place.
+#pragma once
+
+#include "lib/transport/asio.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace cleave::inline v0::transport {
+
+// Used on the I/O thread only. Reading and writing never block and never suspend; who finds nothing
+// to do waits with ready(). One read and one write may wait at a time.
+class Stream {
+ public:
+  enum class Wait { read, write };
+
+  virtual ~Stream() = default;
+  // What comes before the first byte of the protocol, TLS's handshake say.
+  virtual asio::awaitable<void> handshake(error_code& error) = 0;
+  // At least one byte, or an error: would_block (nothing there now), eof (the peer has closed), or
+  // what broke the stream.
+  virtual std::size_t read(std::span<const asio::mutable_buffer> into, error_code& error) = 0;
+  // Some of the bytes, in order; at least one, or an error: would_block or what broke the stream.
+  virtual std::size_t write(std::span<const asio::const_buffer> from, error_code& error) = 0;
+  // Until read() or write() may get further, or the stream is closed (operation_aborted).
+  virtual asio::awaitable<void> ready(Wait what, error_code& error) = 0;
+  // At once, without lingering over what is unsent; ends every wait.
+  virtual void close() = 0;
+  [[nodiscard]] virtual asio::any_io_executor executor() = 0;
+  // "address:port" of the far side.
+  [[nodiscard]] virtual std::string peer() const = 0;
+};
+
+std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket);
+
+}  // namespace cleave::inline v0::transport

@@ -1,0 +1,48 @@
+#include "lib/transport/stream.hpp"
+
+namespace cleave::inline v0::transport {
+namespace {
+
+class TcpStream final : public Stream {
+ public:
+  explicit TcpStream(tcp::socket socket) : socket_(std::move(socket)) {
+    error_code error;
+    const auto endpoint = socket_.remote_endpoint(error);
+    peer_ = error ? "unknown" : to_string(endpoint);
+    socket_.non_blocking(true, error);  // if it fails, so will the first read
+  }
+
+  asio::awaitable<void> handshake(error_code& error) override {
+    error = {};
+    co_return;
+  }
+  std::size_t read(std::span<const asio::mutable_buffer> into, error_code& error) override {
+    return socket_.read_some(into, error);
+  }
+  std::size_t write(std::span<const asio::const_buffer> from, error_code& error) override {
+    return socket_.write_some(from, error);
+  }
+  asio::awaitable<void> ready(Wait what, error_code& error) override {
+    co_await socket_.async_wait(
+        what == Wait::read ? tcp::socket::wait_read : tcp::socket::wait_write,
+        asio::redirect_error(asio::use_awaitable, error));
+  }
+  void close() override {
+    error_code ignored;
+    socket_.close(ignored);
+  }
+  [[nodiscard]] asio::any_io_executor executor() override { return socket_.get_executor(); }
+  [[nodiscard]] std::string peer() const override { return peer_; }
+
+ private:
+  tcp::socket socket_;
+  std::string peer_;
+};
+
+}  // namespace
+
+std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket) {
+  return std::make_unique<TcpStream>(std::move(socket));
+}
+
+}  // namespace cleave::inline v0::transport
