@@ -32,7 +32,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // `opened` is called once: when the peer is ready, or with why it never was.
   void start(tcp::socket socket, std::function<void(Result<void>)> opened) {
     opened_ = std::move(opened);
-    connection_ = std::make_shared<Connection>(make_tcp_stream(std::move(socket)), options_.limits,
+    connection_ = std::make_shared<Connection>(make_tcp_stream(std::move(socket), options_.unsent_low_water), options_.limits,
                                                options_.clock);
     const auto self = shared_from_this();
     connection_->start({[self](Event&& event) { self->on_event(std::move(event)); },
@@ -117,6 +117,12 @@ class Core : public std::enable_shared_from_this<Core> {
     } else if (auto* time = std::get_if<event::RoundTrip>(&event)) {
       round_trip = time->time.count();
       options_.metrics->observe("transport.ping_seconds", time->time.count());
+    } else if (const auto* wanted = std::get_if<event::Wanted>(&event)) {
+      // What is let go of later is granted anew by itself, up to the same bound.
+      Protocol& protocol = connection_->protocol();
+      protocol.grant(std::min(wanted->bytes, options_.limits.max_incoming -
+                                                 std::min(options_.limits.max_incoming,
+                                                          protocol.incoming_budget())));
     } else if (std::get_if<event::Ready>(&event) != nullptr) {
       connected = true;
       arm_heartbeat();
@@ -288,7 +294,6 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
                   "is the server running there?"));
       co_return;
     }
-    tune(socket_, options_.unsent_low_water);
     core_ = std::make_shared<Core>(io_->context, options_);
     core_->start(std::move(socket_), [self](const Result<void>& opened) {
       if (opened)

@@ -38,10 +38,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] const std::string& peer() const { return peer_; }
 
  private:
-  core::Result<void> receive(std::span<const std::byte> bytes, std::vector<Event>& events);
   asio::awaitable<void> run();
   asio::awaitable<void> read_loop();
-  asio::awaitable<void> write_loop();
+  // Reads once, if there is something; false: nothing there now, or closed.
+  bool read_some(error_code& error);
+  core::Result<void> take(std::span<std::byte> room, std::size_t count);
+  // Writes until there is nothing to say or the stream takes no more. False: the latter.
+  bool write_some(error_code& error);
+  asio::awaitable<void> write_later();
 
   std::unique_ptr<Stream> stream_;
   Protocol protocol_;
@@ -51,6 +55,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   core::Seconds last_heard_;
   bool open_ = false, shaken_ = false, writing_ = false, closing_ = false;
   core::Error closing_why_;
+
+  std::uint64_t bytes_read_ = 0;
+  std::vector<std::byte> buffer_;  // of what is read and is no body's
+  std::size_t room_ = 0;           // to read into a body at a time
+  std::vector<Event> events_;
+  // What is being written: the buffers from `next_buffer_` on are still to go.
+  std::vector<OutgoingFrame> frames_;
+  std::vector<asio::const_buffer> buffers_;
+  std::size_t next_buffer_ = 0, unwritten_ = 0;
 };
 
 }  // namespace cleave::inline v0::transport

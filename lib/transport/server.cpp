@@ -185,14 +185,13 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void welcome(tcp::socket socket) {
-    tune(socket, options.unsent_low_water);
     const bool full = sessions_.size() - refusals_ >= options.max_connections;
     if (full)
       ++refused;
     if (full && refusals_ >= most_refusals)
       return;
     const auto session = std::make_shared<Session>();
-    session->connection = std::make_shared<Connection>(make_tcp_stream(std::move(socket)),
+    session->connection = std::make_shared<Connection>(make_tcp_stream(std::move(socket), options.unsent_low_water),
                                                        options.limits, options.clock);
     session->refused = full;
     sessions_.insert(session);
@@ -234,6 +233,11 @@ class Core : public std::enable_shared_from_this<Core> {
       session->connection->close_when_flushed({Errc::refused, "too many connections", {}, {}});
     } else if (auto* request = std::get_if<event::Request>(&event)) {
       serve(session, std::move(*request));
+    } else if (const auto* wanted = std::get_if<event::Wanted>(&event)) {
+      Protocol& protocol = session->connection->protocol();
+      protocol.grant(std::min(wanted->bytes, options.limits.max_incoming -
+                                                 std::min(options.limits.max_incoming,
+                                                          protocol.incoming_budget())));
     } else if (auto* cancelled = std::get_if<event::Cancelled>(&event)) {
       const auto found = session->cancelled.find(cancelled->id);
       if (found != session->cancelled.end()) {

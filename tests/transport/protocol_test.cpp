@@ -224,12 +224,12 @@ TEST(Protocol, BodiesOverALimitFailTheirCallAlone) {
   small.max_in_flight = 2;
   Protocol a(Limits{}), b(small);
   const auto before_hello = a.request({"s", "m", 1, {}}, body_of(2000));
-  introduce(a, b);
+  feed(b, output(a));
+  const auto opened = feed(a, output(b));
+  ASSERT_EQ(opened.size(), 2U);
+  EXPECT_EQ(std::get<event::Failed>(opened[1]).id, *before_hello);
+  EXPECT_EQ(std::get<event::Failed>(opened[1]).error.code, Errc::exhausted);
   EXPECT_EQ(a.request({"s", "m", 1, {}}, body_of(2000)).error().code, Errc::exhausted);
-  EXPECT_TRUE(feed(b, output(a)).empty());
-  const auto failed = feed(a, output(b));
-  EXPECT_EQ(only<event::Failed>(failed).id, *before_hello);
-  EXPECT_EQ(only<event::Failed>(failed).error.code, Errc::exhausted);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(a.request({"s", "m", 1, {}}, body_of(10)));
   EXPECT_EQ(feed(b, output(a)).size(), 2U);
   EXPECT_EQ(only<event::Failed>(feed(a, output(b))).error.code, Errc::refused);
