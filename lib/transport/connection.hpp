@@ -20,6 +20,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::function<void(Event&&)> on_event;
     // Once, with why; nothing else is called afterwards. Both are released then.
     std::function<void(const core::Error&)> on_closed;
+    // What the peer may send may have become less; may be empty.
+    std::function<void()> on_changed = {};
   };
 
   Connection(std::unique_ptr<Stream> stream, const Limits& limits,
@@ -29,10 +31,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] Protocol& protocol() { return protocol_; }
   // Writes what the protocol has to say. To be called after every call of protocol().
   void flush();
+  // Somebody let go of bodies.
+  void changed() {
+    if (handlers_.on_changed)
+      handlers_.on_changed();
+  }
   // At once; on_closed is told `why`.
   void close(const core::Error& why);
   // When all that is to be said has been written.
   void close_when_flushed(const core::Error& why);
+  [[nodiscard]] asio::any_io_executor executor() { return stream_->executor(); }
   [[nodiscard]] bool open() const { return open_; }
   [[nodiscard]] core::Seconds last_heard() const { return last_heard_; }
   [[nodiscard]] const std::string& peer() const { return peer_; }
