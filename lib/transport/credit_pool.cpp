@@ -9,9 +9,9 @@ CreditPool::CreditPool(std::uint64_t total, std::uint64_t most, std::uint64_t fi
     : total_(total), most_(most), first_(first), touched_(std::move(touched)) {}
 
 void CreditPool::join(Protocol& member) {
-  refresh(member, members_[&member]);
-  if (held_)
-    member.keep_at_most(first_);
+  Member& joined = members_[&member];
+  refresh(member, joined);
+  hold(member, joined, scarce() ? first_ : most_);
 }
 
 void CreditPool::leave(Protocol& member) {
@@ -32,7 +32,16 @@ void CreditPool::want(Protocol& member, std::uint64_t bytes) {
   if (found->second.wanted == 0)
     waiting_.push_back(&member);
   found->second.wanted = std::min(most_, found->second.wanted + std::min(most_, bytes));
-  member.keep_at_most(most_);
+  serve();
+}
+
+void CreditPool::returned(Protocol& member) {
+  const auto found = members_.find(&member);
+  if (found == members_.end())
+    return;
+  found->second.wanted = 0;
+  std::erase(waiting_, &member);
+  refresh(member, found->second);
   serve();
 }
 
@@ -52,10 +61,20 @@ void CreditPool::refresh(Protocol& protocol, Member& member) {
   used_ += member.budget;
 }
 
+void CreditPool::hold(Protocol& protocol, Member& member, std::uint64_t keep) {
+  if (member.keep == keep && (keep == most_ || member.asked == member.budget))
+    return;
+  member.keep = keep;
+  member.asked = member.budget;
+  protocol.keep_at_most(keep);
+  touched_(protocol);
+}
+
 void CreditPool::serve() {
   while (!waiting_.empty()) {
     Protocol& protocol = *waiting_.front();
     Member& member = members_.at(&protocol);
+    hold(protocol, member, most_);
     const std::uint64_t free = total_ - std::min(total_, used_);
     const std::uint64_t room = most_ - std::min(most_, member.budget);
     if (const std::uint64_t bytes = std::min({member.wanted, room, free}); bytes > 0) {
@@ -70,14 +89,9 @@ void CreditPool::serve() {
     member.wanted = 0;
     waiting_.pop_front();
   }
-  if (held_ == scarce())
-    return;
-  held_ = scarce();
   for (auto& [protocol, member] : members_) {
-    if (member.wanted > 0)
-      continue;
-    protocol->keep_at_most(held_ ? first_ : most_);
-    touched_(*protocol);
+    if (waiting_.empty() || protocol != waiting_.front())
+      hold(*protocol, member, scarce() ? first_ : most_);
   }
 }
 

@@ -115,12 +115,22 @@ void Outbox::add_credit(std::uint64_t bytes) {
 }
 
 std::uint64_t Outbox::take_spare_credit() {
-  if (wanted_ > 0 || credit_ <= peer_.first_credit)
-    return 0;
-  std::uint64_t needed = peer_.first_credit;
-  for (const auto& [priority, queue] : queues_)
-    for (const auto& sending : queue) needed += sending->begun ? 0 : sending->bound;
-  const std::uint64_t spare = credit_ > needed ? credit_ - needed : 0;
+  wanted_ = 0;
+  std::uint64_t needed = 0;
+  const auto needs = [&] {
+    for (auto entry = queues_.rbegin(); entry != queues_.rend(); ++entry) {
+      for (const auto& sending : entry->second) {
+        if (sending->begun)
+          continue;
+        if (sending->bound > credit_ - needed)
+          return;
+        needed += sending->bound;
+      }
+    }
+  };
+  needs();
+  const std::uint64_t keep = std::max(needed, peer_.first_credit);
+  const std::uint64_t spare = credit_ > keep ? credit_ - keep : 0;
   credit_ -= spare;
   return spare;
 }

@@ -32,7 +32,8 @@ class Outbox {
   // The peer's hello: bodies may go now.
   void open(const Limits& peer);
   void add_credit(std::uint64_t bytes);
-  // What is beyond the first credit and no body waits for; it is gone then.
+  // What is beyond the first credit and the bodies that can begin with it now. It is gone then, and
+  // what was asked for is not expected any more.
   std::uint64_t take_spare_credit();
   void set_rate(core::BytesPerSecond rate);
 

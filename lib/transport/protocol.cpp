@@ -189,8 +189,7 @@ struct Protocol::Impl final : FrameParser::Sink {
         return {};
       }
       case FrameType::reclaim:
-        if (const std::uint64_t spare = outbox.take_spare_credit(); spare > 0)
-          outbox.control(FrameType::give_back, 0, one(spare));
+        outbox.control(FrameType::give_back, 0, one(outbox.take_spare_credit()));
         return {};
       case FrameType::auth: {
         core::ByteReader from(payload);
@@ -234,6 +233,7 @@ struct Protocol::Impl final : FrameParser::Sink {
         if (number > outstanding)
           return broken("more credit given back than there is");
         outstanding -= number;
+        emit(event::Returned{number});
         break;
       default: {
         const core::BytesPerSecond rate(static_cast<double>(number));
@@ -472,10 +472,10 @@ struct Protocol::Impl final : FrameParser::Sink {
 
   void report_rate() {
     const bool idle = requests_in.empty() && replies_in.empty();
-    if (!idle && busy.since_start(now) < report_rate_after)
+    const bool enough = busy.bytes() >= least_for_rate;
+    if (!idle && (!enough || busy.since_start(now) < report_rate_after))
       return;
-    if (const auto rate = busy.rate();
-        rate && busy.bytes() >= least_for_rate && (features & feature_rate) != 0)
+    if (const auto rate = busy.rate(); rate && enough && (features & feature_rate) != 0)
       outbox.control(FrameType::rate, 0,
                      one(static_cast<std::uint64_t>(std::min(rate->count(), 1e18))));
     busy.start(now);
@@ -670,7 +670,7 @@ void Protocol::grant(std::uint64_t bytes) {
 void Protocol::keep_at_most(std::uint64_t bytes) {
   Impl& p = *impl_;
   p.keep = std::min(bytes, p.limits.max_incoming);
-  if (incoming_budget() > p.keep && p.hello_in)
+  if (incoming_budget() > p.keep && p.outstanding > p.limits.first_credit && p.hello_in)
     p.outbox.control(FrameType::reclaim, 0, {});
 }
 

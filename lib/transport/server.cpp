@@ -247,6 +247,8 @@ class Core : public std::enable_shared_from_this<Core> {
         serve(session, std::move(*request));
     } else if (const auto* wanted = std::get_if<event::Wanted>(&event)) {
       credit_.want(session->connection->protocol(), wanted->bytes);
+    } else if (std::get_if<event::Returned>(&event) != nullptr) {
+      credit_.returned(session->connection->protocol());
     } else if (std::get_if<event::Ready>(&event) != nullptr) {
       session->handle->set_connected(true);
     } else if (const auto* cancelled = std::get_if<event::Cancelled>(&event)) {

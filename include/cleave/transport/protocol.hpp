@@ -118,6 +118,9 @@ struct GoAway {  ///< the peer takes no new requests
 struct Wanted {  ///< the peer needs so much more credit; answer with Protocol::grant(), in time
   std::uint64_t bytes = 0;
 };
+struct Returned {  ///< the peer gave so much back, and takes back what it wanted before
+  std::uint64_t bytes = 0;
+};
 struct Auth {  ///< what the peer says to be let in
   std::string token;
 };
@@ -128,7 +131,7 @@ struct Rate {  ///< how fast bodies from here arrive at the peer
 
 using Event = std::variant<event::Ready, event::Begun, event::Piece, event::Request,
                            event::Response, event::Failed, event::Cancelled, event::RoundTrip,
-                           event::GoAway, event::Wanted, event::Auth, event::Rate>;
+                           event::GoAway, event::Wanted, event::Returned, event::Auth, event::Rate>;
 
 /// A frame to be written: head, then body. The body's memory lives as long as `owner`.
 struct OutgoingFrame {
