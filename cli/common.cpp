@@ -23,7 +23,7 @@ constexpr std::array all_commands{
     Command{"run", "Run requests on the edge under a scheduling policy", true},
     Command{"report", "Make an HTML or terminal report of profiles, tables and runs", false},
     Command{"doctor", "Tell what this machine has and lacks, and what to do about it", false},
-    Command{"link", "Emulate a slow link between edge and cloud", false},
+    Command{"link", "Emulate a slow and faulty link between edge and cloud", false},
     Command{"zoo", "Build well-known networks as TorchScript files", true},
 };
 

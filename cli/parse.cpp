@@ -1,29 +1,12 @@
 #include "cli/parse.hpp"
 
 #include <charconv>
-#include <cmath>
 
 namespace cleave::cli {
 namespace {
 
 using core::Errc;
 using core::fail;
-
-// A leading number and the word behind it.
-struct Measure {
-  double number;
-  std::string_view unit;
-};
-
-core::Result<Measure> parse_measure(std::string_view text, std::string_view what) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || !std::isfinite(number) || number < 0)
-    return fail(Errc::invalid_argument, "not " + std::string(what), std::string(text));
-  std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
-  while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
-  return Measure{number, unit};
-}
 
 }  // namespace
 
@@ -40,38 +23,6 @@ core::Result<std::vector<std::int64_t>> parse_sizes(std::string_view text) {
     at = end + 1;
   }
   return sizes;
-}
-
-core::Result<core::Seconds> parse_duration(std::string_view text) {
-  const auto measure = parse_measure(text, "a duration");
-  if (!measure)
-    return fail(measure);
-  if (measure->unit.empty() || measure->unit == "ms")
-    return core::milliseconds(measure->number);
-  if (measure->unit == "us")
-    return core::microseconds(measure->number);
-  if (measure->unit == "s")
-    return core::Seconds(measure->number);
-  return fail(Errc::invalid_argument, "not a duration", std::string(text),
-              "write it like 250us, 5ms or 2s");
-}
-
-core::Result<core::BytesPerSecond> parse_rate(std::string_view text) {
-  const auto measure = parse_measure(text, "a rate");
-  if (!measure)
-    return fail(measure);
-  if (measure->number > 0) {
-    if (measure->unit.empty() || measure->unit == "mbit" || measure->unit == "Mbit/s")
-      return core::megabits_per_second(measure->number);
-    if (measure->unit == "kbit")
-      return core::megabits_per_second(measure->number * 1e-3);
-    if (measure->unit == "gbit")
-      return core::megabits_per_second(measure->number * 1e3);
-    if (measure->unit == "MB")
-      return core::BytesPerSecond(measure->number * 1e6);
-  }
-  return fail(Errc::invalid_argument, "not a rate", std::string(text),
-              "write it like 20mbit, 500kbit, 1gbit or 2.5MB (per second)");
 }
 
 core::Result<core::Boundary> parse_boundary(std::string_view text) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cleave/core/energy.hpp>
+#include <cleave/core/parse_units.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
 
@@ -14,10 +15,8 @@ namespace cleave::cli {
 
 /// "1x3x224x224"
 core::Result<std::vector<std::int64_t>> parse_sizes(std::string_view text);
-/// "5ms", "250us", "2s"; a number alone is milliseconds.
-core::Result<core::Seconds> parse_duration(std::string_view text);
-/// "20mbit", "1gbit", "500kbit", "2.5MB" (per second); a number alone is megabits per second.
-core::Result<core::BytesPerSecond> parse_rate(std::string_view text);
+using core::parse_duration;  // a number alone is milliseconds
+using core::parse_rate;      // a number alone is megabits per second
 /// "edge", "edge+cloud device", "edge+cloud machine", or the short "device", "machine".
 core::Result<core::Boundary> parse_boundary(std::string_view text);
 /// "a,b,c"; empty parts are dropped.

@@ -36,10 +36,12 @@ foreach(program IN ITEMS cleave cleave_torch)
   endif()
 endforeach()
 
-if(EXISTS "${PROJECT_SOURCE_DIR}/data/models")
-  install(DIRECTORY "${PROJECT_SOURCE_DIR}/data/models"
-          DESTINATION ${CMAKE_INSTALL_DATADIR}/cleave COMPONENT Runtime)
-endif()
+foreach(folder models traces)
+  if(EXISTS "${PROJECT_SOURCE_DIR}/data/${folder}")
+    install(DIRECTORY "${PROJECT_SOURCE_DIR}/data/${folder}"
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/cleave COMPONENT Runtime)
+  endif()
+endforeach()
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION ${CMAKE_INSTALL_DOCDIR}
         COMPONENT Runtime)
 

@@ -1,4 +1,6 @@
-#include <cleave/transport/relay.hpp>
+#include "lib/transport/random.hpp"
+
+#include <cleave/transport/link_model.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -17,9 +19,7 @@ LinkModel::LinkModel(core::BytesPerSecond rate, Seconds delay, Seconds jitter, s
 
 LinkModel::Times LinkModel::send(std::size_t bytes, Seconds now) {
   departed_ = std::max(now, departed_) + Seconds(static_cast<double>(bytes) / rate_.count());
-  // 53 random bits: the same on every machine, unlike std::uniform_real_distribution.
-  const double part = static_cast<double>(random_() >> 11) * 0x1p-53;
-  arrived_ = std::max(arrived_, departed_ + delay_ + jitter_ * part);
+  arrived_ = std::max(arrived_, departed_ + delay_ + jitter_ * uniform(random_));
   return {departed_, arrived_};
 }
 

@@ -155,7 +155,7 @@ TEST_F(EdgeClientTest, AStalledLinkEndsOnTheEdgeAfterThePatience) {
   auto relay = transport::Relay::start(relay_to(server->port()));
   ASSERT_TRUE(relay);
   const auto client = open(connect((*relay)->port()), "all-cloud");
-  (*relay)->set_outage(true);
+  (*relay)->set_state(transport::LinkState::stalled);
   runtime::Request urgent = request();
   urgent.deadline = milliseconds(50);
   const auto reply = client->infer(urgent);

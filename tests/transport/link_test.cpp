@@ -1,17 +1,14 @@
 #include "lib/transport/rate_of_arrival.hpp"
 
-#include <cleave/transport/link_estimator.hpp>
-#include <cleave/transport/relay.hpp>
+#include <cleave/transport/link_model.hpp>
 
 #include <gtest/gtest.h>
 
 namespace {
 
 using namespace cleave;
-using core::Bytes;
 using core::BytesPerSecond;
 using core::Seconds;
-using transport::LinkEstimator;
 using transport::LinkModel;
 
 TEST(LinkModel, BytesLeaveAtTheRateAndArriveADelayLater) {
@@ -56,41 +53,6 @@ TEST(LinkModel, AnUnlimitedLinkOnlyDelays) {
   LinkModel model(transport::unlimited_rate, Seconds(0.1), Seconds(0), 1);
   for (int i = 0; i < 3; ++i)
     EXPECT_DOUBLE_EQ(model.send(1 << 20, Seconds(5)).arrives.count(), 5.1);
-}
-
-TEST(LinkEstimator, SaysNothingBeforeItHasSeenTheLink) {
-  LinkEstimator estimator;
-  EXPECT_FALSE(estimator.estimate());
-  estimator.add_round_trip(Seconds(0.01), Seconds(1));
-  EXPECT_FALSE(estimator.estimate());
-  estimator.add_upload(Bytes(0), Seconds(1), Seconds(1));
-  estimator.add_upload(Bytes(10), Seconds(0), Seconds(1));
-  EXPECT_FALSE(estimator.estimate());
-}
-
-TEST(LinkEstimator, TakesTheOtherDirectionForOneNotSeenAndSaysSo) {
-  LinkEstimator estimator;
-  estimator.add_round_trip(Seconds(0.01), Seconds(1));
-  estimator.add_upload(Bytes(1e6), Seconds(0.5), Seconds(2));
-  const auto estimate = estimator.estimate();
-  ASSERT_TRUE(estimate);
-  EXPECT_DOUBLE_EQ(estimate->up.count(), 2e6);
-  EXPECT_DOUBLE_EQ(estimate->down.count(), 2e6);
-  EXPECT_TRUE(estimate->up_measured);
-  EXPECT_FALSE(estimate->down_measured);
-  EXPECT_EQ(estimate->measured_at, Seconds(2));
-}
-
-TEST(LinkEstimator, IgnoresOneOutlierAndFollowsAStepWithinTenSamples) {
-  LinkEstimator estimator;
-  estimator.add_round_trip(Seconds(0.01), Seconds(0));
-  for (int i = 0; i < 20; ++i) estimator.add_upload(Bytes(1e5), Seconds(0.1), Seconds(i));
-  estimator.add_upload(Bytes(1e5), Seconds(10), Seconds(20));
-  EXPECT_DOUBLE_EQ(estimator.estimate()->up.count(), 1e6);
-  for (int i = 0; i < 10; ++i) estimator.add_upload(Bytes(1e5), Seconds(1), Seconds(21 + i));
-  EXPECT_DOUBLE_EQ(estimator.estimate()->up.count(), 1e5);
-  estimator.reset();
-  EXPECT_FALSE(estimator.estimate());
 }
 
 TEST(RateOfArrival, IsTheLinksRateWhateverCameWithTheFirstRead) {

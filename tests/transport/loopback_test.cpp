@@ -419,17 +419,17 @@ TEST(Relay, KilledConnectionsFailTheirCallsAndNewOnesWork) {
   EXPECT_TRUE(open(relay->port())->call(call_of("echo", body_of(10))));
 }
 
-TEST(Relay, AnOutageStallsAndItsEndLetsThingsGoOn) {
+TEST(Relay, AStallStopsAllAndItsEndLetsThingsGoOn) {
   const auto server = serve();
   transport::RelayOptions options;
   options.target_port = server->port();
   const auto relay = *transport::Relay::start(options);
   const auto channel = open(relay->port());
-  relay->set_outage(true);
+  relay->set_state(transport::LinkState::stalled);
   Call call = call_of("echo", body_of(10));
   call.timeout = Seconds(0.02);
   EXPECT_EQ(channel->call(call).error().code, Errc::timed_out);
-  relay->set_outage(false);
+  relay->set_state(transport::LinkState::moving);
   call.timeout = Seconds(0);
   EXPECT_TRUE(channel->call(call));
 }
