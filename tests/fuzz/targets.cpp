@@ -81,6 +81,7 @@ void values(const std::uint8_t* data, std::size_t size) {
 }
 
 void infer(const std::uint8_t* data, std::size_t size) {
+  require_clear(exec::unseal(bytes(data, size)));
   require_clear(exec::parse_tail_request(bytes(data, size)));
   require_clear(exec::parse_tail_reply(bytes(data, size)));
   require_clear(exec::parse_description(bytes(data, size)));
