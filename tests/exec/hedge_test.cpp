@@ -48,21 +48,25 @@ class Observed final : public core::Executable {
 // Keeps each call until the test answers it.
 class HeldRemote final : public exec::Remote {
  public:
-  explicit HeldRemote(std::shared_ptr<const core::Executable> model) { models_.put(model); }
+  HeldRemote(std::shared_ptr<const core::Executable> model,
+             std::shared_ptr<const core::Clock> clock)
+      : service_(models_, nullptr, std::move(clock)) {
+    models_.put(std::move(model));
+  }
 
   core::Result<exec::RemoteReply> call(exec::RemoteCall) override {
     return core::fail(Errc::internal, "not used");
   }
-  exec::RemoteStart start(exec::RemoteCall call, Done done) override {
+  exec::RemoteStart start(exec::RemoteCall call, Done when_done) override {
     body = call.body;
     seen = call.choice;
     const unsigned endpoint = starts++;
     if (fail_first > 0) {
       --fail_first;
-      done(core::fail(Errc::unavailable, "it broke"));
+      when_done(core::fail(Errc::unavailable, "it broke"));
       return {endpoint, {}};
     }
-    this->done = std::move(done);
+    done = std::move(when_done);
     if (answers_at_once)
       answer();
     return {endpoint, [this] { ++cancels; }};
@@ -94,7 +98,7 @@ class HeldRemote final : public exec::Remote {
 
  private:
   exec::ModelStore models_;
-  exec::InferService service_{models_, nullptr};
+  exec::InferService service_;
 };
 
 class HedgeTest : public testing::Test {
@@ -105,7 +109,8 @@ class HedgeTest : public testing::Test {
   std::shared_ptr<Observed> model = std::make_shared<Observed>(fake);
   // The cloud's own copy takes no time.
   HeldRemote cloud{
-      std::make_shared<FakeExecutable>(std::vector<Seconds>(20, Seconds(0)), std::int64_t{16})};
+      std::make_shared<FakeExecutable>(std::vector<Seconds>(20, Seconds(0)), std::int64_t{16}),
+      clock};
   exec::Executor executor{model, nullptr, &cloud, {.clock = clock}};
 
   core::Configuration at(std::size_t cut) {

@@ -1,4 +1,5 @@
 #include "tests/support/fake_executable.hpp"
+#include "tests/support/fake_table.hpp"
 
 #include <cleave/exec/paced.hpp>
 #include <cleave/runtime/cloud_link.hpp>
@@ -32,31 +33,7 @@ class EdgeClientTest : public testing::Test {
 
   EdgeClientTest() { models->put(model); }
 
-  [[nodiscard]] table::ParetoTable make_table() const {
-    table::ParetoTable table;
-    table.model = model->fingerprint();
-    table.reference = {milliseconds(1), core::megabits_per_second(100),
-                       core::megabits_per_second(100)};
-    for (const core::Cut& cut : model->cuts()) {
-      table::TableRow row;
-      row.configuration.stages = {{core::edge_host, cut.id, {}},
-                                  {core::cloud_host, model->cuts().back().id, {}}};
-      row.configuration.codecs = {"raw"};
-      row.ingredients.uses_cloud = cut.position != 3;
-      // The more on the edge, the more energy: the frugal row is all-cloud.
-      row.ingredients.edge_compute = milliseconds(cut.position);
-      row.ingredients.edge_busy = core::Watts(10);
-      row.ingredients.edge_idle = core::Watts(1);
-      row.ingredients.cloud_device = core::Watts(3);
-      row.ingredients.accuracy = {1, 1, table::Accuracy::Basis::agreement};
-      const auto composed = table::compose(row.ingredients, table.reference, Seconds(0));
-      row.latency = composed.latency.total();
-      row.energy = composed.energy.total(table.boundary);
-      row.label = "after " + std::to_string(cut.position);
-      table.rows.push_back(row);
-    }
-    return table;
-  }
+  [[nodiscard]] table::ParetoTable make_table() const { return table_of(*model); }
 
   std::unique_ptr<runtime::CloudServer> serve(std::uint16_t port = 0) {
     runtime::CloudServerOptions options;

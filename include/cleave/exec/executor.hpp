@@ -53,7 +53,7 @@ struct ExecutorOptions {
 
 struct ExecuteOptions {
   /// What the cloud may drop the work after; told to it with the request. 0: never.
-  core::Seconds remaining;
+  core::Seconds remaining = {};
   /// How long to wait for the cloud before it is given up, from when the request is encoded.
   core::Seconds patience = core::Seconds(30);
   /// From the call of execute(): when the edge begins with the tail itself without giving the cloud
