@@ -41,7 +41,7 @@ struct Options {
   device::HostOptions host;
   std::vector<std::string> clouds;
   std::string table, data, labels, policies = "cleave", deadlines, profile, log, output,
-                                          pause = "10ms";
+                                   pause = "10ms";
   std::size_t requests = 1, block = 20;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
