@@ -202,7 +202,7 @@ TEST_F(PushTest, BytesBelongWhereTheOthersEnd) {
 
 TEST_F(PushTest, NamesThatAreNoDigestNeverReachTheFolder) {
   open();
-  for (const std::string digest :
+  for (const std::string& digest :
        {std::string("../../../etc/passwd"), std::string(64, 'A'), std::string(63, 'a'),
         "../" + std::string(61, 'a'), std::string(64, '\0')}) {
     EXPECT_EQ(inbox->handle_begin(exec::write_push_begin({digest, 10, ".pt"})).error().code,

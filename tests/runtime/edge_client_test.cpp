@@ -2,6 +2,7 @@
 #include "tests/support/fake_table.hpp"
 
 #include <cleave/exec/paced.hpp>
+#include <cleave/runtime/cloud_group.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/cloud_server.hpp>
 #include <cleave/runtime/edge_client.hpp>
@@ -140,6 +141,34 @@ TEST_F(EdgeClientTest, AStalledLinkEndsOnTheEdgeAfterThePatience) {
   EXPECT_TRUE(reply->fell_back);
   EXPECT_EQ(reply->cloud_error->code, Errc::timed_out);
   EXPECT_EQ(floats_of(reply->outputs), model->expected());
+}
+
+TEST_F(EdgeClientTest, ARequestOfABrokenEndpointIsFinishedByTheOtherOne) {
+  // Both ways to notice: a call that breaks, and a connection that is known to be broken.
+  std::vector<std::unique_ptr<runtime::CloudServer>> servers;
+  std::vector<std::shared_ptr<runtime::Cloud>> links;
+  for (int i = 0; i < 2; ++i) {
+    servers.push_back(serve());
+    links.push_back(connect(servers.back()->port()));
+  }
+  const auto group = *runtime::CloudGroup::make(links);
+  runtime::EdgeOptions options;
+  options.model = model;
+  // Alone the edge would take minutes, so any endpoint is faster.
+  options.table = std::make_shared<table::ParetoTable>(table_of(*model, Seconds(100)));
+  options.cloud = group;
+  options.policy = "all-cloud";
+  const auto client = runtime::EdgeClient::open(std::move(options)).value();
+  for (int gone = 0; gone <= 2; ++gone) {
+    if (gone > 0)
+      servers[static_cast<std::size_t>(gone - 1)].reset();
+    for (int i = 0; i < 20; ++i) {
+      const auto reply = client->infer(request());
+      ASSERT_TRUE(reply) << reply.error().message();
+      EXPECT_EQ(reply->fell_back, gone == 2);
+      EXPECT_EQ(floats_of(reply->outputs), model->expected());
+    }
+  }
 }
 
 TEST_F(EdgeClientTest, SubmittedRequestsAllCompleteWhoeverSubmitsThem) {

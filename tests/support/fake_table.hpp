@@ -10,9 +10,10 @@
 
 namespace cleave::tests {
 
-/// Each step takes a millisecond on the edge and nothing in the cloud; the more on the edge, the
-/// more energy.
-inline table::ParetoTable table_of(const FakeExecutable& model) {
+/// Each step takes `step` on the edge and nothing in the cloud; the more on the edge, the more
+/// energy.
+inline table::ParetoTable table_of(const FakeExecutable& model,
+                                   core::Seconds step = core::milliseconds(1)) {
   table::ParetoTable table;
   table.model = model.fingerprint();
   table.reference = {core::milliseconds(1), core::megabits_per_second(100),
@@ -23,7 +24,7 @@ inline table::ParetoTable table_of(const FakeExecutable& model) {
                                 {core::cloud_host, model.cuts().back().id, {}}};
     row.configuration.codecs = {"raw"};
     row.ingredients.uses_cloud = cut.position != model.step_count();
-    row.ingredients.edge_compute = core::milliseconds(cut.position);
+    row.ingredients.edge_compute = step * static_cast<double>(cut.position);
     row.ingredients.edge_busy = core::Watts(10);
     row.ingredients.edge_idle = core::Watts(1);
     row.ingredients.cloud_device = core::Watts(3);
