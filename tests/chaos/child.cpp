@@ -32,6 +32,8 @@ Child::Child(const std::string& program, std::uint16_t port) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+  // Asio's sockets would outlive us there: they are not closed by exec.
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   std::string name = program, number = std::to_string(port);
   std::array<char*, 3> arguments{name.data(), number.data(), nullptr};
   const int error =
