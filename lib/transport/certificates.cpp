@@ -82,11 +82,12 @@ Result<CertificatePtr> blank(const std::string& common_name, Seconds validity, E
       BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(certificate.get())) == nullptr ||
       ASN1_TIME_adj(X509_getm_notBefore(certificate.get()), now, 0,
                     std::min(-clock_skew, std::lround(validity.count()) - clock_skew)) == nullptr ||
-      ASN1_TIME_adj(X509_getm_notAfter(certificate.get()), now, 0,
-                    std::lround(validity.count())) == nullptr ||
+      ASN1_TIME_adj(X509_getm_notAfter(certificate.get()), now, 0, std::lround(validity.count())) ==
+          nullptr ||
       X509_set_pubkey(certificate.get(), key) != 1 ||
       X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8,
-                                 reinterpret_cast<const unsigned char*>("cleave"), -1, -1, 0) != 1 ||
+                                 reinterpret_cast<const unsigned char*>("cleave"), -1, -1,
+                                 0) != 1 ||
       X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, text, length, -1, 0) != 1)
     return broken("make a certificate");
   return certificate;
@@ -143,9 +144,8 @@ Result<Credentials> make_certificate(const Credentials& authority,
       PEM_read_bio_X509(certificate_in.get(), nullptr, nullptr, no_password));
   const KeyPtr issuer_key(PEM_read_bio_PrivateKey(key_in.get(), nullptr, nullptr, no_password));
   if (!issuer || !issuer_key || X509_check_private_key(issuer.get(), issuer_key.get()) != 1)
-    return fail(Errc::corrupt,
-                "not a certificate with its private key: " + openssl_complaint(), "authority",
-                "give both files of one authority");
+    return fail(Errc::corrupt, "not a certificate with its private key: " + openssl_complaint(),
+                "authority", "give both files of one authority");
   const KeyPtr key = new_key();
   if (!key)
     return broken("make a key");

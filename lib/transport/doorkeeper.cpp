@@ -85,7 +85,7 @@ Doorkeeper::Arrival Doorkeeper::arrive(const tcp::socket& socket) {
 
 std::unique_ptr<Stream> Doorkeeper::stream(tcp::socket socket) const {
   auto stream = tls_ ? make_tls_stream(std::move(socket), tls_, unsent_low_water_)
-                     : make_tcp_stream(std::move(socket));
+                     : make_tcp_stream(std::move(socket), unsent_low_water_);
   if (tokens_)
     stream = make_gated_stream(std::move(stream), {tokens_, limits_.refusal_delay, log_});
   return stream;
@@ -118,13 +118,13 @@ std::optional<core::Error> Doorkeeper::overstayed(Visit& visit, const Connection
   const bool slow_writer = visit.reading_.stalled(traffic.receiving, traffic.read, now);
   const bool slow_reader = visit.writing_.stalled(traffic.sending, traffic.written, now);
   if (slow_writer || slow_reader)
-    return core::Error{
-        Errc::timed_out,
-        std::string(slow_writer ? "sent" : "read") + " less than " +
-            std::to_string(limits_.progress_bytes) + " bytes in " +
-            std::to_string(static_cast<long>(limits_.progress_time.count() * 1e3)) + " ms",
-        {},
-        {}};
+    return core::Error{Errc::timed_out,
+                       std::string(slow_writer ? "sent" : "read") + " less than " +
+                           std::to_string(limits_.progress_bytes) + " bytes in " +
+                           std::to_string(static_cast<long>(limits_.progress_time.count() * 1e3)) +
+                           " ms",
+                       {},
+                       {}};
   if (limits_.idle_timeout > Seconds(0) && now - connection.last_heard() >= limits_.idle_timeout)
     return core::Error{Errc::timed_out, "idle for too long", {}, {}};
   return std::nullopt;
@@ -138,13 +138,12 @@ Seconds Doorkeeper::interval() const {
   return std::max(shortest / 4.0, Seconds(0.01));
 }
 
-void Doorkeeper::report() {
-  for (const std::string& line : throttle_.overdue(clock_->now()))
+void Doorkeeper::report(bool all) {
+  for (const std::string& line : throttle_.overdue(clock_->now() + (all ? log_period : Seconds(0))))
     log_->log(core::Severity::warning, "transport", line);
 }
 
-void Doorkeeper::log(const std::string& address, const std::string& what,
-                     const std::string& line) {
+void Doorkeeper::log(const std::string& address, const std::string& what, const std::string& line) {
   if (const auto now = throttle_.line(address + " " + what, line, clock_->now()))
     log_->log(core::Severity::warning, "transport", *now);
 }

@@ -1,5 +1,5 @@
-// What stands at a server's door: TLS, tokens, limits on peers, and the lines about them in the log.
-// Not installed.
+// What stands at a server's door: TLS, tokens, limits on peers, and the lines about them in the
+// log. Not installed.
 #pragma once
 
 #include "lib/transport/connection.hpp"
@@ -57,8 +57,9 @@ class Doorkeeper {
   std::optional<core::Error> overstayed(Visit& visit, const Connection& connection);
   // How often to ask.
   [[nodiscard]] core::Seconds interval() const;
-  // Writes to the log what was only counted so far. To be called at every interval.
-  void report();
+  // Writes to the log what was only counted so far. To be called at every interval, and in the end
+  // for `all`.
+  void report(bool all = false);
 
  private:
   explicit Doorkeeper(const ServerOptions& options);
@@ -68,8 +69,8 @@ class Doorkeeper {
   std::uint32_t unsent_low_water_;
   std::shared_ptr<const core::Clock> clock_;
   core::LogSink* log_;
-  std::shared_ptr<const TlsContext> tls_;   // null: plaintext
-  std::shared_ptr<const Tokens> tokens_;    // null: none are asked for
+  std::shared_ptr<const TlsContext> tls_;  // null: plaintext
+  std::shared_ptr<const Tokens> tokens_;   // null: none are asked for
   PeerGuard guard_;
   LogThrottle throttle_;
 };

@@ -17,11 +17,14 @@ inline std::optional<core::Error> foreign_protocol(std::span<const std::byte> fi
   // A record of TLS: handshake or alert, then the version 3.x, never 3.0 (RFC 8446, 5.1).
   if ((text.starts_with("\x16\x03") || text.starts_with("\x15\x03")) && text.size() > 2 &&
       text[2] != 0)
-    return core::Error{core::Errc::mismatch, "the peer speaks TLS and this side does not", {},
+    return core::Error{core::Errc::mismatch,
+                       "the peer speaks TLS and this side does not",
+                       {},
                        "use TLS on both sides or on none"};
   for (const std::string_view http : {"HTTP/", "GET ", "POST ", "HEAD ", "PRI * "})
     if (text.starts_with(http))
-      return core::Error{core::Errc::corrupt, "the peer speaks HTTP", {}, "is this the right port?"};
+      return core::Error{
+          core::Errc::corrupt, "the peer speaks HTTP", {}, "is this the right port?"};
   return std::nullopt;
 }
 

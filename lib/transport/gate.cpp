@@ -108,9 +108,9 @@ class GatedStream final : public Stream {
     OPENSSL_cleanse(buffer.data(), buffer.size());
     if (verdict == Gate::Verdict::admitted) {
       hello_ = gate_.take_hello();
-      options_.log->log(core::Severity::info, "transport",
-                        peer() + ": authorised" +
-                            (gate_.told().empty() ? "" : " as " + gate_.told()));
+      options_.log->log(
+          core::Severity::info, "transport",
+          peer() + ": authorised" + (gate_.told().empty() ? "" : " as " + gate_.told()));
     }
     if (verdict != Gate::Verdict::refused)
       co_return;
@@ -123,9 +123,8 @@ class GatedStream final : public Stream {
     if (hello_.empty())
       return inner_->read(into, error);
     error = {};
-    const std::size_t count =
-        asio::buffer_copy(std::vector<asio::mutable_buffer>(into.begin(), into.end()),
-                          asio::buffer(hello_));
+    const std::size_t count = asio::buffer_copy(
+        std::vector<asio::mutable_buffer>(into.begin(), into.end()), asio::buffer(hello_));
     hello_.erase(hello_.begin(), hello_.begin() + static_cast<std::ptrdiff_t>(count));
     return count;
   }
@@ -135,6 +134,7 @@ class GatedStream final : public Stream {
   asio::awaitable<void> ready(Wait what, error_code& error) override {
     return inner_->ready(what, error);
   }
+  void keep_unsent_below(std::size_t bytes) override { inner_->keep_unsent_below(bytes); }
   void close() override {
     delay_.cancel();
     inner_->close();

@@ -93,10 +93,9 @@ double PeerGuard::level(const Failures& failures, Seconds now) const {
 }
 
 PeerGuard::Id PeerGuard::handshake_to_shed() const {
-  const auto most =
-      std::max_element(handshakes_.begin(), handshakes_.end(), [](const auto& a, const auto& b) {
-        return a.second.size() < b.second.size();
-      });
+  const auto most = std::max_element(
+      handshakes_.begin(), handshakes_.end(),
+      [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
   return *most->second.begin();
 }
 
@@ -136,9 +135,9 @@ std::vector<std::string> LogThrottle::overdue(Seconds now) {
     } else if (kind.more == 0) {
       at = kinds_.erase(at);
     } else {
-      lines.push_back(kind.last +
-                      (kind.more == 1 ? "" : " (and " + std::to_string(kind.more - 1) +
-                                                 " like it before)"));
+      lines.push_back(
+          kind.last +
+          (kind.more == 1 ? "" : " (and " + std::to_string(kind.more - 1) + " like it before)"));
       kind.more = 0;
       kind.since = now;
       ++at;

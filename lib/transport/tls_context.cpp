@@ -2,6 +2,7 @@
 
 #include <cleave/core/file.hpp>
 
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -100,7 +101,8 @@ Result<SslContextPtr> make_context() {
   return context;
 }
 
-// To the client all that is wrong with its certificate is the same; the log is told by the app data.
+// To the client all that is wrong with its certificate is the same; the log is told by the app
+// data.
 int verify_client(X509_STORE_CTX* chain, void*) {
   if (X509_verify_cert(chain) == 1)
     return 1;
@@ -142,8 +144,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::for_client(const ClientSec
                 "name the server's authority by a file");
   }
   if (!security.certificate_file.empty() || !security.key_file.empty())
-    if (auto loaded =
-            load_identity(context->get(), security.certificate_file, security.key_file);
+    if (auto loaded = load_identity(context->get(), security.certificate_file, security.key_file);
         !loaded)
       return fail(loaded);
   const std::shared_ptr<TlsContext> made(new TlsContext);

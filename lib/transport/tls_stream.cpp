@@ -37,8 +37,7 @@ int wire_read(BIO* bio, char* into, std::size_t size, std::size_t* count) {
   auto& wire = *static_cast<Wire*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
   ssize_t got = 0;
-  do
-    got = ::recv(wire.fd, into, size, 0);
+  do got = ::recv(wire.fd, into, size, 0);
   while (got < 0 && errno == EINTR);
   *count = got > 0 ? static_cast<std::size_t>(got) : 0;
   if (got > 0)
@@ -206,7 +205,7 @@ class TlsStream final : public Stream {
         asio::redirect_error(asio::use_awaitable, error));
   }
 
-  void keep_unsent_below(std::size_t bytes) {
+  void keep_unsent_below(std::size_t bytes) override {
     staged_wanted_ = std::clamp(bytes, max_record, most_staged);
     if (limits_unsent_)
       tune(socket_, static_cast<std::uint32_t>(std::min<std::size_t>(bytes, 1U << 30)));
@@ -244,8 +243,7 @@ class TlsStream final : public Stream {
       if (now().size() >= most || buffers_.size() == 1) {
         // Whole records at once: OpenSSL cuts them itself.
         const std::size_t size =
-            std::min(now().size() < most ? now().size() : now().size() / most * most,
-                     most_staged);
+            std::min(now().size() < most ? now().size() : now().size() / most * most, most_staged);
         const std::span piece(static_cast<const std::byte*>(now().data()), size);
         advance(size);
         return piece;
@@ -284,8 +282,8 @@ class TlsStream final : public Stream {
     error = {};
     while (staged() > 0) {
       // MSG_NOSIGNAL: a peer that went away is an error value, in a program of any kind.
-      const ssize_t count = ::send(wire_.fd, wire_.staged.data() + wire_.sent, staged(),
-                                   MSG_NOSIGNAL | MSG_DONTWAIT);
+      const ssize_t count =
+          ::send(wire_.fd, wire_.staged.data() + wire_.sent, staged(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (count >= 0) {
         wire_.sent += static_cast<std::size_t>(count);
       } else if (errno != EINTR) {
@@ -316,8 +314,11 @@ class TlsStream final : public Stream {
     if (const long verdict = SSL_get_verify_result(ssl_.get());
         !context_->server() && reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK)
       return explain_certificate(verdict);
-    if (why == SSL_ERROR_SSL && !wire_.ended && wire_.broken == 0)
+    if (why == SSL_ERROR_SSL && !wire_.ended && wire_.broken == 0) {
+      if (context_->server() && reason == SSL_R_WRONG_VERSION_NUMBER)
+        say_that_it_is_tls();
       return explain(reason);
+    }
     ERR_clear_error();
     fail_with({Errc::unavailable,
                wire_.broken != 0
@@ -326,6 +327,13 @@ class TlsStream final : public Stream {
                    : "the peer closed the connection during the TLS handshake",
                {},
                {}});
+  }
+
+  // OpenSSL says nothing to who speaks no TLS; a plaintext client of ours knows an alert when it
+  // sees one (fatal, unexpected_message; RFC 8446, 6).
+  void say_that_it_is_tls() {
+    for (const int byte : {0x15, 3, 3, 0, 2, 2, 10})
+      wire_.staged.push_back(static_cast<std::byte>(byte));
   }
 
   // The client's view of the server's certificate.
@@ -370,7 +378,9 @@ class TlsStream final : public Stream {
       case SSL_R_HTTP_REQUEST:
       case SSL_R_PACKET_LENGTH_TOO_LONG:
       case SSL_R_BAD_RECORD_TYPE:
-        error = {Errc::corrupt, "the peer does not speak TLS", {},
+        error = {Errc::corrupt,
+                 "the peer does not speak TLS",
+                 {},
                  server ? "" : "is this the right port, and is the server not told --insecure?"};
         break;
       case SSL_R_UNSUPPORTED_PROTOCOL:
@@ -398,6 +408,7 @@ class TlsStream final : public Stream {
       case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
       case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
       case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+      case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
         error.what = "the peer does not accept this side's certificate: " + openssl_complaint();
         break;
       default:

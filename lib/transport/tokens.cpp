@@ -132,8 +132,8 @@ Result<std::string> make_token() {
 Result<std::string> token_line(std::string_view token, std::string_view name) {
   if (!is_token(token))
     return fail(Errc::invalid_argument,
-                "a token has " + std::to_string(min_token_length) + " to " + std::to_string(max_token_length) +
-                    " printable characters without blanks",
+                "a token has " + std::to_string(min_token_length) + " to " +
+                    std::to_string(max_token_length) + " printable characters without blanks",
                 {}, "`cleave token` makes one");
   if (!std::all_of(name.begin(), name.end(), graphic))
     return fail(Errc::invalid_argument, "a token's name has no blanks", std::string(name));

@@ -53,7 +53,8 @@ CLEAVE_EXPORT bool uses_tls(const ClientSecurity& security, std::string_view hos
 /// 256 random bits as 43 characters (base64url). Errc::internal: the system has no randomness.
 CLEAVE_EXPORT core::Result<std::string> make_token();
 /// The line of ServerSecurity::tokens_file that admits `token`. Errc::invalid_argument: shorter
-/// than min_token_length, longer than max_token_length, not printable ASCII without blanks; or a name with blanks.
+/// than min_token_length, longer than max_token_length, not printable ASCII without blanks; or a
+/// name with blanks.
 CLEAVE_EXPORT core::Result<std::string> token_line(std::string_view token, std::string_view name);
 
 }  // namespace cleave::inline v0::transport
