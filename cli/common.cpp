@@ -24,6 +24,8 @@ constexpr std::array all_commands{
     Command{"report", "Make an HTML or terminal report of profiles, tables and runs", false},
     Command{"doctor", "Tell what this machine has and lacks, and what to do about it", false},
     Command{"link", "Emulate a slow and faulty link between edge and cloud", false},
+    Command{"cert", "Make certificates for TLS: an authority, servers, clients", false},
+    Command{"token", "Make the secret by which a client is let in", false},
     Command{"zoo", "Build well-known networks as TorchScript files", true},
 };
 

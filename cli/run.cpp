@@ -6,6 +6,7 @@
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
 #include "cli/progress.hpp"
+#include "cli/security_options.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/core/top_class.hpp>
@@ -38,6 +39,7 @@ using core::Seconds;
 struct Options {
   ModelOptions model;
   device::HostOptions host;
+  ClientSecurityOptions security;
   std::string table, cloud, data, labels, policies = "cleave", deadlines, profile, log, output,
                                           pause = "10ms";
   std::size_t requests = 1, block = 20;
@@ -184,9 +186,13 @@ class Experiment {
     const auto address = parse_address(options_.cloud);
     if (!address)
       return fail(address);
+    auto security = client_security(options_.security);
+    if (!security)
+      return fail(security);
     runtime::CloudLinkOptions link;
     link.host = address->host;
     link.port = address->port;
+    link.security = std::move(*security);
     link_ = std::make_shared<runtime::CloudLink>(link);
     if (auto connected = link_->wait_connected(Seconds(3)); !connected)
       return connected;
@@ -339,6 +345,7 @@ void add_run(CLI::App& app, int& result) {
   command->add_option("--table", options->table, "A table made by cleave optimize")->required();
   command->add_option("--cloud", options->cloud,
                       "host:port of `cleave serve` (none: everything runs on the edge)");
+  add_client_security(*command, options->security);
   command->add_option("--data", options->data,
                       "Inputs: an image, a folder of images, IDX, .npy or CSV (none: random)");
   command->add_option("--labels", options->labels, "Their classes: IDX, .npy or CSV");

@@ -69,6 +69,7 @@ struct CloudLink::Impl {
       wanted.host = options.host;
       wanted.port = options.port;
       wanted.connect_timeout = options.connect_timeout;
+      wanted.security = options.security;
       wanted.log = options.log;
       auto connected = transport::Channel::connect(wanted);
       lock.lock();

@@ -8,6 +8,7 @@
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/exec/remote.hpp>
 #include <cleave/table/predictor.hpp>
+#include <cleave/transport/tls.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -20,6 +21,7 @@ struct CloudLinkOptions {
   std::string host;
   std::uint16_t port = 0;
   core::Seconds connect_timeout = core::Seconds(2);
+  transport::ClientSecurity security;  ///< TLS and the token; as for a channel
   /// Between attempts to connect: doubles from the first to the last, each time shortened by up to
   /// half at random so that many edges do not come back in step.
   core::Seconds first_backoff = core::milliseconds(50);
