@@ -7,6 +7,7 @@ namespace cleave::cli {
 
 void add_cert(CLI::App& app, int& result);
 void add_check_model(CLI::App& app, int& result);
+void add_codecs(CLI::App& app, int& result);
 void add_doctor(CLI::App& app, int& result);
 void add_inspect(CLI::App& app, int& result);
 void add_link(CLI::App& app, int& result);
