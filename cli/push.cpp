@@ -4,6 +4,7 @@
 #include "cli/interrupt.hpp"
 #include "cli/parse.hpp"
 #include "cli/progress.hpp"
+#include "cli/security_options.hpp"
 
 #include <cleave/exec/push_model.hpp>
 #include <cleave/model/trust.hpp>
@@ -18,6 +19,7 @@ using core::fail;
 using core::Seconds;
 
 struct Options {
+  ClientSecurityOptions security;
   std::string model, cloud;
   int attempts = 10;
   bool quiet = false;
@@ -31,7 +33,11 @@ core::Result<void> push(const Options& options) {
   const auto digest = model::file_fingerprint(options.model);
   if (!digest)
     return fail(digest);
+  auto security = client_security(options.security);
+  if (!security)
+    return fail(security);
   runtime::CloudLinkOptions link;
+  link.security = std::move(*security);
   link.host = address->host;
   link.port = address->port;
   runtime::CloudLink cloud(link);
@@ -68,6 +74,7 @@ void add_push(CLI::App& app, int& result) {
       ->required();
   command->add_option("--cloud", options->cloud, "host:port of `cleave serve --allow-push`")
       ->required();
+  add_client_security(*command, options->security);
   command->add_option("--attempts", options->attempts, "How often to go on after a broken link")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

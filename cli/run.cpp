@@ -6,6 +6,7 @@
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
 #include "cli/progress.hpp"
+#include "cli/security_options.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/core/top_class.hpp>
@@ -39,6 +40,7 @@ using core::Seconds;
 struct Options {
   ModelOptions model;
   device::HostOptions host;
+  ClientSecurityOptions security;
   std::vector<std::string> clouds;
   std::string table, data, labels, policies = "cleave", deadlines, profile, log, output,
                                    pause = "10ms";
@@ -184,6 +186,9 @@ class Experiment {
  private:
   // At least one of the clouds must be there; the others may come later.
   core::Result<void> connect() {
+    const auto security = client_security(options_.security);
+    if (!security)
+      return fail(security);
     std::vector<std::shared_ptr<runtime::CloudLink>> links;
     for (const std::string& cloud : options_.clouds) {
       const auto address = parse_address(cloud);
@@ -192,6 +197,7 @@ class Experiment {
       runtime::CloudLinkOptions link;
       link.host = address->host;
       link.port = address->port;
+      link.security = *security;
       links.push_back(std::make_shared<runtime::CloudLink>(link));
     }
     auto group = runtime::CloudGroup::make({links.begin(), links.end()});
@@ -358,6 +364,7 @@ void add_run(CLI::App& app, int& result) {
                    "times, each request goes where it is expected to be finished first, and to "
                    "another one if that fails")
       ->allow_extra_args(false);
+  add_client_security(*command, options->security);
   command->add_option("--data", options->data,
                       "Inputs: an image, a folder of images, IDX, .npy or CSV (none: random)");
   command->add_option("--labels", options->labels, "Their classes: IDX, .npy or CSV");

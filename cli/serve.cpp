@@ -5,6 +5,7 @@
 #include "cli/interrupt.hpp"
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
+#include "cli/security_options.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/device/journal.hpp>
@@ -34,6 +35,7 @@ struct Options {
   std::string folder, rescan = "0s";
   bool allow_push = false;
   std::uint64_t push_limit = std::uint64_t{1} << 30, push_quota = std::uint64_t{4} << 30;
+  ServerSecurityOptions security;
   device::HostOptions host;
   std::string listen = "127.0.0.1:7070", port_file;
   int workers = 1;
@@ -210,6 +212,7 @@ core::Result<void> serve(const Options& options) {
   server_options.workers = options.workers;
   server_options.knobs = (*host)->knobs;
   server_options.log = log.get();
+  server_options.security = server_security(options.security);
   using Message = std::span<const std::byte>;
   std::vector<std::tuple<std::string, std::string, runtime::ServiceHandler>> services;
   const auto offer = [&](std::string_view service, std::string_view method, auto handler) {
@@ -283,15 +286,18 @@ void add_serve(CLI::App& app, int& result) {
   command->add_option("--workers", options->workers, "Requests run at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  add_server_security(*command, options->security);
   add_host_options(*command, options->host, core::cloud_host);
   command->footer(
       "Only these models are run, and, with --allow-push, those that edges bring. A file that is\n"
       "not on the trusted list is opened in a child process first (--untrusted refuse: not at\n"
       "all).\n\n"
-      "The protocol is neither encrypted nor authenticated: listen on loopback or inside a "
-      "private\n"
-      "network only.\n\n"
-      "Example:\n  cleave serve --model m.pt --listen 10.0.0.2:7070 --threads 1,2");
+      "Beyond loopback TLS is needed (or --insecure said). Anybody who can connect may use the "
+      "models\n"
+      "unless clients need a certificate (--client-ca) or a token (--tokens).\n\n"
+      "Example:\n"
+      "  cleave serve --model m.pt --listen 10.0.0.2:7070 --threads 1,2 \\\n"
+      "      --tls-cert certs/server.pem --tls-key certs/server.key --tokens tokens");
   command->callback([options, &result] {
     if (const auto done = serve(*options); !done)
       result = print_error(done.error());

@@ -143,6 +143,7 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     wanted.port = options.port;
     wanted.connect_timeout = options.connect_timeout;
     wanted.heartbeat = options.heartbeat;
+    wanted.security = options.security;
     wanted.io = io;
     wanted.log = options.log;
     using Connected = core::Result<ChannelPtr>;

@@ -1,7 +1,9 @@
 #include "lib/transport/answers.hpp"
 #include "lib/transport/calls.hpp"
 #include "lib/transport/connection.hpp"
+#include "lib/transport/gate.hpp"
 #include "lib/transport/io_context_impl.hpp"
+#include "lib/transport/tls_context.hpp"
 
 #include <cleave/transport/channel.hpp>
 
@@ -23,8 +25,10 @@ core::Error error_of(Errc code, std::string what, std::string hint = {}) {
 // What lives on the I/O thread.
 class Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(std::weak_ptr<IoContext::Impl> io, asio::io_context& context, ChannelOptions options)
+  Core(std::weak_ptr<IoContext::Impl> io, asio::io_context& context, ChannelOptions options,
+       std::shared_ptr<const TlsContext> tls)
       : options_(std::move(options)),
+        tls_(std::move(tls)),
         where_(options_.host + ":" + std::to_string(options_.port)),
         io_(std::move(io)),
         heartbeat_timer_(context) {}
@@ -32,9 +36,13 @@ class Core : public std::enable_shared_from_this<Core> {
   // `opened` is called once: when the peer is ready, or with why it never was.
   void start(tcp::socket socket, std::function<void(Result<void>)> opened) {
     opened_ = std::move(opened);
+    const std::uint32_t low_water = options_.unsent_low_water;
     connection_ =
-        std::make_shared<Connection>(make_tcp_stream(std::move(socket), options_.unsent_low_water),
+        std::make_shared<Connection>(tls_ ? make_tls_stream(std::move(socket), tls_, low_water)
+                                          : make_tcp_stream(std::move(socket), low_water),
                                      options_.limits, options_.clock);
+    // An empty one, too: a server that wants a token says so only when it has heard one.
+    connection_->protocol().authenticate(options_.security.token);
     calls_ = std::make_shared<Calls>(connection_, options_.clock, options_.metrics, where_);
     handle_ = std::make_shared<CallsHandle>(io_, calls_, where_);
     answers_ = std::make_shared<Answers>(connection_, io_);
@@ -72,7 +80,11 @@ class Core : public std::enable_shared_from_this<Core> {
       report_opened({});
     } else if (auto* away = std::get_if<event::GoAway>(&event)) {
       if (opened_) {
-        connection_->close(error_of(Errc::refused, "the server refused: " + away->reason));
+        connection_->close(error_of(Errc::refused, "the server refused: " + away->reason,
+                                    away->reason == not_authorised
+                                        ? "give the token that the server's operator gave out "
+                                          "(--token-file)"
+                                        : ""));
       } else {
         // Pending calls may still be answered; new ones belong elsewhere.
         handle_->set_connected(false);
@@ -148,6 +160,7 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   const ChannelOptions options_;
+  const std::shared_ptr<const TlsContext> tls_;  // null: plaintext
   const std::string where_;
   const std::weak_ptr<IoContext::Impl> io_;
   std::shared_ptr<Connection> connection_;
@@ -174,10 +187,12 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
  public:
   using Done = std::function<void(Result<std::shared_ptr<Core>>)>;
 
-  Attempt(std::shared_ptr<IoContext::Impl> io, ChannelOptions options, Done done)
+  Attempt(std::shared_ptr<IoContext::Impl> io, ChannelOptions options,
+          std::shared_ptr<const TlsContext> tls, Done done)
       : io_(io.get()),
         weak_io_(io),
         options_(std::move(options)),
+        tls_(std::move(tls)),
         where_(options_.host + ":" + std::to_string(options_.port)),
         done_(std::move(done)),
         timer_(io_->context),
@@ -226,13 +241,32 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
                   "is the server running there?"));
       co_return;
     }
-    core_ = std::make_shared<Core>(weak_io_, io_->context, options_);
+    if (auto safe = check_plaintext(); !safe) {
+      finish(fail(safe));
+      co_return;
+    }
+    core_ = std::make_shared<Core>(weak_io_, io_->context, options_, tls_);
     core_->start(std::move(socket_), [self](const Result<void>& opened) {
       if (opened)
         self->finish(self->core_);
       else
         self->finish(fail(opened));
     });
+  }
+
+  // Where the socket has led to, whatever the host is called.
+  [[nodiscard]] Result<void> check_plaintext() const {
+    error_code error;
+    const auto to = socket_.remote_endpoint(error);
+    if (tls_ || error || to.address().is_loopback())
+      return {};
+    if (options_.security.tls == Tls::automatic)
+      return fail(Errc::permission_denied, "plaintext would leave this machine", where_,
+                  "use TLS, or say that plaintext is meant (--insecure)");
+    if (!options_.security.token.empty())
+      return fail(Errc::permission_denied, "the token would cross the network unencrypted", where_,
+                  "use TLS, or no token");
+    return {};
   }
 
   void finish(Result<std::shared_ptr<Core>> result) {
@@ -253,6 +287,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   IoContext::Impl* io_;
   const std::weak_ptr<IoContext::Impl> weak_io_;
   ChannelOptions options_;
+  std::shared_ptr<const TlsContext> tls_;
   const std::string where_;
   Done done_;
   std::shared_ptr<Core> core_;
@@ -268,10 +303,31 @@ ChannelOptions completed(ChannelOptions options) {
   return options;
 }
 
+// What must hold before anything is sent, and what TLS needs of files.
+Result<std::shared_ptr<const TlsContext>> open_tls(const ChannelOptions& options) {
+  const ClientSecurity& security = options.security;
+  if (!security.token.empty())
+    if (auto line = token_line(security.token, {}); !line)
+      return fail(line);
+  if (uses_tls(security, options.host))
+    return TlsContext::for_client(security, options.host);
+  if (!security.ca_file.empty() || !security.certificate_file.empty() ||
+      !security.server_name.empty())
+    return fail(Errc::invalid_argument, "certificates are of no use without TLS", options.host,
+                "drop them, or do not turn TLS off (--insecure)");
+  return nullptr;
+}
+
 void begin_attempt(const std::shared_ptr<IoContext>& io, ChannelOptions options,
                    Attempt::Done done) {
-  const auto attempt =
-      std::make_shared<Attempt>(io->impl(), completed(std::move(options)), std::move(done));
+  auto tls = open_tls(options);
+  if (!tls) {
+    asio::post(io->impl()->context,
+               [done = std::move(done), error = tls.error()] { done(tl::unexpected(error)); });
+    return;
+  }
+  const auto attempt = std::make_shared<Attempt>(io->impl(), completed(std::move(options)),
+                                                 std::move(*tls), std::move(done));
   asio::post(io->impl()->context, [attempt] { attempt->start(); });
 }
 

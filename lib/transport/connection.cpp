@@ -1,5 +1,7 @@
 #include "lib/transport/connection.hpp"
 
+#include "lib/transport/foreign.hpp"
+
 #include <algorithm>
 #include <array>
 #include <new>
@@ -19,7 +21,9 @@ constexpr std::size_t least_write = 16U << 10;
 constexpr std::size_t most_write = 1U << 20;
 constexpr std::size_t most_frames = 64;
 
-core::Error lost(const error_code& error) {
+core::Error lost(const Stream& stream, const error_code& error) {
+  if (const core::Error* failure = stream.failure())
+    return *failure;
   return {Errc::unavailable,
           error == asio::error::eof ? "the peer closed the connection"
                                     : "the connection broke: " + error.message(),
@@ -86,7 +90,7 @@ asio::awaitable<void> Connection::run() {
   if (!open_)
     co_return;
   if (error) {
-    close(lost(error));
+    close(lost(*stream_, error));
     co_return;
   }
   shaken_ = true;
@@ -114,7 +118,7 @@ asio::awaitable<void> Connection::read_loop() {
     if (!open_)
       break;
     if (error) {
-      close(lost(error));
+      close(lost(*stream_, error));
       break;
     }
     if (!more)
@@ -142,6 +146,11 @@ bool Connection::read_some(error_code& error) {
     room_ = std::min(most_room, 2 * room_);
   else if (count < room.size() / 4)
     room_ = std::max(read_size, room_ / 2);
+  if (bytes_read_ == count)
+    if (const auto foreign = foreign_protocol(std::span(buffer_).first(count))) {
+      close(*foreign);
+      return false;
+    }
   events_.clear();
   const auto done = take(room, count);
   // A copy: a handler may close the connection, which releases the handlers.
@@ -201,6 +210,7 @@ bool Connection::write_some(error_code& error) {
     if (error)
       return false;
     unwritten_ -= count;
+    bytes_written_ += count;
     while (count > 0 && count >= buffers_[next_buffer_].size())
       count -= buffers_[next_buffer_++].size();
     if (count > 0)
@@ -224,7 +234,7 @@ asio::awaitable<void> Connection::write_later() {
     if (!error && write_some(error))
       break;
     if (error && error != asio::error::would_block) {
-      close(lost(error));
+      close(lost(*stream_, error));
       co_return;
     }
   }

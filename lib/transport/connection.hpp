@@ -43,6 +43,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] asio::any_io_executor executor() { return stream_->executor(); }
   [[nodiscard]] bool open() const { return open_; }
   [[nodiscard]] core::Seconds last_heard() const { return last_heard_; }
+  struct Traffic {
+    bool receiving = false;     // a frame or a body has begun to come and is not whole
+    bool sending = false;       // the peer does not take what is to be written
+    std::uint64_t read = 0;     // bytes in all
+    std::uint64_t written = 0;  // likewise
+  };
+  [[nodiscard]] Traffic traffic() const {
+    return {protocol_.receiving(), writing_, bytes_read_, bytes_written_};
+  }
   [[nodiscard]] const std::string& peer() const { return peer_; }
 
  private:
@@ -64,7 +73,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool open_ = false, shaken_ = false, writing_ = false, closing_ = false;
   core::Error closing_why_;
 
-  std::uint64_t bytes_read_ = 0;
+  std::uint64_t bytes_read_ = 0, bytes_written_ = 0;
   std::vector<std::byte> buffer_;  // of what is read and is no body's
   std::size_t room_ = 0;           // to read into a body at a time
   std::vector<Event> events_;

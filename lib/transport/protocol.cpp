@@ -725,6 +725,11 @@ bool Protocol::ready() const {
   return impl_->hello_in;
 }
 
+bool Protocol::receiving() const {
+  return !impl_->parser.between_frames() || !impl_->requests_in.empty() ||
+         !impl_->replies_in.empty();
+}
+
 std::size_t Protocol::chunk() const {
   return impl_->outbox.chunk();
 }

@@ -1,7 +1,7 @@
 #include "lib/transport/answers.hpp"
 #include "lib/transport/calls.hpp"
-#include "lib/transport/connection.hpp"
 #include "lib/transport/credit_pool.hpp"
+#include "lib/transport/doorkeeper.hpp"
 #include "lib/transport/io_context_impl.hpp"
 #include "lib/transport/serial_worker.hpp"
 #include "lib/transport/worker_pool.hpp"
@@ -11,6 +11,7 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <variant>
@@ -31,7 +32,8 @@ struct Session {
   std::shared_ptr<Calls> calls;
   std::shared_ptr<CallsHandle> handle;
   std::shared_ptr<Answers> answers;
-  bool refused = false;
+  std::optional<Doorkeeper::Visit> visit;  // unless it is refused
+  std::string refusal;
 };
 
 // A request whose body goes into a sink as it arrives: there on the decoder's thread, then to a
@@ -74,12 +76,14 @@ Result<void> check_memory(const ServerOptions& options) {
 
 class Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(const std::shared_ptr<IoContext>& io, ServerOptions given)
+  Core(const std::shared_ptr<IoContext>& io, ServerOptions given, std::unique_ptr<Doorkeeper> door)
       : options(std::move(given)),
         pool(options.workers, options.max_queued, options.clock),
         io_(io->impl()),
         context_(io->impl()->context),
+        door_(std::move(door)),
         acceptor_(context_),
+        sweep_timer_(context_),
         drain_timer_(context_),
         stale_timer_(context_),
         credit_(options.max_memory, std::min(options.limits.max_incoming, options.max_memory),
@@ -96,6 +100,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void start() {
     asio::co_spawn(
         context_, [self = shared_from_this()] { return self->accept_loop(); }, asio::detached);
+    sweep();
   }
 
   using AnyHandler = std::variant<Handler, AsyncHandler, SinkFactory>;
@@ -109,6 +114,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void stop_accepting() {
     error_code ignored;
     acceptor_.close(ignored);
+    sweep_timer_.cancel();
     stopping_ = true;
     for (const auto& session : copy()) {
       session->connection->protocol().go_away("the server shuts down");
@@ -164,20 +170,22 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void welcome(tcp::socket socket) {
-    const bool full = sessions_.size() - refusals_ >= options.max_connections;
-    if (full)
+    auto arrival = door_->arrive(socket);
+    if (arrival.shed)
+      shed(*arrival.shed);
+    if (!arrival.visit)
       ++refused;
-    if (full && refusals_ >= most_refusals)
+    const bool told = arrival.verdict == PeerGuard::Arrival::Verdict::refuse;
+    if (!arrival.visit && (!told || refusals_ >= most_refusals))
       return;
     const auto session = make_session(std::move(socket));
-    session->refused = full;
+    session->visit = std::move(arrival.visit);
+    session->refusal = arrival.why;
     sessions_.insert(session);
     Protocol& protocol = session->connection->protocol();
-    if (full) {
+    if (told) {
       ++refusals_;
-      protocol.refuse("too many connections");
-      options.log->log(core::Severity::warning, "transport",
-                       session->connection->peer() + ": refused, too many connections");
+      protocol.refuse(session->refusal);
     } else {
       ++connections;
       by_protocol_.emplace(&protocol, session);
@@ -205,9 +213,8 @@ class Core : public std::enable_shared_from_this<Core> {
 
   std::shared_ptr<Session> make_session(tcp::socket socket) {
     auto session = std::make_shared<Session>();
-    session->connection =
-        std::make_shared<Connection>(make_tcp_stream(std::move(socket), options.unsent_low_water),
-                                     options.limits, options.clock);
+    session->connection = std::make_shared<Connection>(door_->stream(std::move(socket)),
+                                                       options.limits, options.clock);
     const std::string& peer = session->connection->peer();
     session->calls =
         std::make_shared<Calls>(session->connection, options.clock, options.metrics, peer);
@@ -225,15 +232,38 @@ class Core : public std::enable_shared_from_this<Core> {
     timer->expires_after(duration_of(options.handshake_timeout));
     timer->async_wait([timer, weak](const error_code&) {
       const auto session = weak.lock();
-      if (session && (!session->connection->protocol().ready() || session->refused))
+      if (session && (!session->connection->protocol().ready() || !session->visit))
         session->connection->close({Errc::timed_out, "no hello in time", {}, {}});
     });
   }
 
+  // A handshake that makes room for another.
+  void shed(PeerGuard::Id id) {
+    for (const auto& session : copy())
+      if (session->visit && session->visit->id() == id)
+        session->connection->close({Errc::cancelled, "made room for another", {}, {}});
+  }
+
+  // Looks again and again for peers that are idle or too slow.
+  void sweep() {
+    sweep_timer_.expires_after(duration_of(door_->interval()));
+    sweep_timer_.async_wait([weak = weak_from_this()](const error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self || self->stopping_)
+        return;
+      for (const auto& session : self->copy())
+        if (session->visit)
+          if (const auto why = self->door_->overstayed(*session->visit, *session->connection))
+            session->connection->close(*why);
+      self->door_->report();
+      self->sweep();
+    });
+  }
+
   void on_event(const std::shared_ptr<Session>& session, Event&& event) {
-    if (session->refused) {
+    if (!session->visit) {
       // The peer has spoken, so closing will not reset what it is told.
-      session->connection->close_when_flushed({Errc::refused, "too many connections", {}, {}});
+      session->connection->close_when_flushed({Errc::unavailable, session->refusal, {}, {}});
     } else if (session->calls->take(event)) {
       return;
     } else if (auto* begun = std::get_if<event::Begun>(&event)) {
@@ -250,6 +280,7 @@ class Core : public std::enable_shared_from_this<Core> {
     } else if (std::get_if<event::Returned>(&event) != nullptr) {
       credit_.returned(session->connection->protocol());
     } else if (std::get_if<event::Ready>(&event) != nullptr) {
+      door_->established(*session->visit);
       session->handle->set_connected(true);
     } else if (const auto* cancelled = std::get_if<event::Cancelled>(&event)) {
       cancel(session, cancelled->id);
@@ -273,16 +304,15 @@ class Core : public std::enable_shared_from_this<Core> {
     streams_.erase(streams_.lower_bound({session.get(), 0}),
                    streams_.upper_bound({session.get(), ~std::uint64_t{0}}));
     arm_stale(pool.drop_stale());
-    if (session->refused) {
+    if (!session->visit) {
       --refusals_;
     } else {
+      door_->left(*session->visit, why);
       --connections;
       by_protocol_.erase(&session->connection->protocol());
       credit_.leave(session->connection->protocol());
     }
     sessions_.erase(session);
-    if (why.code != Errc::unavailable)
-      options.log->log(core::Severity::warning, "transport", why.message());
     check_drained();
   }
 
@@ -298,6 +328,7 @@ class Core : public std::enable_shared_from_this<Core> {
     if (!drained_ || !sessions_.empty())
       return;
     drain_timer_.cancel();
+    door_->report(true);
     const auto drained = std::move(drained_);
     drained_ = nullptr;
     drained();
@@ -455,8 +486,9 @@ class Core : public std::enable_shared_from_this<Core> {
 
   const std::weak_ptr<IoContext::Impl> io_;
   asio::io_context& context_;
+  const std::unique_ptr<Doorkeeper> door_;
   tcp::acceptor acceptor_;
-  asio::steady_timer drain_timer_, stale_timer_;
+  asio::steady_timer sweep_timer_, drain_timer_, stale_timer_;
   std::optional<Seconds> stale_at_;  // what the timer is armed for
   CreditPool credit_;
   std::set<std::shared_ptr<Session>> sessions_;
@@ -491,10 +523,13 @@ Result<std::unique_ptr<Server>> Server::listen(ServerOptions options) {
     return fail(enough);
   if (!options.clock)
     options.clock = std::make_shared<core::SteadyClock>();
+  auto door = Doorkeeper::open(options);
+  if (!door)
+    return fail(door);
   auto impl = std::make_unique<Impl>();
   impl->io = or_own(options.io);
   options.io = nullptr;  // held outside
-  impl->core = std::make_shared<Core>(impl->io, std::move(options));
+  impl->core = std::make_shared<Core>(impl->io, std::move(options), std::move(*door));
   if (auto done = impl->core->listen(); !done)
     return fail(done);
   asio::post(impl->io->impl()->context, [core = impl->core] { core->start(); });

@@ -32,6 +32,8 @@ class Stream {
   // At once, without lingering over what is unsent; ends every wait.
   virtual void close() = 0;
   [[nodiscard]] virtual asio::any_io_executor executor() = 0;
+  // What broke it, where the stream knows more than an error code tells; null otherwise.
+  [[nodiscard]] virtual const core::Error* failure() const { return nullptr; }
   // "address:port" of the far side.
   [[nodiscard]] virtual std::string peer() const = 0;
 };

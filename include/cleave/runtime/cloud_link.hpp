@@ -8,6 +8,7 @@
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/runtime/breaker.hpp>
 #include <cleave/runtime/cloud.hpp>
+#include <cleave/transport/tls.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -20,6 +21,7 @@ struct CloudLinkOptions {
   std::string host;
   std::uint16_t port = 0;
   core::Seconds connect_timeout = core::Seconds(2);
+  transport::ClientSecurity security;  ///< TLS and the token; as for a channel
   /// A ping so often while there is a connection; nothing heard for three of these is a lost one.
   /// Shorter finds a stalled link sooner, and wakes a radio more often.
   core::Seconds heartbeat = core::Seconds(1);

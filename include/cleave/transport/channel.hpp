@@ -10,6 +10,7 @@
 #include <cleave/transport/io_context.hpp>
 #include <cleave/transport/limits.hpp>
 #include <cleave/transport/service.hpp>
+#include <cleave/transport/tls.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -25,11 +26,13 @@ struct ChannelOptions {
   std::string host = "127.0.0.1";  ///< a name or an address
   std::uint16_t port = 0;
   core::Seconds connect_timeout = core::Seconds(5);  ///< for connecting and the first words
-  /// Nothing heard for three of these, pings included, is a lost connection. 0: no pings.
+  /// Nothing heard for three of these, pings included, is a lost connection. 0: no pings; the
+  /// server then closes the connection when it is idle (PeerLimits::idle_timeout).
   core::Seconds heartbeat = core::Seconds(5);
   /// Unsent bytes kept in the kernel, where nothing can overtake them. 0: the kernel's default.
   std::uint32_t unsent_low_water = 128U << 10;
   Limits limits;
+  ClientSecurity security;  ///< TLS and tokens
   /// What the server may ask of this side; handlers run on the I/O thread and must not block.
   std::vector<Service> services;
   std::shared_ptr<IoContext> io;             ///< one of the channel's own if null
@@ -68,8 +71,11 @@ class CLEAVE_EXPORT Channel {
   using ConnectCallback = std::function<void(core::Result<std::shared_ptr<Channel>>)>;
 
   /// Blocks until the server has said hello. Errc::unavailable: nobody there, or no such host;
-  /// timed_out; refused: the server has too many connections; version: no common version; corrupt:
-  /// something else answered. Not to be called from a callback.
+  /// timed_out; refused: the server has too many connections, or wants a certificate or a token;
+  /// version: no common version; corrupt: something else answered; mismatch: it speaks TLS and this
+  /// side does not; permission_denied: the server's certificate is not trusted, or a token would go
+  /// unencrypted; and what the files of options.security are found to be. Not to be called from a
+  /// callback.
   static core::Result<std::shared_ptr<Channel>> connect(ChannelOptions options);
   /// The same without blocking, for probing in the background. `done` is called once, on the I/O
   /// thread, and must not block.

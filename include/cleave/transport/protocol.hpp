@@ -211,6 +211,8 @@ class CLEAVE_EXPORT Protocol {
   /// The next frame to write; false if there is none now.
   [[nodiscard]] bool next(OutgoingFrame& frame);
   [[nodiscard]] bool ready() const;
+  /// A frame or a body of the peer has begun and is not whole yet.
+  [[nodiscard]] bool receiving() const;
   /// Bytes of a body that the next frame holds at most.
   [[nodiscard]] std::size_t chunk() const;
   /// Bytes of bodies that wait to be written.

@@ -8,7 +8,9 @@
 #include <cleave/core/units.hpp>
 #include <cleave/transport/io_context.hpp>
 #include <cleave/transport/limits.hpp>
+#include <cleave/transport/peer_limits.hpp>
 #include <cleave/transport/service.hpp>
+#include <cleave/transport/tls.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +33,8 @@ struct ServerOptions {
   /// Bytes of all bodies coming in, on all connections, until they are answered. A connection has
   /// first_credit of it, and more as long as there is some.
   std::uint64_t max_memory = std::uint64_t{2} << 30;
+  PeerLimits peers;                          ///< of each address, and of slow peers
+  ServerSecurity security;                   ///< TLS and tokens
   std::shared_ptr<IoContext> io;             ///< one of the server's own if null
   std::shared_ptr<const core::Clock> clock;  ///< for deadlines and times; a SteadyClock if null
   core::LogSink* log = &core::null_log();    ///< must outlive the server
@@ -54,9 +58,11 @@ class CLEAVE_EXPORT Server {
   using Handler = transport::Handler;
   using AsyncHandler = transport::AsyncHandler;
 
-  /// Errc::in_use: the port is taken; permission_denied: not allowed to listen there;
-  /// invalid_argument: no such address, less than one worker, or max_memory below what all
-  /// connections' first credits and one body take.
+  /// Errc::in_use: the port is taken; permission_denied: not allowed to listen there, beyond
+  /// loopback without TLS (unless it is off), or a file that others may read or write;
+  /// invalid_argument: no such address, less than one worker, max_memory below what all
+  /// connections' first credits and one body take, or a certificate without its key; not_found or
+  /// corrupt: a file of options.security.
   static core::Result<std::unique_ptr<Server>> listen(ServerOptions options);
   /// stop().
   ~Server();
