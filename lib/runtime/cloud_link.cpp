@@ -230,7 +230,7 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
       waiting_since = now;
     lock.unlock();
     for (transport::Call& call : calls)
-      send(*over, over_epoch, now, std::move(call), options.probe_timeout, [](const auto&) {});
+      send(*over, over_epoch, now, std::move(call), Seconds(0), [](const auto&) {});
     lock.lock();
   }
 
