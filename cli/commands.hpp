@@ -13,6 +13,7 @@ void add_inspect(CLI::App& app, int& result);
 void add_link(CLI::App& app, int& result);
 void add_optimize(CLI::App& app, int& result);
 void add_profile(CLI::App& app, int& result);
+void add_push(CLI::App& app, int& result);
 void add_report(CLI::App& app, int& result);
 void add_run(CLI::App& app, int& result);
 void add_serve(CLI::App& app, int& result);

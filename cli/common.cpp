@@ -21,6 +21,7 @@ constexpr std::array all_commands{
     Command{"profile", "Measure a model on the edge, in the cloud and over the link", true},
     Command{"optimize", "Search a profile for the configurations worth keeping", false},
     Command{"serve", "Run the cloud's side: serve the tails of models", true},
+    Command{"push", "Bring a model file to a cloud that takes some", true},
     Command{"run", "Run requests on the edge under a scheduling policy", true},
     Command{"report", "Make an HTML or terminal report of profiles, tables and runs", false},
     Command{"doctor", "Tell what this machine has and lacks, and what to do about it", false},

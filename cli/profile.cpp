@@ -112,7 +112,7 @@ core::Result<void> profile(const Options& options) {
   runtime::CloudLink cloud(link);
   if (auto connected = cloud.wait_connected(core::Seconds(3)); !connected)
     return connected;
-  if (auto serves = cloud.check_serves((*model)->fingerprint()); !serves)
+  if (auto serves = cloud.require((*model)->fingerprint()); !serves)
     return serves;
   const auto host = open_host(options.host, *model);
   if (!host)

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   add_codecs(app, result);
   add_profile(app, result);
   add_serve(app, result);
+  add_push(app, result);
   add_run(app, result);
   add_zoo(app, result);
   add_check_model(app, result);

@@ -5,6 +5,7 @@
 
 #include <cleave/core/file.hpp>
 #include <cleave/exec/infer_protocol.hpp>
+#include <cleave/exec/push_protocol.hpp>
 #include <cleave/transport/codec.hpp>
 
 #include <gtest/gtest.h>
@@ -150,6 +151,12 @@ std::vector<std::pair<std::string, Bytes>> own_messages() {
   seeds.emplace_back("infer/reply", reply);
   seeds.emplace_back("infer/description",
                      exec::write_description({{{1, 2}}, {{"threads", {"1", "2"}}}}));
+  const std::string digest(64, 'a');
+  seeds.emplace_back("push/begin", exec::write_push_begin({digest, 1000, ".pt"}));
+  seeds.emplace_back("push/append", exec::write_push_append({digest, 10, reply}));
+  seeds.emplace_back("push/commit", exec::write_push_commit(digest));
+  seeds.emplace_back("push/offset", exec::write_push_offset(7));
+  seeds.emplace_back("push/committed", exec::write_push_committed({1, 2}));
   Bytes measure;
   profiler::write_measure_request_header({{1, 2}, {"raw", "int8"}, 3, core::Seconds(1), {}},
                                          measure);

@@ -10,6 +10,7 @@
 #include <cleave/core/bytes.hpp>
 #include <cleave/data/npy.hpp>
 #include <cleave/exec/infer_protocol.hpp>
+#include <cleave/exec/push_protocol.hpp>
 #include <cleave/model/model.hpp>
 #include <cleave/transport/codec.hpp>
 
@@ -116,9 +117,23 @@ void codec(const std::uint8_t* data, std::size_t size) {
 }
 
 void infer(const std::uint8_t* data, std::size_t size) {
+  require_clear(exec::unseal(bytes(data, size)));
   require_clear(exec::parse_tail_request(bytes(data, size)));
   require_clear(exec::parse_tail_reply(bytes(data, size)));
   require_clear(exec::parse_description(bytes(data, size)));
+}
+
+void push(const std::uint8_t* data, std::size_t size) {
+  const auto begin = exec::parse_push_begin(bytes(data, size));
+  require_clear(begin);
+  // What is let through is a name and nothing else.
+  if (begin)
+    require((begin->digest + begin->extension).find_first_of("/\\") == std::string::npos &&
+            begin->digest.size() == 64);
+  require_clear(exec::parse_push_append(bytes(data, size)));
+  require_clear(exec::parse_push_commit(bytes(data, size)));
+  require_clear(exec::parse_push_offset(bytes(data, size)));
+  require_clear(exec::parse_push_committed(bytes(data, size)));
 }
 
 void measure(const std::uint8_t* data, std::size_t size) {
@@ -138,7 +153,7 @@ void npy(const std::uint8_t* data, std::size_t size) {
 constexpr std::array all{
     Target{"archive", archive}, Target{"pickle", pickle}, Target{"input_spec", input_spec},
     Target{"values", values},   Target{"codec", codec},   Target{"infer", infer},
-    Target{"measure", measure}, Target{"npy", npy},
+    Target{"measure", measure}, Target{"npy", npy},       Target{"push", push},
 #ifdef CLEAVE_FUZZ_ONNX
     Target{"onnx", onnx},
 #endif
