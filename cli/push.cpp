@@ -19,8 +19,8 @@ using core::fail;
 using core::Seconds;
 
 struct Options {
-  ClientSecurityOptions security;
   std::string model, cloud;
+  ClientSecurityOptions security;
   int attempts = 10;
   bool quiet = false;
 };
@@ -30,16 +30,16 @@ core::Result<void> push(const Options& options) {
   const auto address = parse_address(options.cloud);
   if (!address)
     return fail(address);
-  const auto digest = model::file_fingerprint(options.model);
-  if (!digest)
-    return fail(digest);
   auto security = client_security(options.security);
   if (!security)
     return fail(security);
+  const auto digest = model::file_fingerprint(options.model);
+  if (!digest)
+    return fail(digest);
   runtime::CloudLinkOptions link;
-  link.security = std::move(*security);
   link.host = address->host;
   link.port = address->port;
+  link.security = std::move(*security);
   runtime::CloudLink cloud(link);
   Progress progress(options.quiet);
   exec::PushOptions pushing;
