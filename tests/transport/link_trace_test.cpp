@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -103,6 +105,38 @@ TEST(LinkTrace, NoMoreRowsThanTheLimitAreKept) {
   std::string text = "time_s,rate,delay\n";
   for (std::size_t i = 0; i <= LinkTrace::row_limit; ++i) text += std::to_string(i) + ",1,1\n";
   EXPECT_EQ(LinkTrace::parse(text, "long.csv").error().code, Errc::exhausted);
+}
+
+// The levels of the table in docs/traces.md.
+TEST(LinkTrace, TheTracesThatComeWithCleaveAreNearThePublishedRates) {
+  const struct {
+    const char* name;
+    double up, down, round_trip;
+  } published[] = {{"3g", 2.0, 5.9, 63.5},
+                   {"4g", 7.6, 29.5, 53.1},
+                   {"5g", 14.7, 129.9, 31},
+                   {"wifi", 18.4, 69.4, 15}};
+  for (const auto& link : published) {
+    const auto trace = LinkTrace::read(std::filesystem::path(CLEAVE_SOURCE_DIR) / "data/traces" /
+                                       (std::string(link.name) + ".csv"));
+    ASSERT_TRUE(trace) << trace.error().message();
+    EXPECT_DOUBLE_EQ(trace->duration().count(), 300);
+    std::vector<double> up, down, delay;
+    for (const auto& row : trace->rows()) {
+      up.push_back(row.up.count() * 8e-6);
+      down.push_back(row.down.count() * 8e-6);
+      delay.push_back(row.delay.count() * 1e3);
+    }
+    const auto near = [&](std::vector<double>& values, double right, double part) {
+      const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+      std::nth_element(values.begin(), middle, values.end());
+      EXPECT_NEAR(*middle, right, part * right) << link.name;
+    };
+    near(up, link.up, 0.25);
+    near(down, link.down, 0.25);
+    near(delay, link.round_trip / 2, 0.15);
+    EXPECT_GT(*std::max_element(up.begin(), up.end()), 4 * *std::min_element(up.begin(), up.end()));
+  }
 }
 
 TEST(LinkClock, StandsAndGoesOn) {
