@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,35 @@ TEST(LinkTrace, SaysWhichLineIsWrongAndWhatToDo) {
     EXPECT_NE(trace.error().hint, "") << trace.error().message();
   }
   EXPECT_EQ(LinkTrace::read("nowhere.csv").error().code, Errc::not_found);
+}
+
+// Whatever the bytes are, there is a trace that can be followed, or an error that names the file.
+TEST(LinkTrace, SpoiltFilesAreReadOrRefused) {
+  const std::string whole = "time_s,rate,delay,jitter\n0,20mbit,5ms,1\n1.5,0,7ms,2\n3,1e6,1s,3us\n";
+  std::mt19937 random(1);
+  int refused = 0, read = 0;
+  for (int i = 0; i < 5000; ++i) {
+    std::string text = whole;
+    for (unsigned change = 0; change <= static_cast<unsigned>(i) % 3; ++change)
+      text[random() % text.size()] = "0123456789.,\n-e#smx\0\xff"[random() % 22];
+    const auto trace = LinkTrace::parse(text, "t.csv");
+    if (!trace) {
+      ++refused;
+      EXPECT_EQ(trace.error().where.find("t.csv"), 0U);
+      continue;
+    }
+    ++read;
+    double now = 0;
+    for (int row = 0; row < 10 && std::isfinite(now); ++row) {
+      const auto& at = trace->at(Seconds(now), true);
+      EXPECT_TRUE(at.up.count() >= 0 && at.down.count() >= 0 && at.delay.count() >= 0);
+      const double next = trace->next_change(Seconds(now), true).count();
+      EXPECT_GT(next, now);
+      now = next;
+    }
+  }
+  EXPECT_GT(refused, 1000);
+  EXPECT_GT(read, 100);
 }
 
 TEST(LinkTrace, NoMoreRowsThanTheLimitAreKept) {

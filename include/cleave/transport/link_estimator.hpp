@@ -52,7 +52,7 @@ struct LinkEstimatorOptions {
 ///
 /// *The estimate* of each quantity is a weighted median of its last twelve samples, so that a few
 /// outliers change little. Messages weigh bytes / (bytes + 32 KiB), since the shorter the transfer,
-/// the more of its time is chance.
+/// the more of its time is chance. What takes less than a few times the link's jitter tells little.
 ///
 /// *Steps*: a sample is in doubt if it lies outside the estimate by more than 2.5 robust standard
 /// deviations (at least 20 %, at most 65 %). Three in a row on the same side that agree with one
@@ -67,7 +67,8 @@ struct LinkEstimatorOptions {
 /// (bandwidth_behind_slow_start). Inside the range it pulls the estimate down with a quarter of its
 /// weight only. So longer transfers, and those that follow one another, decide; where there are
 /// none, the estimate is near the fastest that was seen, which is what the next transfer of that
-/// size will get. A transfer that was faster than slow start allows is a sample like any other.
+/// size will get. A transfer that was faster than slow start allows is a sample like any other, and
+/// so are as many of the next, up to eight, that slow start could explain: it is not at work there.
 ///
 /// *Confidence*: 1 / (1 + (h / 0.5)^2), halved every half_life since the latest sample and divided
 /// by one more than the number of samples in doubt now. h = 1.96 x 1.2533 x s / sqrt(n) is the half
