@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstring>
 #include <random>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -71,8 +73,9 @@ void decode(benchmark::State& state, const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const auto name : transport::codec_names()) {
-    const std::string text(name);
+  std::vector<std::string> names(transport::codec_names().begin(), transport::codec_names().end());
+  names.insert(names.end(), {"raw+zstd", "fp16+zstd", "int8+zstd", "int8+zstd:-7", "q4+zstd"});
+  for (const std::string& text : names) {
     for (const auto& [what, f] : {std::pair{"encode/", &encode}, std::pair{"decode/", &decode}})
       benchmark::RegisterBenchmark((what + text).c_str(),
                                    [f = f, text](benchmark::State& state) { f(state, text); })

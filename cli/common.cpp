@@ -17,13 +17,17 @@ constexpr std::array all_commands{
     Command{"inspect", "Show a model's steps and the cuts where it can be split", true},
     Command{"verify", "Check a model cut in two against the whole, and against saved outputs",
             true},
+    Command{"codecs", "Compare codecs at each cut of a model: bytes, times, answers", true},
     Command{"profile", "Measure a model on the edge, in the cloud and over the link", true},
     Command{"optimize", "Search a profile for the configurations worth keeping", false},
     Command{"serve", "Run the cloud's side: serve the tails of models", true},
+    Command{"push", "Bring a model file to a cloud that takes some", true},
     Command{"run", "Run requests on the edge under a scheduling policy", true},
     Command{"report", "Make an HTML or terminal report of profiles, tables and runs", false},
     Command{"doctor", "Tell what this machine has and lacks, and what to do about it", false},
     Command{"link", "Emulate a slow and faulty link between edge and cloud", false},
+    Command{"cert", "Make certificates for TLS: an authority, servers, clients", false},
+    Command{"token", "Make the secret by which a client is let in", false},
     Command{"zoo", "Build well-known networks as TorchScript files", true},
 };
 

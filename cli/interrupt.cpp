@@ -13,11 +13,13 @@ struct Interrupt::Impl {
   sigset_t signals{};
   sigset_t before{};
   std::stop_source stop;
+  std::function<void()> on_hangup;
   std::atomic<bool> finished{false};
   std::thread waiter;
 };
 
-Interrupt::Interrupt() : impl_(std::make_unique<Impl>()) {
+Interrupt::Interrupt(std::function<void()> on_hangup) : impl_(std::make_unique<Impl>()) {
+  impl_->on_hangup = std::move(on_hangup);
   sigemptyset(&impl_->signals);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&impl_->signals, signal);
   // SIGUSR2 is how the destructor wakes the waiting thread.
@@ -31,7 +33,9 @@ Interrupt::Interrupt() : impl_(std::make_unique<Impl>()) {
     for (int signal = 0; !impl->finished.load();) {
       if (sigwait(&awaited, &signal) != 0 || signal == SIGUSR2)
         continue;
-      if (!impl->stop.request_stop())
+      if (signal == SIGHUP && impl->on_hangup)
+        impl->on_hangup();
+      else if (!impl->stop.request_stop())
         _exit(128 + signal);
     }
   });

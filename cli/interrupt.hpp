@@ -13,7 +13,9 @@ namespace cleave::cli {
 /// it before any other thread is started, since it blocks the signals in all of them.
 class Interrupt {
  public:
-  Interrupt();
+  Interrupt() : Interrupt(nullptr) {}
+  /// SIGHUP calls this, on a thread of its own, instead of requesting a stop.
+  explicit Interrupt(std::function<void()> on_hangup);
   ~Interrupt();
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;

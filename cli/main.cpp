@@ -55,10 +55,14 @@ int main(int argc, char** argv) {
       "  cleave zoo build mobilenet_v2 -o mobilenet.pt\n"
       "  cleave inspect mobilenet.pt\n"
       "  cleave verify mobilenet.pt --cuts 20\n"
-      "  cleave serve --model mobilenet.pt --listen 0.0.0.0:7070\n"
-      "  cleave profile mobilenet.pt --cloud cloud:7070 --board raspberry_pi_4 -o m.profile\n"
+      "  cleave cert --name cloud\n"
+      "  cleave serve --model mobilenet.pt --listen 0.0.0.0:7070 --tls-cert certs/server.pem \\\n"
+      "      --tls-key certs/server.key\n"
+      "  cleave profile mobilenet.pt --cloud cloud:7070 --ca ca.pem --board raspberry_pi_4 \\\n"
+      "      -o m.profile\n"
       "  cleave optimize m.profile -o m.table\n"
-      "  cleave run --model mobilenet.pt --table m.table --cloud cloud:7070 --requests 100\n\n"
+      "  cleave run --model mobilenet.pt --table m.table --cloud cloud:7070 --ca ca.pem \\\n"
+      "      --requests 100\n\n"
       "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 a file is missing, corrupt, too\n"
       "new or of another model, 4 the other side is not there or refuses, 5 not permitted,\n"
       "6 verify found a difference, 130 interrupted. `cleave SUBCOMMAND --help` tells more.");
@@ -70,5 +74,7 @@ int main(int argc, char** argv) {
   add_report(app, result);
   add_doctor(app, result);
   add_link(app, result);
+  add_cert(app, result);
+  add_token(app, result);
   return run_app(app, argc, argv, result);
 }

@@ -6,6 +6,7 @@
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
 #include "cli/progress.hpp"
+#include "cli/security_options.hpp"
 
 #include <cleave/data/inputs.hpp>
 #include <cleave/device/journal.hpp>
@@ -30,6 +31,7 @@ using core::fail;
 struct Options {
   ModelOptions model;
   device::HostOptions host;
+  ClientSecurityOptions security;
   std::string cloud, data, labels, codecs = "raw,fp16,int8,int4,int2", out;
   std::size_t samples = 200;
   int passes = 20, held_out = 30;
@@ -100,13 +102,17 @@ core::Result<void> profile(const Options& options) {
   const auto address = parse_address(options.cloud);
   if (!address)
     return fail(address);
+  auto security = client_security(options.security);
+  if (!security)
+    return fail(security);
   runtime::CloudLinkOptions link;
   link.host = address->host;
   link.port = address->port;
+  link.security = std::move(*security);
   runtime::CloudLink cloud(link);
   if (auto connected = cloud.wait_connected(core::Seconds(3)); !connected)
     return connected;
-  if (auto serves = cloud.check_serves((*model)->fingerprint()); !serves)
+  if (auto serves = cloud.require((*model)->fingerprint()); !serves)
     return serves;
   const auto host = open_host(options.host, *model);
   if (!host)
@@ -180,6 +186,7 @@ void add_profile(CLI::App& app, int& result) {
   command->add_flag("--every-cut", options->every_cut,
                     "Keep the cuts that no setting, link, codec or weight of energy prefers, too");
   command->add_flag("--quiet", options->quiet, "No progress");
+  add_client_security(*command, options->security);
   add_host_options(*command, options->host, core::edge_host);
   add_json_flag(*command, options->json);
   command->footer(

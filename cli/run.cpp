@@ -6,6 +6,7 @@
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
 #include "cli/progress.hpp"
+#include "cli/security_options.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/core/top_class.hpp>
@@ -14,6 +15,7 @@
 #include <cleave/device/journal.hpp>
 #include <cleave/device/meter.hpp>
 #include <cleave/report/terminal.hpp>
+#include <cleave/runtime/cloud_group.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/edge_client.hpp>
 #include <cleave/table/files.hpp>
@@ -38,8 +40,10 @@ using core::Seconds;
 struct Options {
   ModelOptions model;
   device::HostOptions host;
-  std::string table, cloud, data, labels, policies = "cleave", deadlines, profile, log, output,
-                                          pause = "10ms";
+  ClientSecurityOptions security;
+  std::vector<std::string> clouds;
+  std::string table, data, labels, policies = "cleave", deadlines, profile, log, output,
+                                   pause = "10ms";
   std::size_t requests = 1, block = 20;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
@@ -132,7 +136,7 @@ class Experiment {
         return fail(data);
       data_ = std::move(*data);
     }
-    if (!options_.cloud.empty())
+    if (!options_.clouds.empty())
       if (auto connected = connect(); !connected)
         return connected;
     auto host = open_host(options_.host, model_);
@@ -180,17 +184,34 @@ class Experiment {
   [[nodiscard]] bool has_data() const { return data_.has_value(); }
 
  private:
+  // At least one of the clouds must be there; the others may come later.
   core::Result<void> connect() {
-    const auto address = parse_address(options_.cloud);
-    if (!address)
-      return fail(address);
-    runtime::CloudLinkOptions link;
-    link.host = address->host;
-    link.port = address->port;
-    link_ = std::make_shared<runtime::CloudLink>(link);
-    if (auto connected = link_->wait_connected(Seconds(3)); !connected)
-      return connected;
-    return link_->check_serves(model_->fingerprint());
+    const auto security = client_security(options_.security);
+    if (!security)
+      return fail(security);
+    std::vector<std::shared_ptr<runtime::CloudLink>> links;
+    for (const std::string& cloud : options_.clouds) {
+      const auto address = parse_address(cloud);
+      if (!address)
+        return fail(address);
+      runtime::CloudLinkOptions link;
+      link.host = address->host;
+      link.port = address->port;
+      link.security = *security;
+      links.push_back(std::make_shared<runtime::CloudLink>(link));
+    }
+    auto group = runtime::CloudGroup::make({links.begin(), links.end()});
+    if (!group)
+      return fail(group);
+    cloud_ = std::move(*group);
+    std::vector<core::Error> away;
+    for (const auto& link : links)
+      if (auto connected = link->wait_connected(Seconds(cloud_->reachable() ? 0.5 : 3)); !connected)
+        away.push_back(connected.error());
+    if (!cloud_->reachable())
+      return tl::unexpected<core::Error>(away.front());
+    for (const core::Error& error : away) print_error(error);
+    return cloud_->require(model_->fingerprint());
   }
 
   core::Result<void> open_clients() {
@@ -204,7 +225,7 @@ class Experiment {
       edge.model = on_host(*host_, model_);
       edge.table = table_;
       edge.knobs = host_->knobs;
-      edge.cloud = link_;
+      edge.cloud = cloud_;
       edge.meter = meter;
       edge.policy = policy;
       edge.policy_options.confidence = options_.confidence;
@@ -274,7 +295,7 @@ class Experiment {
   std::shared_ptr<const model::Model> model_;
   std::shared_ptr<const table::ParetoTable> table_;
   std::optional<data::LabelledInputs> data_;
-  std::shared_ptr<runtime::CloudLink> link_;
+  std::shared_ptr<runtime::CloudGroup> cloud_;
   std::unique_ptr<device::Host> host_;
   std::vector<std::unique_ptr<runtime::EdgeClient>> clients_;
   std::vector<table::RunLog> logs_;
@@ -337,8 +358,13 @@ void add_run(CLI::App& app, int& result) {
   CLI::App* command = app.add_subcommand("run", summary_of("run"));
   add_model_options(*command, options->model, false);
   command->add_option("--table", options->table, "A table made by cleave optimize")->required();
-  command->add_option("--cloud", options->cloud,
-                      "host:port of `cleave serve` (none: everything runs on the edge)");
+  command
+      ->add_option("--cloud", options->clouds,
+                   "host:port of `cleave serve` (none: everything runs on the edge); given several "
+                   "times, each request goes where it is expected to be finished first, and to "
+                   "another one if that fails")
+      ->allow_extra_args(false);
+  add_client_security(*command, options->security);
   command->add_option("--data", options->data,
                       "Inputs: an image, a folder of images, IDX, .npy or CSV (none: random)");
   command->add_option("--labels", options->labels, "Their classes: IDX, .npy or CSV");

@@ -22,8 +22,10 @@ int main(int argc, char** argv) {
   int result = success;
   add_inspect(app, result);
   add_verify(app, result);
+  add_codecs(app, result);
   add_profile(app, result);
   add_serve(app, result);
+  add_push(app, result);
   add_run(app, result);
   add_zoo(app, result);
   add_check_model(app, result);

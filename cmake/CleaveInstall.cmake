@@ -60,6 +60,10 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/cleaveConfigVersion.cmak
 install(FILES "${PROJECT_BINARY_DIR}/cleaveConfig.cmake"
               "${PROJECT_BINARY_DIR}/cleaveConfigVersion.cmake"
         DESTINATION ${cleave_package_dir} COMPONENT Development)
+if(transport IN_LIST cleave_components)
+  install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindCleaveZstd.cmake"
+          DESTINATION ${cleave_package_dir} COMPONENT Development)
+endif()
 if(model IN_LIST cleave_components)
   install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindCleaveTorch.cmake"
                 "${PROJECT_SOURCE_DIR}/cmake/FindCleaveOnnx.cmake"

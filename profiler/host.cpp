@@ -3,6 +3,7 @@
 #include <cleave/profiler/host.hpp>
 #include <cleave/transport/codec.hpp>
 
+#include <algorithm>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -126,6 +127,18 @@ class HostMeasurement {
   }
 
   // fixed + per_byte * bytes through two sizes: the larger is that of a typical early cut.
+  // What entropy coding costs depends on the values: noise of about a normal distribution, half of
+  // it cut off as by a ReLU.
+  static void fill_like_activations(core::Tensor& tensor) {
+    std::mt19937_64 random(1);
+    for (std::size_t k = 0; k < tensor.numel(); ++k) {
+      const std::uint64_t bits = random();
+      const auto sum = static_cast<float>((bits & 0xFFFF) + (bits >> 16 & 0xFFFF) +
+                                          (bits >> 32 & 0xFFFF) + (bits >> 48));
+      tensor.data_as<float>()[k] = std::max(0.0F, sum / 65536.0F - 2.0F);
+    }
+  }
+
   core::Result<table::CodecCost> time_codec(const std::string& name) {
     constexpr std::int64_t small = 256;
     constexpr std::int64_t large = 65536;
@@ -137,8 +150,7 @@ class HostMeasurement {
     const std::int64_t counts[2] = {small, large};
     for (int i = 0; i < 2; ++i) {
       core::Tensor tensor = core::empty_tensor(core::DType::float32, {counts[i]});
-      for (std::int64_t k = 0; k < counts[i]; ++k)
-        tensor.data_as<float>()[k] = static_cast<float>(k % 251) * 0.01f - 1.0f;
+      fill_like_activations(tensor);
       const core::Values values{tensor};
       std::vector<double> encodes;
       std::vector<double> decodes;

@@ -11,7 +11,7 @@ packages=(
   g++ cmake ninja-build pkg-config ccache git ca-certificates
   # every component: core, table, data, device, transport, report
   libexpected-dev libxxhash-dev libcereal-dev nlohmann-json3-dev
-  zlib1g-dev libpng-dev libjpeg-dev
+  zlib1g-dev libzstd-dev libpng-dev libjpeg-dev
   libboost-dev
   # optimizer (pagmo's CMake package looks for Boost.Serialization and TBB)
   libpagmo-dev libboost-serialization-dev libeigen3-dev

@@ -1,3 +1,5 @@
+#include "lib/core/descriptor.hpp"
+
 #include <cleave/core/file.hpp>
 
 #include <fcntl.h>
@@ -6,8 +8,6 @@
 
 #include <cerrno>
 #include <cstring>
-
-#include "lib/core/descriptor.hpp"
 
 namespace cleave::inline v0::core {
 namespace {
@@ -85,7 +85,8 @@ Result<std::string> read_text(const std::filesystem::path& path, std::size_t lim
   return read_into<std::string>(path, limit);
 }
 
-Result<void> write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+Result<void> write_file(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                        Readers readers) {
   // A special file (/dev/stdout, a pipe) cannot be replaced; it is written to.
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode))
@@ -120,7 +121,7 @@ Result<void> write_file(const std::filesystem::path& path, std::span<const std::
     const mode_t mask = ::umask(0);
     ::umask(mask);
     const mode_t mode = ::stat(path.c_str(), &info) == 0 ? (info.st_mode & 07777) : (0666 & ~mask);
-    if (::fchmod(fd, mode) != 0 || ::fsync(fd) != 0)
+    if ((readers == Readers::usual && ::fchmod(fd, mode) != 0) || ::fsync(fd) != 0)
       error = errno;
   }
   if (::close(file.release()) != 0 && error == 0)
@@ -134,8 +135,8 @@ Result<void> write_file(const std::filesystem::path& path, std::span<const std::
   return {};
 }
 
-Result<void> write_file(const std::filesystem::path& path, std::string_view text) {
-  return write_file(path, std::as_bytes(std::span(text.data(), text.size())));
+Result<void> write_file(const std::filesystem::path& path, std::string_view text, Readers readers) {
+  return write_file(path, std::as_bytes(std::span(text.data(), text.size())), readers);
 }
 
 }  // namespace cleave::inline v0::core

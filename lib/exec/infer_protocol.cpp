@@ -1,4 +1,5 @@
 #include <cleave/core/bytes.hpp>
+#include <cleave/core/hash.hpp>
 #include <cleave/exec/infer_protocol.hpp>
 
 #include <cmath>
@@ -101,6 +102,23 @@ core::Result<TailReply> parse_tail_reply(std::span<const std::byte> message) {
   if (!reader.ok() || !sane)
     return malformed("tail reply");
   return reply;
+}
+
+std::uint64_t seal(std::vector<std::byte>& message, std::uint64_t seed) {
+  const std::uint64_t check = core::hash_bytes(message, seed);
+  core::ByteWriter(message).put(check);
+  return check;
+}
+
+core::Result<Unsealed> unseal(std::span<const std::byte> sealed, std::uint64_t seed) {
+  if (sealed.size() < sizeof(std::uint64_t))
+    return malformed("message, it has no check");
+  const auto message = sealed.first(sealed.size() - sizeof(std::uint64_t));
+  const auto check = core::ByteReader(sealed.subspan(message.size())).get<std::uint64_t>();
+  if (check != core::hash_bytes(message, seed))
+    return core::fail(core::Errc::corrupt, "the message was changed on the way", {},
+                      "a memory or a network device on the way is faulty");
+  return Unsealed{message, check};
 }
 
 std::vector<std::byte> write_description(const HostDescription& description) {

@@ -14,7 +14,10 @@ InferService::InferService(const ModelStore& models, device::Arbiter* arbiter,
 
 core::Result<std::vector<std::byte>> InferService::tail(std::span<const std::byte> message) const {
   const core::Seconds start = clock_->now();
-  const auto request = parse_tail_request(message);
+  const auto sealed = unseal(message);
+  if (!sealed)
+    return core::fail(sealed);
+  const auto request = parse_tail_request(sealed->message);
   if (!request)
     return core::fail(request);
   const auto model = models_.find(request->model);
@@ -53,6 +56,7 @@ core::Result<std::vector<std::byte>> InferService::tail(std::span<const std::byt
   std::vector<std::byte> filled;
   write_tail_reply_header({decoded - start, computed - decoded, clock_->now() - computed}, filled);
   std::copy_n(filled.begin(), header, reply.begin());
+  seal(reply, sealed->check);
   return reply;
 }
 

@@ -9,94 +9,250 @@
 #include <cmath>
 #include <condition_variable>
 #include <mutex>
-#include <random>
 #include <thread>
 
 namespace cleave::inline v0::runtime {
 namespace {
 
 using core::Errc;
+using core::fail;
 using core::Seconds;
 
 // How fast the memory of the cloud's queue fades.
 constexpr Seconds queue_memory(1.0);
+// A connection may be lost while nobody calls, so it is looked at now and then.
 constexpr Seconds look_again(0.1);
+// Silence for less than this, beyond twice what is expected, means nothing on a busy machine.
+constexpr Seconds least_silence = core::milliseconds(20);
 // Bodies too small to tell a bandwidth from.
 constexpr std::size_t least_for_bandwidth = 8192;
+constexpr std::uint8_t probe_priority = 255;
 
 std::chrono::duration<double> duration(Seconds time) {
   return std::chrono::duration<double>(time.count());
 }
 
+BreakerOptions breaker_options(const CloudLinkOptions& options) {
+  BreakerOptions breaker;
+  breaker.failures = options.failures;
+  breaker.backoff = {options.first_backoff, options.last_backoff,
+                     options.seed != 0 ? options.seed : std::random_device{}()};
+  return breaker;
+}
+
+transport::Call probe_call(Seconds timeout) {
+  transport::Call call;
+  call.service = exec::infer_service;
+  call.method = exec::models_method;
+  call.priority = probe_priority;
+  call.timeout = call.remaining = timeout;
+  return call;
+}
+
 }  // namespace
 
-struct CloudLink::Impl {
+struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
+  using ChannelPtr = std::shared_ptr<transport::Channel>;
+
   explicit Impl(CloudLinkOptions given)
       : options(std::move(given)),
+        where(options.host + ":" + std::to_string(options.port)),
         clock(options.clock ? options.clock : std::make_shared<core::SteadyClock>()),
-        random(options.seed != 0 ? options.seed : std::random_device{}()) {
-    keeper = std::thread([this] { keep_connected(); });
+        io(std::make_shared<transport::IoContext>()),
+        breaker(breaker_options(options)) {}
+
+  void open() {
+    keeper = std::thread([self = shared_from_this()] { self->keep_connected(); });
     pthread_setname_np(keeper.native_handle(), "cleave-link");
   }
 
-  ~Impl() {
-    std::shared_ptr<transport::Channel> last;
+  void close() {
+    ChannelPtr last;
     {
       const std::lock_guard lock(mutex);
       closing = true;
       last = std::move(channel);
     }
     changed.notify_all();
-    last.reset();
     keeper.join();
+    last.reset();
   }
 
-  // Connects, waits until the connection is reported lost, and starts anew.
+  // The keeper's life: watches the connection, and brings it back when the breaker allows.
   void keep_connected() {
-    Seconds backoff = options.first_backoff;
     std::unique_lock lock(mutex);
     while (!closing) {
-      if (channel && channel->connected()) {
-        backoff = options.first_backoff;
-        // A connection may be lost while nobody calls, so it is looked at now and then, too.
-        changed.wait_for(lock, duration(look_again),
-                         [this] { return closing || !channel || !channel->connected(); });
+      const Seconds now = clock->now();
+      if (channel && !channel->connected()) {
+        breaker.trip(now);
+        drop_channel(lock);
         continue;
       }
-      channel.reset();
-      lock.unlock();
-      transport::ChannelOptions wanted;
-      wanted.host = options.host;
-      wanted.port = options.port;
-      wanted.connect_timeout = options.connect_timeout;
-      wanted.log = options.log;
-      auto connected = transport::Channel::connect(wanted);
-      lock.lock();
-      if (connected) {
-        if (closing)
-          break;
-        channel = std::move(*connected);
-        last_error.reset();
-        changed.notify_all();
+      if (breaker.begin_probe(now)) {
+        probe(lock);
         continue;
       }
-      last_error = connected.error();
-      changed.notify_all();
-      const double shortened = 0.5 + 0.5 * static_cast<double>(random() >> 11) * 0x1p-53;
-      changed.wait_for(lock, duration(backoff * shortened), [this] { return closing; });
-      backoff = std::min(options.last_backoff, backoff * 2.0);
+      if (breaker.closed() && missing() && now >= ask_again_at) {
+        refresh(lock);
+        continue;
+      }
+      const Seconds wait = breaker.closed() ? look_again : breaker.retry_at() - now;
+      const auto opened = breaker.opened();
+      changed.wait_for(lock, duration(std::clamp(wait, Seconds(0), look_again)), [&] {
+        return closing || breaker.opened() != opened || (channel && !channel->connected());
+      });
     }
   }
 
-  [[nodiscard]] std::shared_ptr<transport::Channel> current() const {
-    const std::lock_guard lock(mutex);
-    return channel && channel->connected() ? channel : nullptr;
+  // Calls under way on it fail; their callbacks take the mutex.
+  void drop_channel(std::unique_lock<std::mutex>& lock) {
+    ChannelPtr dropped = std::move(channel);
+    channel.reset();
+    ++epoch;
+    waiting_since.reset();
+    lock.unlock();
+    dropped.reset();
+    lock.lock();
   }
 
-  // Feeds the estimates with what a call showed.
-  void learn(std::size_t sent, const transport::Response& reply, Seconds took) {
+  // Connects if need be and asks what the cloud serves.
+  void probe(std::unique_lock<std::mutex>& lock) {
+    auto done = channel ? core::Result<void>() : connect(lock);
+    if (done && !closing)
+      done = ask(lock);
+    if (closing)
+      return;
+    const Seconds now = clock->now();
+    if (done) {
+      breaker.succeeded(now);
+      last_error.reset();
+      options.log->log(core::Severity::info, "runtime", where + ": reachable");
+    } else {
+      breaker.failed(now);
+      if (!last_error || last_error->what != done.error().what)
+        options.log->log(core::Severity::warning, "runtime", done.error().message());
+      last_error = done.error();
+      drop_channel(lock);
+    }
+    changed.notify_all();
+  }
+
+  core::Result<void> connect(std::unique_lock<std::mutex>& lock) {
+    transport::ChannelOptions wanted;
+    wanted.host = options.host;
+    wanted.port = options.port;
+    wanted.connect_timeout = options.connect_timeout;
+    wanted.heartbeat = options.heartbeat;
+    wanted.security = options.security;
+    wanted.io = io;
+    wanted.log = options.log;
+    using Connected = core::Result<ChannelPtr>;
+    const auto connected = std::make_shared<std::optional<Connected>>();
+    lock.unlock();
+    transport::Channel::connect_async(wanted, [self = shared_from_this(), connected](Connected c) {
+      {
+        const std::lock_guard guard(self->mutex);
+        *connected = std::move(c);
+      }
+      self->changed.notify_all();
+    });
+    lock.lock();
+    changed.wait(lock, [&] { return closing || connected->has_value(); });
+    if (!connected->has_value())
+      return fail(Errc::cancelled, "closing");
+    if (!**connected)
+      return fail(**connected);
+    channel = std::move(***connected);
+    ++epoch;
+    waiting_since.reset();
+    return {};
+  }
+
+  core::Result<void> ask(std::unique_lock<std::mutex>& lock) {
+    using Answer = core::Result<transport::Response>;
+    const auto answer = std::make_shared<std::optional<Answer>>();
+    const ChannelPtr over = channel;
+    lock.unlock();
+    over->start(probe_call(options.probe_timeout), [self = shared_from_this(), answer](Answer a) {
+      {
+        const std::lock_guard guard(self->mutex);
+        *answer = std::move(a);
+      }
+      self->changed.notify_all();
+    });
+    lock.lock();
+    changed.wait(lock, [&] { return closing || answer->has_value(); });
+    if (!answer->has_value())
+      return fail(Errc::cancelled, "closing");
+    if (!**answer)
+      return fail(**answer);
+    auto description = exec::parse_description((**answer)->body);
+    if (!description)
+      return fail(description);
+    served = std::move(description->models);
+    ask_again_at = clock->now() + options.last_backoff;
+    heard();
+    return {};
+  }
+
+  // A model that was missing may have been put into the cloud's folder.
+  void refresh(std::unique_lock<std::mutex>& lock) {
+    const auto asked = ask(lock);
+    ask_again_at = clock->now() + options.last_backoff;
+    if (!asked && !closing)
+      options.log->log(core::Severity::warning, "runtime", asked.error().message());
+  }
+
+  [[nodiscard]] bool has(core::Fingerprint model) const {
+    return std::find(served.begin(), served.end(), model) != served.end();
+  }
+
+  [[nodiscard]] bool missing() const {
+    return !std::all_of(required.begin(), required.end(), [this](auto m) { return has(m); });
+  }
+
+  [[nodiscard]] bool usable() const { return breaker.closed() && channel && channel->connected(); }
+
+  // Something came from the cloud. Needs the mutex.
+  void heard() { waiting_since.reset(); }
+
+  // What a call came to. On the I/O thread.
+  void finished(std::uint64_t call_epoch, Seconds start, std::size_t sent, Seconds expected,
+                const core::Result<transport::Response>& reply) {
     const std::lock_guard lock(mutex);
     const Seconds now = clock->now();
+    if (reply)
+      learn(sent, *reply, now - start, now);
+    if (call_epoch != epoch)
+      return;  // of a connection that was given up
+    if (reply) {
+      heard();
+      breaker.succeeded(now);
+      return;
+    }
+    switch (reply.error().code) {
+      case Errc::unavailable:  // the connection broke
+        breaker.trip(now);
+        break;
+      case Errc::timed_out:
+      case Errc::cancelled:
+        if (waiting_since && now - *waiting_since > 2.0 * expected + least_silence)
+          breaker.suspect(now);
+        else if (reply.error().code == Errc::timed_out)
+          breaker.failed(now);
+        break;
+      case Errc::invalid_argument:  // the caller's fault, and an answer
+        heard();
+        break;
+      default:
+        heard();
+        breaker.failed(now);
+    }
+    changed.notify_all();
+  }
+
+  // Feeds the estimates with what a call showed. Needs the mutex.
+  void learn(std::size_t sent, const transport::Response& reply, Seconds took, Seconds now) {
     if (sent >= least_for_bandwidth && reply.upload > Seconds(0))
       estimator.add_upload(core::Bytes(static_cast<double>(sent)), reply.upload, now);
     if (reply.body.size() >= least_for_bandwidth && reply.download > Seconds(0))
@@ -109,31 +265,51 @@ struct CloudLink::Impl {
     queued_at = now;
   }
 
-  CloudLinkOptions options;
-  std::shared_ptr<const core::Clock> clock;
+  const CloudLinkOptions options;
+  const std::string where;
+  const std::shared_ptr<const core::Clock> clock;
+  const std::shared_ptr<transport::IoContext> io;
   mutable std::mutex mutex;
   std::condition_variable changed;
-  std::shared_ptr<transport::Channel> channel;
+  ChannelPtr channel;
+  std::uint64_t epoch = 0;  // of the channel: results of earlier ones are stale
+  Breaker breaker;
+  std::optional<Seconds> waiting_since;  // the first call after the cloud was last heard
   std::optional<core::Error> last_error;
+  std::vector<core::Fingerprint> required, served;
   transport::LinkEstimator estimator;
-  Seconds queued, queued_at;
-  std::mt19937_64 random;
+  Seconds queued, queued_at, ask_again_at;
   bool closing = false;
   std::thread keeper;
 };
 
-CloudLink::CloudLink(CloudLinkOptions options)
-    : impl_(std::make_unique<Impl>(std::move(options))) {}
-CloudLink::~CloudLink() = default;
+CloudLink::CloudLink(CloudLinkOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {
+  impl_->open();
+}
 
-core::Result<exec::RemoteReply> CloudLink::call(exec::RemoteCall call) {
-  const auto channel = impl_->current();
-  if (!channel)
-    return core::fail(Errc::unavailable, "the cloud is not reachable",
-                      impl_->options.host + ":" + std::to_string(impl_->options.port),
-                      "is `cleave serve` running there?");
-  const std::size_t sent = call.body.size();
-  const Seconds start = impl_->clock->now();
+CloudLink::~CloudLink() {
+  impl_->close();
+}
+
+exec::RemoteStart CloudLink::start(exec::RemoteCall call, Done done) {
+  const Seconds expected = expected_finish(*this, call.choice);
+  std::shared_ptr<transport::Channel> channel;
+  std::uint64_t epoch = 0;
+  const Seconds now = impl_->clock->now();
+  {
+    const std::lock_guard lock(impl_->mutex);
+    if (impl_->usable() && (call.choice.avoid & 1) == 0) {
+      channel = impl_->channel;
+      epoch = impl_->epoch;
+      if (!impl_->waiting_since)
+        impl_->waiting_since = now;
+    }
+  }
+  if (!channel) {
+    done(fail(Errc::unavailable, "the cloud is not reachable", impl_->where,
+              "is `cleave serve` running there?"));
+    return {};
+  }
   transport::Call request;
   request.service = call.service;
   request.method = call.method;
@@ -141,31 +317,38 @@ core::Result<exec::RemoteReply> CloudLink::call(exec::RemoteCall call) {
   request.priority = call.priority;
   request.remaining = call.remaining;
   request.timeout = call.patience;
-  auto reply = channel->call(std::move(request));
-  if (!reply) {
-    // The keeper waits for exactly this news.
-    impl_->changed.notify_all();
-    return core::fail(reply);
-  }
-  impl_->learn(sent, *reply, impl_->clock->now() - start);
-  return exec::RemoteReply{std::move(reply->body), reply->upload, reply->queue, reply->handler,
-                           reply->download};
+  const std::size_t sent = request.body.size();
+  const auto id = channel->start(
+      std::move(request), [impl = impl_, epoch, now, sent, expected,
+                           done = std::move(done)](core::Result<transport::Response> reply) {
+        impl->finished(epoch, now, sent, expected, reply);
+        if (!reply)
+          done(fail(reply));
+        else
+          done(exec::RemoteReply{std::move(reply->body), reply->upload, reply->queue,
+                                 reply->handler, reply->download});
+      });
+  return {0, [over = std::weak_ptr(channel), id] {
+            if (const auto alive = over.lock())
+              alive->cancel(id);
+          }};
 }
 
-core::Result<void> CloudLink::wait_connected(Seconds timeout) {
-  std::unique_lock lock(impl_->mutex);
-  if (impl_->changed.wait_for(lock, duration(timeout),
-                              [this] { return impl_->channel && impl_->channel->connected(); }))
-    return {};
-  const std::string where = impl_->options.host + ":" + std::to_string(impl_->options.port);
-  if (impl_->last_error)
-    return tl::unexpected<core::Error>(*impl_->last_error);
-  return core::fail(Errc::unavailable, "the cloud does not answer", where,
-                    "is `cleave serve` running there?");
+bool CloudLink::available(const exec::RemoteChoice& choice) const {
+  return (choice.avoid & 1) == 0 && (choice.model ? serves(*choice.model) : reachable());
+}
+
+void CloudLink::distrust(unsigned) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->breaker.failed(impl_->clock->now());
+  }
+  impl_->changed.notify_all();
 }
 
 bool CloudLink::reachable() const {
-  return impl_->current() != nullptr;
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->usable();
 }
 
 std::optional<table::LinkState> CloudLink::estimate() const {
@@ -182,30 +365,60 @@ Seconds CloudLink::queue() const {
   return impl_->queued * std::exp(-std::max(0.0, age / queue_memory));
 }
 
+bool CloudLink::serves(core::Fingerprint model) const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->usable() && impl_->has(model);
+}
+
+core::Result<void> CloudLink::require(core::Fingerprint model) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    if (std::find(impl_->required.begin(), impl_->required.end(), model) == impl_->required.end())
+      impl_->required.push_back(model);
+    if (!impl_->usable() || impl_->has(model))
+      return {};
+  }
+  const auto description = describe();
+  if (!description)
+    return {};  // it has just gone, and is asked when it is back
+  const std::lock_guard lock(impl_->mutex);
+  impl_->served = description->models;
+  if (impl_->has(model))
+    return {};
+  std::string names;
+  for (const core::Fingerprint other : impl_->served)
+    names += (names.empty() ? "" : ", ") + to_string(other);
+  return fail(Errc::mismatch,
+              "the cloud at " + impl_->where + " serves other models (" +
+                  (names.empty() ? "none" : names) + ")",
+              to_string(model), "give `cleave serve` the same model file");
+}
+
+std::string CloudLink::where() const {
+  return impl_->where;
+}
+
+core::Result<void> CloudLink::wait_connected(Seconds timeout) {
+  std::unique_lock lock(impl_->mutex);
+  if (impl_->changed.wait_for(lock, duration(timeout), [this] { return impl_->usable(); }))
+    return {};
+  if (impl_->last_error)
+    return tl::unexpected<core::Error>(*impl_->last_error);
+  return fail(Errc::unavailable, "the cloud does not answer", impl_->where,
+              "is `cleave serve` running there?");
+}
+
 core::Result<exec::HostDescription> CloudLink::describe() {
   const auto reply =
       call({exec::infer_service, exec::models_method, {}, 1, Seconds(0), Seconds(10)});
   if (!reply)
-    return core::fail(reply);
+    return fail(reply);
   return exec::parse_description(reply->body);
 }
 
-core::Result<void> CloudLink::check_serves(core::Fingerprint model) {
-  const auto description = describe();
-  if (!description)
-    return core::fail(description);
-  exec::HostDescription const& host = *description;
-  std::string serves;
-  for (const core::Fingerprint other : host.models) {
-    if (other == model)
-      return {};
-    serves += (serves.empty() ? "" : ", ") + to_string(other);
-  }
-  return core::fail(Errc::mismatch,
-                    "the cloud at " + impl_->options.host + ":" +
-                        std::to_string(impl_->options.port) + " serves other models (" +
-                        (serves.empty() ? "none" : serves) + ")",
-                    to_string(model), "give `cleave serve` the same model file");
+CloudLinkState CloudLink::state() const {
+  const std::lock_guard lock(impl_->mutex);
+  return {impl_->breaker.state(), impl_->breaker.opened(), impl_->last_error};
 }
 
 }  // namespace cleave::inline v0::runtime

@@ -30,6 +30,8 @@ core::Result<std::unique_ptr<CloudServer>> CloudServer::start(
   listening.port = impl->options.port;
   listening.workers = impl->options.workers;
   listening.max_queued = impl->options.max_queued;
+  listening.security = impl->options.security;
+  listening.peers = impl->options.peers;
   listening.log = impl->options.log;
   const exec::InferService& infer = impl->infer;
   services.emplace_back(exec::infer_service, exec::tail_method,

@@ -1,6 +1,6 @@
 #include "lib/runtime/worker_pool.hpp"
 
-#include <cleave/runtime/cloud_link.hpp>
+#include <cleave/runtime/cloud.hpp>
 #include <cleave/runtime/edge_client.hpp>
 #include <cleave/table/measured.hpp>
 
@@ -99,7 +99,7 @@ struct EdgeClient::Impl {
     }
     scheduler::LiveState state;
     state.link = link();
-    state.cloud_reachable = options.cloud && options.cloud->reachable();
+    state.cloud_reachable = options.cloud && options.cloud->serves(options.model->fingerprint());
     state.queue = options.cloud ? options.cloud->queue() : Seconds(0);
     state.edge_levels = edge_levels;
     state.cloud_levels = cloud_levels;
@@ -110,10 +110,8 @@ struct EdgeClient::Impl {
       return fail(Errc::refused, "no configuration meets the deadline and the accuracy floor");
     const table::TableRow& row = options.table->rows.at(reply.decision.row);
 
-    exec::ExecuteOptions execute;
+    exec::ExecuteOptions execute = waiting(request, wanted.elapsed, reply.decision);
     execute.priority = request.priority;
-    execute.patience = patience(request, wanted.elapsed, reply.decision);
-    execute.remaining = execute.patience;
     const auto metered_from = read_meter();
     auto execution = executor.execute(row.configuration, request.inputs, execute);
     if (!execution)
@@ -124,6 +122,9 @@ struct EdgeClient::Impl {
     reply.cloud_error = std::move(execution->remote_error);
     reply.energy =
         table::energy_of(row.ingredients, reply.latency, execution->sent, execution->received);
+    reply.hedged = execution->parts.hedged;
+    reply.energy.edge_compute += row.ingredients.edge_busy * reply.hedged;
+    reply.energy.edge_wait -= row.ingredients.edge_idle * reply.hedged;
     if (const auto metered_to = read_meter(); metered_from && metered_to)
       use_measured(*metered_to - *metered_from, reply.energy);
     reply.total = clock->now() - start;
@@ -151,18 +152,29 @@ struct EdgeClient::Impl {
     return options.table->reference;
   }
 
-  // How long to wait for the cloud, from when the cut tensors are encoded. Up to the moment at
-  // which the edge could still make the deadline by itself; but never less than what is normal for
-  // the cloud's part, since giving up then would turn a slightly late answer into a much later one.
-  [[nodiscard]] Seconds patience(const Request& request, Seconds elapsed,
-                                 const scheduler::Decision& decision) const {
+  // How long to wait for the cloud, and when the edge begins with the tail itself.
+  [[nodiscard]] exec::ExecuteOptions waiting(const Request& request, Seconds elapsed,
+                                             const scheduler::Decision& decision) const {
     const table::LatencyParts& expected = decision.prediction.latency;
-    const Seconds head = expected.edge_compute + expected.encode;
-    const Seconds cloud_part = std::max(Seconds(0), decision.bound - head);
+    const Seconds cloud_part =
+        std::max(Seconds(0), decision.bound - expected.edge_compute - expected.encode);
+    // Longer than this is not normal for the cloud's part.
     const Seconds normal = 2.0 * cloud_part + core::milliseconds(20);
-    if (!std::isfinite(request.deadline.count()))
-      return normal + Seconds(1);
-    return std::max(normal, request.deadline - elapsed - head - tails.at(decision.row));
+    exec::ExecuteOptions execute;
+    execute.local_tail = tails.at(decision.row);
+    execute.cloud_work = expected.decode + expected.cloud_compute;
+    execute.patience = normal + Seconds(1);
+    if (std::isfinite(request.deadline.count())) {
+      const Seconds left = request.deadline - elapsed;
+      const Seconds last_moment = left - execute.local_tail;
+      // Too late to make the deadline alone: the cloud is the better hope, as long as it is normal.
+      execute.hedge =
+          last_moment > Seconds(0) ? last_moment : expected.edge_compute + expected.encode + normal;
+      // Kept for as long as the edge may need, since its reply still counts then.
+      execute.patience = std::max(normal, execute.hedge) + execute.local_tail;
+    }
+    execute.remaining = execute.patience;
+    return execute;
   }
 
   std::optional<core::Joules> read_meter() {
@@ -209,8 +221,8 @@ core::Result<std::unique_ptr<EdgeClient>> EdgeClient::open(EdgeOptions options) 
   auto policy = scheduler::make_policy(options.policy, options.table, options.policy_options);
   if (!policy)
     return fail(policy);
-  if (options.cloud && options.cloud->reachable())
-    if (auto serves = options.cloud->check_serves(options.model->fingerprint()); !serves)
+  if (options.cloud)
+    if (auto serves = options.cloud->require(options.model->fingerprint()); !serves)
       return fail(serves);
   auto impl = std::make_unique<Impl>(std::move(options));
   impl->policy = std::move(*policy);

@@ -59,6 +59,19 @@ void for_each_element(const Tensor& from, const std::vector<std::int64_t>& to, F
   }
 }
 
+// Which channel the elements of a block belong to that is one tensor without gaps; see BlockShape.
+void set_channels(BlockShape& shape, const std::vector<std::int64_t>& sizes,
+                  const std::vector<std::int64_t>& strides) {
+  const std::size_t dims = sizes.size();
+  if (dims < 2 || dims > 5 || shape.elements == 0)
+    return;
+  const std::size_t channel = dims < 4 ? dims - 1 : 1;
+  if (sizes[channel] < 2)
+    return;
+  shape.channels = static_cast<std::size_t>(sizes[channel]);
+  shape.run = static_cast<std::size_t>(strides[channel]);
+}
+
 // Views of one storage whose byte ranges touch one another.
 struct Cluster {
   std::vector<std::size_t> tensors;
@@ -111,7 +124,9 @@ class Layouter {
   }
 
   void place_empty(std::size_t i) {
-    layout_.placements[i] = {add({tensors_[i]->dtype, nullptr, 0, {}}), 0, tensors_[i]->strides};
+    Block block;
+    block.shape.dtype = tensors_[i]->dtype;
+    layout_.placements[i] = {add(std::move(block)), 0, tensors_[i]->strides};
   }
 
   std::uint32_t add(Block block) {
@@ -131,14 +146,24 @@ class Layouter {
     }
     Block block;
     const Tensor& first = *tensors_[cluster.tensors.front()];
-    block.dtype = first.dtype;
+    block.shape.dtype = first.dtype;
     const std::size_t element = core::size_of(first.dtype);
     for (const std::size_t i : cluster.tensors)
       if (tensors_[i]->dtype != first.dtype ||
           (tensors_[i]->byte_offset - cluster.begin) % element != 0)
-        block.dtype = core::DType::uint8;
-    block.data = first.storage->data() + cluster.begin;
+        block.shape.dtype = core::DType::uint8;
+    block.storage = first.storage;
+    block.offset = cluster.begin;
     block.size = cluster.end - cluster.begin;
+    block.shape.elements = block.size / core::size_of(block.shape.dtype);
+    for (const std::size_t i : cluster.tensors) {
+      const Tensor reduced = without_broadcast(*tensors_[i]);
+      if (reduced.dtype == block.shape.dtype && reduced.nbytes() == block.size &&
+          reduced.is_dense()) {
+        set_channels(block.shape, reduced.sizes, reduced.strides);
+        break;
+      }
+    }
     const std::uint32_t index = add(std::move(block));
     for (const std::size_t i : cluster.tensors)
       layout_.placements[i] = {index, tensors_[i]->byte_offset - cluster.begin,
@@ -169,13 +194,14 @@ class Layouter {
     const Tensor reduced = without_broadcast(tensor);
     std::vector<std::int64_t> strides = packed_strides(tensor, reduced);
     Block block;
-    block.dtype = tensor.dtype;
     block.size = reduced.nbytes();
-    block.packed.resize(block.size);
+    block.shape = {tensor.dtype, reduced.numel(), 1, 1};
+    set_channels(block.shape, reduced.sizes, strides);
+    block.storage = core::allocate_storage(block.size);
     const std::byte* from = tensor.data();
     const std::size_t element = core::size_of(tensor.dtype);
     for_each_element(reduced, strides, [&](std::size_t source, std::size_t target) {
-      std::memcpy(block.packed.data() + target, from + source, element);
+      std::memcpy(block.storage->data() + target, from + source, element);
     });
     layout_.placements[i] = {add(std::move(block)), 0, std::move(strides)};
   }

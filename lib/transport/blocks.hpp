@@ -2,20 +2,26 @@
 #pragma once
 
 #include <cleave/core/tensor.hpp>
+#include <cleave/transport/codec.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 namespace cleave::inline v0::transport {
 
 // A run of a storage's bytes, or a view packed without gaps.
 struct Block {
-  core::DType dtype = core::DType::uint8;  // uint8 where tensors of several types share the bytes
-  const std::byte* data = nullptr;         // where the bytes lie; null: packed
+  BlockShape shape;  // of uint8 where tensors of several types share the bytes
+  std::shared_ptr<core::Storage> storage;
+  std::size_t offset = 0;  // of its bytes in the storage
   std::size_t size = 0;
-  std::vector<std::byte> packed;
-  [[nodiscard]] const std::byte* bytes() const { return data != nullptr ? data : packed.data(); }
+  [[nodiscard]] std::span<const std::byte> bytes() const {
+    return size == 0 ? std::span<const std::byte>()
+                     : std::span<const std::byte>(storage->data() + offset, size);
+  }
 };
 
 // Where a tensor finds its elements.
@@ -30,7 +36,7 @@ struct Layout {
   std::vector<Placement> placements;  // one a tensor, in the order given
 };
 
-// Every tensor has a storage.
+// Every tensor has a storage. The blocks keep the storages they need.
 Layout lay_out(const std::vector<const core::Tensor*>& tensors);
 
 }  // namespace cleave::inline v0::transport

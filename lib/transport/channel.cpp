@@ -1,12 +1,14 @@
+#include "lib/transport/answers.hpp"
+#include "lib/transport/calls.hpp"
 #include "lib/transport/connection.hpp"
+#include "lib/transport/gate.hpp"
 #include "lib/transport/io_context_impl.hpp"
+#include "lib/transport/tls_context.hpp"
 
 #include <cleave/transport/channel.hpp>
 
 #include <atomic>
 #include <future>
-#include <set>
-#include <unordered_map>
 
 namespace cleave::inline v0::transport {
 namespace {
@@ -20,69 +22,33 @@ core::Error error_of(Errc code, std::string what, std::string hint = {}) {
   return {code, std::move(what), {}, std::move(hint)};
 }
 
-// What lives on the I/O thread; the atomics are read from everywhere.
+// What lives on the I/O thread.
 class Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(asio::io_context& context, ChannelOptions options)
+  Core(std::weak_ptr<IoContext::Impl> io, asio::io_context& context, ChannelOptions options,
+       std::shared_ptr<const TlsContext> tls)
       : options_(std::move(options)),
+        tls_(std::move(tls)),
         where_(options_.host + ":" + std::to_string(options_.port)),
-        deadline_timer_(context),
+        io_(std::move(io)),
         heartbeat_timer_(context) {}
 
   // `opened` is called once: when the peer is ready, or with why it never was.
   void start(tcp::socket socket, std::function<void(Result<void>)> opened) {
     opened_ = std::move(opened);
-    connection_ = std::make_shared<Connection>(make_tcp_stream(std::move(socket)), options_.limits,
-                                               options_.clock);
+    const std::uint32_t low_water = options_.unsent_low_water;
+    connection_ =
+        std::make_shared<Connection>(tls_ ? make_tls_stream(std::move(socket), tls_, low_water)
+                                          : make_tcp_stream(std::move(socket), low_water),
+                                     options_.limits, options_.clock);
+    // An empty one, too: a server that wants a token says so only when it has heard one.
+    connection_->protocol().authenticate(options_.security.token);
+    calls_ = std::make_shared<Calls>(connection_, options_.clock, options_.metrics, where_);
+    handle_ = std::make_shared<CallsHandle>(io_, calls_, where_);
+    answers_ = std::make_shared<Answers>(connection_, io_);
     const auto self = shared_from_this();
     connection_->start({[self](Event&& event) { self->on_event(std::move(event)); },
                         [self](const core::Error& why) { self->on_closed(why); }});
-  }
-
-  void begin(CallId id, Call call, Channel::Callback done) {
-    if (!connection_ || !connection_->open()) {
-      finish(done, fail(Errc::unavailable, "not connected", where_));
-      return;
-    }
-    auto sent = connection_->protocol().request(
-        {std::move(call.service), std::move(call.method), call.priority, call.remaining},
-        std::move(call.body));
-    if (!sent) {
-      core::Error error = sent.error();
-      if (error.where.empty())
-        error.where = where_;
-      finish(done, tl::unexpected(error));
-      return;
-    }
-    Pending pending{std::move(done), *sent, 0};
-    if (call.timeout > Seconds(0)) {
-      pending.expires = (options_.clock->now() + call.timeout).count();
-      deadlines_.emplace(pending.expires, id);
-    }
-    const bool arm = !deadlines_.empty() && deadlines_.begin()->second == id;
-    by_request_.emplace(*sent, id);
-    pending_.emplace(id, std::move(pending));
-    if (arm)
-      arm_deadline();
-    connection_->flush();
-  }
-
-  void cancel(CallId id, core::Error why) {
-    const auto found = pending_.find(id);
-    if (found == pending_.end())
-      return;
-    connection_->protocol().cancel(found->second.request);
-    const auto done = take(found);
-    connection_->flush();
-    finish(done, tl::unexpected(std::move(why)));
-  }
-
-  void check_timeouts() {
-    const double now = options_.clock->now().count();
-    while (!deadlines_.empty() && deadlines_.begin()->first <= now)
-      cancel(deadlines_.begin()->second,
-             {Errc::timed_out, "no reply in time", where_, "the link or the server is slow"});
-    arm_deadline();
   }
 
   void close(const core::Error& why) {
@@ -90,54 +56,70 @@ class Core : public std::enable_shared_from_this<Core> {
       connection_->close(why);
   }
 
-  std::atomic<bool> connected{false};
-  std::atomic<std::size_t> waiting{0};
-  std::atomic<CallId> last_id{0};
   std::atomic<double> round_trip{-1};
 
-  [[nodiscard]] const std::string& where() const { return where_; }
-  [[nodiscard]] const ChannelOptions& options() const { return options_; }
+  // Once it is opened.
+  [[nodiscard]] const std::shared_ptr<CallsHandle>& handle() const { return handle_; }
 
  private:
-  struct Pending {
-    Channel::Callback done;
-    std::uint64_t request = 0;
-    double expires = 0;  // 0: never
-  };
-
   void on_event(Event&& event) {
-    if (auto* response = std::get_if<event::Response>(&event)) {
-      answer(response->id,
-             Response{std::move(response->body), response->times.upload, response->times.queue,
-                      response->times.handler, response->download});
-    } else if (auto* failed = std::get_if<event::Failed>(&event)) {
-      if (failed->error.where.empty())
-        failed->error.where = where_;
-      answer(failed->id, tl::unexpected(std::move(failed->error)));
-    } else if (auto* time = std::get_if<event::RoundTrip>(&event)) {
+    if (calls_->take(event))
+      return;
+    if (auto* time = std::get_if<event::RoundTrip>(&event)) {
       round_trip = time->time.count();
       options_.metrics->observe("transport.ping_seconds", time->time.count());
+    } else if (const auto* wanted = std::get_if<event::Wanted>(&event)) {
+      // What is let go of later is granted anew by itself, up to the same bound.
+      Protocol& protocol = connection_->protocol();
+      protocol.grant(std::min(
+          wanted->bytes, options_.limits.max_incoming -
+                             std::min(options_.limits.max_incoming, protocol.incoming_budget())));
     } else if (std::get_if<event::Ready>(&event) != nullptr) {
-      connected = true;
+      handle_->set_connected(true);
       arm_heartbeat();
       report_opened({});
     } else if (auto* away = std::get_if<event::GoAway>(&event)) {
       if (opened_) {
-        connection_->close(error_of(Errc::refused, "the server refused: " + away->reason));
+        connection_->close(error_of(Errc::refused, "the server refused: " + away->reason,
+                                    away->reason == not_authorised
+                                        ? "give the token that the server's operator gave out "
+                                          "(--token-file)"
+                                        : ""));
       } else {
-        connected = false;  // pending calls may still be answered; new ones belong elsewhere
+        // Pending calls may still be answered; new ones belong elsewhere.
+        handle_->set_connected(false);
         options_.log->log(core::Severity::info, "transport", where_ + ": " + away->reason);
       }
     } else if (auto* request = std::get_if<event::Request>(&event)) {
-      connection_->protocol().respond_error(
-          request->id, error_of(Errc::not_found, "this side offers no services"));
+      serve(std::move(*request));
+    } else if (const auto* cancelled = std::get_if<event::Cancelled>(&event)) {
+      answers_->cancel(cancelled->id);
     }
   }
 
+  void serve(event::Request&& request) {
+    for (const Service& service : options_.services) {
+      if (service.service != request.head.service || service.method != request.head.method)
+        continue;
+      const auto flag = answers_->expect(request.id);
+      service.handler(
+          {std::move(request.body), request.head.priority, request.head.remaining,
+           connection_->peer(), flag, handle_},
+          Responder(std::make_unique<Responder::Impl>(Responder::Impl{
+              answers_->to(request.id, request.upload), options_.clock, options_.clock->now()})));
+      return;
+    }
+    connection_->protocol().respond_error(request.id,
+                                          {Errc::not_found,
+                                           "this side offers no such service",
+                                           request.head.service + "/" + request.head.method,
+                                           {}});
+  }
+
   void on_closed(const core::Error& why) {
-    connected = false;
-    deadline_timer_.cancel();
+    handle_->set_connected(false);
     heartbeat_timer_.cancel();
+    answers_->cancel_all();
     core::Error error = why;
     if (opened_) {
       report_opened(tl::unexpected(error));
@@ -148,7 +130,7 @@ class Core : public std::enable_shared_from_this<Core> {
     if (error.code != Errc::unavailable)
       error.hint = error.hint.empty() ? "connect again" : error.hint;
     error.code = Errc::unavailable;
-    while (!pending_.empty()) finish(take(pending_.begin()), tl::unexpected(error));
+    calls_->fail_all(error);
   }
 
   void report_opened(const Result<void>& result) {
@@ -156,40 +138,6 @@ class Core : public std::enable_shared_from_this<Core> {
     opened_ = nullptr;
     if (opened)
       opened(result);
-  }
-
-  void answer(std::uint64_t request, Result<Response> result) {
-    const auto id = by_request_.find(request);
-    if (id != by_request_.end())
-      finish(take(pending_.find(id->second)), std::move(result));
-  }
-
-  Channel::Callback take(std::unordered_map<CallId, Pending>::iterator found) {
-    by_request_.erase(found->second.request);
-    if (found->second.expires != 0)
-      deadlines_.erase({found->second.expires, found->first});
-    Channel::Callback done = std::move(found->second.done);
-    pending_.erase(found);
-    return done;
-  }
-
-  void finish(const Channel::Callback& done, Result<Response> result) {
-    --waiting;
-    options_.metrics->add(result ? "transport.calls" : "transport.failed_calls");
-    done(std::move(result));
-  }
-
-  void arm_deadline() {
-    if (deadlines_.empty())
-      return;
-    // At least a millisecond, for a clock that is not this timer's.
-    const double wait = std::max(1e-3, deadlines_.begin()->first - options_.clock->now().count());
-    deadline_timer_.expires_after(duration_of(Seconds(std::min(wait, 3600.0))));
-    deadline_timer_.async_wait([weak = weak_from_this()](const error_code& error) {
-      const auto self = weak.lock();
-      if (!error && self)
-        self->check_timeouts();
-    });
   }
 
   void arm_heartbeat() {
@@ -212,13 +160,15 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   const ChannelOptions options_;
+  const std::shared_ptr<const TlsContext> tls_;  // null: plaintext
   const std::string where_;
+  const std::weak_ptr<IoContext::Impl> io_;
   std::shared_ptr<Connection> connection_;
+  std::shared_ptr<Calls> calls_;
+  std::shared_ptr<CallsHandle> handle_;
+  std::shared_ptr<Answers> answers_;
   std::function<void(Result<void>)> opened_;
-  std::unordered_map<CallId, Pending> pending_;
-  std::unordered_map<std::uint64_t, CallId> by_request_;
-  std::set<std::pair<double, CallId>> deadlines_;
-  asio::steady_timer deadline_timer_, heartbeat_timer_;
+  asio::steady_timer heartbeat_timer_;
 };
 
 }  // namespace
@@ -237,9 +187,12 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
  public:
   using Done = std::function<void(Result<std::shared_ptr<Core>>)>;
 
-  Attempt(std::shared_ptr<IoContext::Impl> io, ChannelOptions options, Done done)
+  Attempt(std::shared_ptr<IoContext::Impl> io, ChannelOptions options,
+          std::shared_ptr<const TlsContext> tls, Done done)
       : io_(io.get()),
+        weak_io_(io),
         options_(std::move(options)),
+        tls_(std::move(tls)),
         where_(options_.host + ":" + std::to_string(options_.port)),
         done_(std::move(done)),
         timer_(io_->context),
@@ -288,14 +241,32 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
                   "is the server running there?"));
       co_return;
     }
-    tune(socket_, options_.unsent_low_water);
-    core_ = std::make_shared<Core>(io_->context, options_);
+    if (auto safe = check_plaintext(); !safe) {
+      finish(fail(safe));
+      co_return;
+    }
+    core_ = std::make_shared<Core>(weak_io_, io_->context, options_, tls_);
     core_->start(std::move(socket_), [self](const Result<void>& opened) {
       if (opened)
         self->finish(self->core_);
       else
         self->finish(fail(opened));
     });
+  }
+
+  // Where the socket has led to, whatever the host is called.
+  [[nodiscard]] Result<void> check_plaintext() const {
+    error_code error;
+    const auto to = socket_.remote_endpoint(error);
+    if (tls_ || error || to.address().is_loopback())
+      return {};
+    if (options_.security.tls == Tls::automatic)
+      return fail(Errc::permission_denied, "plaintext would leave this machine", where_,
+                  "use TLS, or say that plaintext is meant (--insecure)");
+    if (!options_.security.token.empty())
+      return fail(Errc::permission_denied, "the token would cross the network unencrypted", where_,
+                  "use TLS, or no token");
+    return {};
   }
 
   void finish(Result<std::shared_ptr<Core>> result) {
@@ -314,7 +285,9 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   }
 
   IoContext::Impl* io_;
+  const std::weak_ptr<IoContext::Impl> weak_io_;
   ChannelOptions options_;
+  std::shared_ptr<const TlsContext> tls_;
   const std::string where_;
   Done done_;
   std::shared_ptr<Core> core_;
@@ -330,10 +303,31 @@ ChannelOptions completed(ChannelOptions options) {
   return options;
 }
 
+// What must hold before anything is sent, and what TLS needs of files.
+Result<std::shared_ptr<const TlsContext>> open_tls(const ChannelOptions& options) {
+  const ClientSecurity& security = options.security;
+  if (!security.token.empty())
+    if (auto line = token_line(security.token, {}); !line)
+      return fail(line);
+  if (uses_tls(security, options.host))
+    return TlsContext::for_client(security, options.host);
+  if (!security.ca_file.empty() || !security.certificate_file.empty() ||
+      !security.server_name.empty())
+    return fail(Errc::invalid_argument, "certificates are of no use without TLS", options.host,
+                "drop them, or do not turn TLS off (--insecure)");
+  return nullptr;
+}
+
 void begin_attempt(const std::shared_ptr<IoContext>& io, ChannelOptions options,
                    Attempt::Done done) {
-  const auto attempt =
-      std::make_shared<Attempt>(io->impl(), completed(std::move(options)), std::move(done));
+  auto tls = open_tls(options);
+  if (!tls) {
+    asio::post(io->impl()->context,
+               [done = std::move(done), error = tls.error()] { done(tl::unexpected(error)); });
+    return;
+  }
+  const auto attempt = std::make_shared<Attempt>(io->impl(), completed(std::move(options)),
+                                                 std::move(*tls), std::move(done));
   asio::post(io->impl()->context, [attempt] { attempt->start(); });
 }
 
@@ -385,14 +379,45 @@ void Channel::connect_async(ChannelOptions options, ConnectCallback done) {
 }
 
 CallId Channel::start(Call call, Callback done) {
-  const auto& core = impl_->core;
-  const CallId id = ++core->last_id;
-  ++core->waiting;
-  asio::post(impl_->io->impl()->context,
-             [core, id, call = std::move(call), done = std::move(done)]() mutable {
-               core->begin(id, std::move(call), std::move(done));
-             });
-  return id;
+  return impl_->core->handle()->start(std::move(call), std::move(done));
+}
+
+struct OutgoingBody::Impl {
+  std::shared_ptr<CallsHandle> calls;
+  CallId id = 0;
+};
+
+OutgoingBody::OutgoingBody(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+OutgoingBody::OutgoingBody(OutgoingBody&&) noexcept = default;
+
+OutgoingBody& OutgoingBody::operator=(OutgoingBody&& other) noexcept {
+  if (this != &other) {
+    if (impl_)
+      impl_->calls->cancel(impl_->id);
+    impl_ = std::move(other.impl_);
+  }
+  return *this;
+}
+
+OutgoingBody::~OutgoingBody() {
+  if (impl_)
+    impl_->calls->cancel(impl_->id);
+}
+
+void OutgoingBody::write(std::vector<std::byte> piece) {
+  if (impl_)
+    impl_->calls->append(impl_->id, std::move(piece));
+}
+
+void OutgoingBody::finish() {
+  if (const auto impl = std::move(impl_))
+    impl->calls->finish(impl->id);
+}
+
+OutgoingBody Channel::start_streamed(Call call, std::uint64_t bound, Callback done) {
+  const auto& calls = impl_->core->handle();
+  const CallId id = calls->start(std::move(call), bound, std::move(done));
+  return OutgoingBody(std::make_unique<OutgoingBody::Impl>(OutgoingBody::Impl{calls, id}));
 }
 
 Result<Response> Channel::call(Call call) {
@@ -407,13 +432,11 @@ Result<Response> Channel::call(Call call) {
 }
 
 void Channel::cancel(CallId id) {
-  asio::post(impl_->io->impl()->context, [core = impl_->core, id] {
-    core->cancel(id, {Errc::cancelled, "cancelled", core->where(), {}});
-  });
+  impl_->core->handle()->cancel(id);
 }
 
 bool Channel::connected() const {
-  return impl_->core->connected;
+  return impl_->core->handle()->connected();
 }
 
 std::optional<Seconds> Channel::round_trip() const {
@@ -422,11 +445,11 @@ std::optional<Seconds> Channel::round_trip() const {
 }
 
 std::size_t Channel::pending() const {
-  return impl_->core->waiting;
+  return impl_->core->handle()->pending();
 }
 
 void Channel::check_timeouts() {
-  asio::post(impl_->io->impl()->context, [core = impl_->core] { core->check_timeouts(); });
+  impl_->core->handle()->check_timeouts();
 }
 
 }  // namespace cleave::inline v0::transport

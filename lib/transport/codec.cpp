@@ -1,168 +1,106 @@
-#include "lib/transport/codec_kernels.hpp"
+#include "lib/transport/codecs.hpp"
 
-#include <cleave/transport/codec.hpp>
-
+#include <algorithm>
 #include <array>
-#include <bit>
-#include <cmath>
-#include <cstring>
-#include <limits>
+#include <charconv>
+#include <optional>
 #include <string>
 
 namespace cleave::inline v0::transport {
 namespace {
 
-using core::DType;
 using core::Errc;
 using core::fail;
 using core::Result;
 
-// Floats at an address that need not be aligned for them: storages are, offsets of hostile or
-// unusual views might not be.
-bool aligned(const std::byte* bytes) {
-  return reinterpret_cast<std::uintptr_t>(bytes) % alignof(float) == 0;
-}
+constexpr std::array<std::string_view, 9> names{"raw", "fp16", "bf16", "int8", "int8c",
+                                                "q6",  "q4",   "int4", "int2"};
+constexpr std::string_view zstd = "+zstd";
+constexpr int levels = most_zstd_level - least_zstd_level + 1;
 
-class Raw final : public Codec {
+// Every codec there is; made when the first is asked for, never changed.
+class Table {
  public:
-  [[nodiscard]] std::string_view name() const override { return "raw"; }
-  [[nodiscard]] bool lossless() const override { return true; }
-  [[nodiscard]] std::optional<std::size_t> encoded_size(DType dtype,
-                                                        std::size_t elements) const override {
-    return elements * core::size_of(dtype);
+  static const Table& get() {
+    static const Table table;
+    return table;
   }
-  // Blocks that no codec takes are sent as they are, which is all that "raw" means.
-  [[nodiscard]] bool encode(DType, std::span<const std::byte>,
-                            std::vector<std::byte>&) const override {
-    return false;
-  }
-  [[nodiscard]] Result<void> decode(DType, std::span<const std::byte> encoded,
-                                    std::span<std::byte> elements) const override {
-    if (encoded.size() != elements.size())
-      return fail(Errc::corrupt, "a raw block of the wrong length");
-    if (!encoded.empty())
-      std::memcpy(elements.data(), encoded.data(), encoded.size());
-    return {};
-  }
-};
 
-class Fp16 final : public Codec {
- public:
-  [[nodiscard]] std::string_view name() const override { return "fp16"; }
-  [[nodiscard]] bool lossless() const override { return false; }
-  [[nodiscard]] std::optional<std::size_t> encoded_size(DType dtype,
-                                                        std::size_t elements) const override {
-    return elements * (dtype == DType::float32 ? 2 : core::size_of(dtype));
-  }
-  [[nodiscard]] bool encode(DType dtype, std::span<const std::byte> elements,
-                            std::vector<std::byte>& out) const override {
-    if (dtype != DType::float32 || elements.empty() || !aligned(elements.data()))
-      return false;
-    const std::size_t count = elements.size() / sizeof(float);
-    const std::size_t start = out.size();
-    out.resize(start + 2 * count);
-    kernels::to_half(reinterpret_cast<const float*>(elements.data()), count, out.data() + start);
-    return true;
-  }
-  [[nodiscard]] Result<void> decode(DType dtype, std::span<const std::byte> encoded,
-                                    std::span<std::byte> elements) const override {
-    const std::size_t count = elements.size() / sizeof(float);
-    if (dtype != DType::float32 || encoded.size() != 2 * count)
-      return fail(Errc::corrupt, "an fp16 block of the wrong type or length");
-    kernels::from_half(encoded.data(), count, reinterpret_cast<float*>(elements.data()));
-    return {};
-  }
-};
-
-// Equal steps from the smallest to the largest element, 2^bits levels.
-template <unsigned bits>
-class Uniform final : public Codec {
- public:
-  static_assert(bits == 2 || bits == 4 || bits == 8);
-  [[nodiscard]] std::string_view name() const override {
-    return bits == 8 ? "int8" : bits == 4 ? "int4" : "int2";
-  }
-  [[nodiscard]] bool lossless() const override { return false; }
-  [[nodiscard]] std::optional<std::size_t> encoded_size(DType dtype,
-                                                        std::size_t elements) const override {
-    return dtype == DType::float32 ? header + bytes_for(elements) : elements * core::size_of(dtype);
-  }
-  [[nodiscard]] bool encode(DType dtype, std::span<const std::byte> elements,
-                            std::vector<std::byte>& out) const override {
-    if (dtype != DType::float32 || elements.empty() || !aligned(elements.data()))
-      return false;
-    const std::size_t count = elements.size() / sizeof(float);
-    const auto* values = reinterpret_cast<const float*>(elements.data());
-    const kernels::Range range = kernels::range_of(values, count);
-    if (!range.finite)
-      return false;
-    const float width = range.most - range.least;
-    const float scale = width / steps;
-    const float inverse = width == 0 ? 0.0F : steps / width;
-    if (!std::isfinite(width) || !std::isfinite(inverse) ||
-        (width != 0 && scale < std::numeric_limits<float>::min()))
-      return false;
-    const std::size_t start = out.size();
-    out.resize(start + header + bytes_for(count));
-    std::memcpy(out.data() + start, &range.least, sizeof(float));
-    std::memcpy(out.data() + start + sizeof(float), &scale, sizeof(float));
-    std::byte* const to = out.data() + start + header;
-    if constexpr (bits == 8)
-      kernels::quantize(values, count, range.least, inverse, to);
-    else
-      kernels::quantize_packed<bits>(values, count, range.least, inverse, to);
-    return true;
-  }
-  [[nodiscard]] Result<void> decode(DType dtype, std::span<const std::byte> encoded,
-                                    std::span<std::byte> elements) const override {
-    const std::size_t count = elements.size() / sizeof(float);
-    if (dtype != DType::float32 || encoded.size() != header + bytes_for(count))
-      return fail(Errc::corrupt, "a quantised block of the wrong type or length");
-    float least = 0, scale = 0;
-    std::memcpy(&least, encoded.data(), sizeof least);
-    std::memcpy(&scale, encoded.data() + sizeof least, sizeof scale);
-    if (!std::isfinite(least) || !std::isfinite(scale))
-      return fail(Errc::corrupt, "a quantised block whose scale is no number");
-    auto* const to = reinterpret_cast<float*>(elements.data());
-    if constexpr (bits == 8)
-      kernels::dequantize(encoded.data() + header, count, least, scale, to);
-    else
-      kernels::dequantize_packed<bits>(encoded.data() + header, count, least, scale, to);
-    return {};
+  [[nodiscard]] const Codec* plain(std::size_t which) const { return plain_[which].get(); }
+  [[nodiscard]] const Codec* compressed(std::size_t which) const { return default_[which].get(); }
+  [[nodiscard]] const Codec* compressed(std::size_t which, int level) const {
+    return at_level_[which][static_cast<std::size_t>(level - least_zstd_level)].get();
   }
 
  private:
-  static constexpr std::size_t header = 2 * sizeof(float);
-  static constexpr float steps = (1U << bits) - 1;
-  static constexpr std::size_t per_byte = 8 / bits;
-  static constexpr std::size_t bytes_for(std::size_t elements) {
-    return elements / per_byte + (elements % per_byte != 0 ? 1 : 0);
+  using Owned = std::unique_ptr<const Codec>;
+
+  Table()
+      : plain_{make_raw(),      make_fp16(),        make_bf16(),
+               make_uniform(8), make_per_channel(), make_grouped(6),
+               make_grouped(4), make_uniform(4),    make_uniform(2)} {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const std::string name = std::string(names[i]) + std::string(zstd);
+      const std::size_t width = names[i] == "fp16" || names[i] == "bf16" ? 2 : 1;
+      default_[i] = make_zstd(*plain_[i], width, name, 0);
+      for (int level = least_zstd_level; level <= most_zstd_level; ++level)
+        at_level_[i][static_cast<std::size_t>(level - least_zstd_level)] =
+            make_zstd(*plain_[i], width, name + ":" + std::to_string(level), level);
+    }
   }
+
+  std::array<Owned, names.size()> plain_, default_;
+  std::array<std::array<Owned, levels>, names.size()> at_level_;
 };
 
-const Raw raw;
-const Fp16 fp16;
-const Uniform<8> int8;
-const Uniform<4> int4;
-const Uniform<2> int2;
-constexpr std::array<std::string_view, 5> names{"raw", "fp16", "int8", "int4", "int2"};
+// Nothing unless `text` is a level as std::to_string() writes it.
+std::optional<int> level_of(std::string_view text) {
+  int level = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), level);
+  if (error != std::errc() || end != text.data() + text.size() || std::to_string(level) != text ||
+      level < least_zstd_level || level > most_zstd_level)
+    return std::nullopt;
+  return level;
+}
+
+const Codec* find(std::string_view name) {
+  const std::size_t plus = std::min(name.find('+'), name.size());
+  const auto found = std::find(names.begin(), names.end(), name.substr(0, plus));
+  if (found == names.end())
+    return nullptr;
+  const auto which = static_cast<std::size_t>(found - names.begin());
+  std::string_view rest = name.substr(plus);
+  if (rest.empty())
+    return Table::get().plain(which);
+  if (!rest.starts_with(zstd))
+    return nullptr;
+  rest.remove_prefix(zstd.size());
+  if (rest.empty())
+    return Table::get().compressed(which);
+  const auto level = rest.front() == ':' ? level_of(rest.substr(1)) : std::nullopt;
+  return level ? Table::get().compressed(which, *level) : nullptr;
+}
 
 }  // namespace
 
 Codec::~Codec() = default;
+
+std::size_t Codec::header_size(const BlockShape&) const {
+  return 0;
+}
 
 std::span<const std::string_view> codec_names() {
   return names;
 }
 
 Result<const Codec*> find_codec(std::string_view name) {
-  for (const Codec* codec : {static_cast<const Codec*>(&raw), static_cast<const Codec*>(&fp16),
-                             static_cast<const Codec*>(&int8), static_cast<const Codec*>(&int4),
-                             static_cast<const Codec*>(&int2)})
-    if (codec->name() == name)
-      return codec;
-  return fail(Errc::not_found, "no such codec", std::string(name.substr(0, 64)),
-              "there are raw, fp16, int8, int4 and int2");
+  if (const Codec* codec = find(name))
+    return codec;
+  std::string hint = "there are ";
+  for (const std::string_view known : names) hint += std::string(known) + ", ";
+  hint += "each alone or followed by +zstd or +zstd:LEVEL, from " +
+          std::to_string(least_zstd_level) + " to " + std::to_string(most_zstd_level);
+  return fail(Errc::not_found, "no such codec", std::string(name.substr(0, 64)), std::move(hint));
 }
 
 }  // namespace cleave::inline v0::transport

@@ -346,6 +346,6 @@ void dequantize_packed(const std::byte* from, std::size_t count, float least, fl
 }
 
 #undef CLEAVE_DISPATCH
-#undef CLEAVE_X86
+
 
 }  // namespace cleave::inline v0::transport::kernels

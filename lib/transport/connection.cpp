@@ -1,5 +1,9 @@
 #include "lib/transport/connection.hpp"
 
+#include "lib/transport/foreign.hpp"
+
+#include <algorithm>
+#include <array>
 #include <new>
 
 namespace cleave::inline v0::transport {
@@ -7,12 +11,19 @@ namespace {
 
 using core::Errc;
 
-constexpr std::size_t least_read = 64U << 10;
-constexpr std::size_t most_read = 256U << 10;
-// Frames are gathered up to so many bytes for one write; more would hold back urgent ones.
-constexpr std::size_t most_write = 256U << 10;
+constexpr std::size_t read_size = 64U << 10;
+constexpr std::size_t most_room = 1U << 20;
+// A peer that sends without end lets others be heard after so many bytes.
+constexpr std::size_t turn = 4U << 20;
+// Frames are gathered up to a chunk's size for one write, within these bounds: more would hold back
+// urgent ones.
+constexpr std::size_t least_write = 16U << 10;
+constexpr std::size_t most_write = 1U << 20;
+constexpr std::size_t most_frames = 64;
 
-core::Error lost(const error_code& error) {
+core::Error lost(const Stream& stream, const error_code& error) {
+  if (const core::Error* failure = stream.failure())
+    return *failure;
   return {Errc::unavailable,
           error == asio::error::eof ? "the peer closed the connection"
                                     : "the connection broke: " + error.message(),
@@ -40,9 +51,15 @@ void Connection::start(Handlers handlers) {
 void Connection::flush() {
   if (!open_ || !shaken_ || writing_)
     return;
+  error_code error;
+  if (write_some(error)) {
+    if (closing_)
+      close(closing_why_);
+    return;
+  }
   writing_ = true;
   asio::co_spawn(
-      stream_->executor(), [self = shared_from_this()] { return self->write_loop(); },
+      stream_->executor(), [self = shared_from_this()] { return self->write_later(); },
       asio::detached);
 }
 
@@ -66,16 +83,6 @@ void Connection::close_when_flushed(const core::Error& why) {
   flush();
 }
 
-core::Result<void> Connection::receive(std::span<const std::byte> bytes,
-                                       std::vector<Event>& events) {
-  try {
-    return protocol_.receive(bytes, last_heard_, events);
-  } catch (const std::bad_alloc&) {
-    return core::fail(Errc::exhausted, "out of memory for a body that is within the limits",
-                      "connection", "lower max_body and max_incoming");
-  }
-}
-
 asio::awaitable<void> Connection::run() {
   const auto self = shared_from_this();
   error_code error;
@@ -83,7 +90,7 @@ asio::awaitable<void> Connection::run() {
   if (!open_)
     co_return;
   if (error) {
-    close(lost(error));
+    close(lost(*stream_, error));
     co_return;
   }
   shaken_ = true;
@@ -92,84 +99,143 @@ asio::awaitable<void> Connection::run() {
 }
 
 asio::awaitable<void> Connection::read_loop() {
-  std::vector<std::byte> buffer(least_read);
-  std::vector<Event> events;
-  // A copy: a handler may close the connection, which releases the handlers.
-  const auto on_event = handlers_.on_event;
+  buffer_.resize(read_size);
+  room_ = read_size;
+  std::size_t read = 0;
   while (open_) {
     error_code error;
-    const asio::mutable_buffer into = asio::buffer(buffer);
-    std::size_t count = stream_->read(std::span(&into, 1), error);
-    while (error == asio::error::would_block) {
+    const std::uint64_t before = bytes_read_;
+    const bool more = read_some(error);
+    read += static_cast<std::size_t>(bytes_read_ - before);
+    if (!open_)
+      break;
+    if (!more && error == asio::error::would_block) {
+      read = 0;
       co_await stream_->ready(Stream::Wait::read, error);
-      if (!error && open_)
-        count = stream_->read(std::span(&into, 1), error);
+      if (!error)
+        continue;
     }
     if (!open_)
       break;
     if (error) {
-      close(lost(error));
+      close(lost(*stream_, error));
       break;
     }
-    last_heard_ = clock_->now();
-    events.clear();
-    const auto done = receive(std::span(buffer).first(count), events);
-    for (Event& event : events)
-      if (open_)
-        on_event(std::move(event));
-    if (!open_)
-      break;
-    if (!done) {
-      protocol_.go_away(done.error().what);
-      close_when_flushed(done.error());
-      break;
+    if (!more)
+      break;  // closing
+    if (read >= turn) {
+      read = 0;
+      co_await asio::post(stream_->executor(), asio::use_awaitable);
     }
-    flush();
-    if (count == buffer.size() && count < most_read)
-      buffer.resize(2 * count);
   }
 }
 
-asio::awaitable<void> Connection::write_loop() {
-  const auto self = shared_from_this();
-  std::vector<OutgoingFrame> frames;
-  std::vector<asio::const_buffer> buffers;
+bool Connection::read_some(error_code& error) {
+  const auto room = protocol_.room(room_);
+  const std::array<asio::mutable_buffer, 2> into{asio::buffer(room.data(), room.size()),
+                                                 asio::buffer(buffer_)};
+  const std::size_t count = stream_->read(std::span(into).subspan(room.empty() ? 1 : 0), error);
+  if (error) {
+    if (!room.empty())
+      (void)protocol_.direct(0, last_heard_, events_);  // gives the room back
+    return false;
+  }
+  last_heard_ = clock_->now();
+  bytes_read_ += count;
+  if (count >= room.size())
+    room_ = std::min(most_room, 2 * room_);
+  else if (count < room.size() / 4)
+    room_ = std::max(read_size, room_ / 2);
+  if (bytes_read_ == count)
+    if (const auto foreign = foreign_protocol(std::span(buffer_).first(count))) {
+      close(*foreign);
+      return false;
+    }
+  events_.clear();
+  const auto done = take(room, count);
+  // A copy: a handler may close the connection, which releases the handlers.
+  const auto on_event = handlers_.on_event;
+  for (Event& event : events_) {
+    if (!open_)
+      return false;
+    if (std::holds_alternative<event::Rate>(event))
+      stream_->keep_unsent_below(std::clamp(protocol_.chunk(), least_write, most_write));
+    on_event(std::move(event));
+  }
+  if (!open_)
+    return false;
+  if (!done) {
+    protocol_.go_away(done.error().what);
+    close_when_flushed(done.error());
+    return false;
+  }
+  flush();
+  return open_;
+}
+
+core::Result<void> Connection::take(std::span<std::byte> room, std::size_t count) {
+  try {
+    const std::size_t direct = std::min(count, room.size());
+    if (!room.empty())
+      if (auto done = protocol_.direct(direct, last_heard_, events_); !done)
+        return done;
+    return protocol_.receive(std::span(buffer_).first(count - direct), last_heard_, events_);
+  } catch (const std::bad_alloc&) {
+    return core::fail(Errc::exhausted, "out of memory for a body that is within the limits",
+                      "connection", "lower max_body and max_incoming");
+  }
+}
+
+bool Connection::write_some(error_code& error) {
   while (open_) {
-    frames.clear();
-    buffers.clear();
-    std::size_t left = 0;
-    OutgoingFrame frame;
-    while (left < most_write && frames.size() < 64 && protocol_.next(frame)) {
-      left += frame.head.size() + frame.body.size();
-      frames.push_back(std::move(frame));
+    if (unwritten_ == 0) {
+      frames_.clear();
+      buffers_.clear();
+      next_buffer_ = 0;
+      const std::size_t most = std::clamp(protocol_.chunk(), least_write, most_write);
+      OutgoingFrame frame;
+      while (unwritten_ < most && frames_.size() < most_frames && protocol_.next(frame)) {
+        unwritten_ += frame.head.size() + frame.body.size();
+        frames_.push_back(std::move(frame));
+      }
+      if (frames_.empty())
+        return true;
+      for (const OutgoingFrame& f : frames_) {
+        buffers_.emplace_back(f.head.data(), f.head.size());
+        if (!f.body.empty())
+          buffers_.emplace_back(f.body.data(), f.body.size());
+      }
     }
-    if (frames.empty())
+    std::size_t count = stream_->write(std::span(buffers_).subspan(next_buffer_), error);
+    if (error)
+      return false;
+    unwritten_ -= count;
+    bytes_written_ += count;
+    while (count > 0 && count >= buffers_[next_buffer_].size())
+      count -= buffers_[next_buffer_++].size();
+    if (count > 0)
+      buffers_[next_buffer_] += count;
+    if (unwritten_ == 0)
+      frames_.clear();  // and with them the bodies that are written
+  }
+  return true;
+}
+
+// Errors of writing are told from here and not from flush(), whose callers do not expect the
+// connection to go while they speak.
+asio::awaitable<void> Connection::write_later() {
+  const auto self = shared_from_this();
+  error_code error = asio::error::would_block;
+  while (open_) {
+    if (error == asio::error::would_block)
+      co_await stream_->ready(Stream::Wait::write, error);
+    if (!open_)
+      co_return;
+    if (!error && write_some(error))
       break;
-    for (const OutgoingFrame& f : frames) {
-      buffers.emplace_back(f.head.data(), f.head.size());
-      if (!f.body.empty())
-        buffers.emplace_back(f.body.data(), f.body.size());
-    }
-    // asio::async_write would cut this into calls of 64 KiB.
-    std::size_t first = 0;
-    while (left > 0) {
-      error_code error;
-      std::size_t count = stream_->write(std::span(buffers).subspan(first), error);
-      while (error == asio::error::would_block) {
-        co_await stream_->ready(Stream::Wait::write, error);
-        if (!error && open_)
-          count = stream_->write(std::span(buffers).subspan(first), error);
-      }
-      if (!open_)
-        co_return;
-      if (error) {
-        close(lost(error));
-        co_return;
-      }
-      left -= count;
-      while (count > 0 && count >= buffers[first].size()) count -= buffers[first++].size();
-      if (count > 0)
-        buffers[first] += count;
+    if (error && error != asio::error::would_block) {
+      close(lost(*stream_, error));
+      co_return;
     }
   }
   writing_ = false;

@@ -4,7 +4,10 @@
 #include <cleave/transport/codec.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
+#include <optional>
+#include <string>
 
 namespace cleave::inline v0::transport {
 namespace {
@@ -26,23 +29,23 @@ tl::unexpected<core::Error> over(std::string what) {
 }
 
 struct BlockEntry {
-  core::DType dtype = core::DType::uint8;
+  BlockShape shape;
   bool coded = false;
-  std::size_t decoded = 0, encoded = 0;
+  std::size_t size = 0;  // decoded
   std::shared_ptr<core::Storage> storage;
 };
 
-class Decoder {
+// What stands before the elements: the tree of values, whose tensors get their storages later, and
+// the blocks that these will be.
+class Head {
  public:
-  Decoder(std::span<const std::byte> message, const DecodeLimits& limits)
-      : from_(message), limits_(limits) {}
+  // `bytes` need not outlive this.
+  Head(std::span<const std::byte> bytes, const DecodeLimits& limits)
+      : from_(bytes), limits_(limits) {}
 
-  // The tree stands before the blocks, so that all of it is checked before a block is allocated;
-  // its tensors get their storages afterwards.
-  Result<core::Values> run() {
-    if (auto done = read_head(); !done)
-      return fail(done);
-    core::Values values;
+  Result<void> read() {
+    if (auto done = read_blocks(); !done)
+      return done;
     const std::uint32_t count = from_.get_count(1, limits_.max_values);
     nodes_ += count;
     for (std::uint32_t i = 0; i < count && from_.ok(); ++i) {
@@ -51,34 +54,30 @@ class Decoder {
         return fail(value);
       values.push_back(std::move(*value));
     }
-    if (!from_.ok())
-      return corrupt("cut short, or over a limit");
-    if (auto done = read_blocks(); !done)
-      return fail(done);
-    for (Value& value : values)
-      if (auto done = attach(value); !done)
-        return fail(done);
-    return values;
+    if (!from_.finished())
+      return corrupt("cut short, too long, or over a limit");
+    return {};
   }
 
+  // Once every block has its storage.
+  Result<void> attach() { return attach_all(values); }
+
+  const Codec* codec = nullptr;
+  std::vector<BlockEntry> blocks;
+  core::Values values;
+
  private:
-  Result<void> read_head() {
-    if (from_.get<std::uint32_t>() != wire::values_magic || !from_.ok())
-      return corrupt("not encoded values");
-    const auto format = from_.get<std::uint8_t>();
-    if (format == 0 || format > wire::values_format)
-      return fail(Errc::version, "format " + std::to_string(format) + " is newer than this cleave",
-                  std::string(where), "update this side");
+  Result<void> read_blocks() {
     const std::string name = from_.get_string(wire::max_codec_name);
     if (!from_.ok())
       return corrupt("cut short");
     if (limits_.codec != nullptr && limits_.codec->name() == name) {
-      codec_ = limits_.codec;
+      codec = limits_.codec;
     } else {
       const auto found = find_codec(name);
       if (!found)
         return fail(found);
-      codec_ = *found;
+      codec = *found;
     }
     const std::uint32_t count = from_.get_count(wire::block_bytes, limits_.max_values);
     std::size_t total = 0;
@@ -86,52 +85,38 @@ class Decoder {
       BlockEntry block;
       const auto dtype = from_.get<std::uint8_t>();
       const auto coded = from_.get<std::uint8_t>();
-      const auto decoded = from_.get<std::uint64_t>();
-      const auto encoded = from_.get<std::uint64_t>();
+      const auto size = from_.get<std::uint64_t>();
+      const auto channels = from_.get<std::uint32_t>();
+      const auto run = from_.get<std::uint64_t>();
       if (!from_.ok() || dtype >= core::dtype_count || coded > 1)
         return corrupt("a block of no known kind");
-      if (decoded > limits_.max_bytes - total)
+      if (size > limits_.max_bytes - total)
         return over("more than " + std::to_string(limits_.max_bytes) + " bytes of tensors");
-      if (encoded > from_.rest().size())
-        return corrupt("a block longer than the message");
-      block.dtype = static_cast<core::DType>(dtype);
+      total += static_cast<std::size_t>(size);
       block.coded = coded == 1;
-      block.decoded = static_cast<std::size_t>(decoded);
-      block.encoded = static_cast<std::size_t>(encoded);
-      const std::size_t element = core::size_of(block.dtype);
-      if (block.decoded % element != 0)
+      block.size = static_cast<std::size_t>(size);
+      block.shape.dtype = static_cast<core::DType>(dtype);
+      block.shape.elements = block.size / core::size_of(block.shape.dtype);
+      block.shape.channels = channels;
+      block.shape.run = static_cast<std::size_t>(run);
+      if (block.size % core::size_of(block.shape.dtype) != 0)
         return corrupt("a block of broken elements");
-      const auto expected = block.coded ? codec_->encoded_size(block.dtype, block.decoded / element)
-                                        : std::optional(block.decoded);
-      if (expected && *expected != block.encoded)
-        return corrupt("a block whose lengths do not fit");
-      total += block.decoded;
-      blocks_.push_back(std::move(block));
+      if (block.coded && block.size == 0)
+        return corrupt("a coded block without elements");
+      if (!fits(block.shape))
+        return corrupt("a block whose channels do not fit");
+      blocks.push_back(std::move(block));
     }
     return {};
   }
 
-  Result<void> read_blocks() {
-    std::size_t total = 0;
-    for (const BlockEntry& block : blocks_) {
-      if (block.encoded > from_.rest().size() - total)
-        return corrupt("cut short");
-      total += block.encoded;
-    }
-    if (total != from_.rest().size())
-      return corrupt("bytes behind the end");
-    for (BlockEntry& block : blocks_) {
-      block.storage = core::allocate_storage(block.decoded);
-      const std::span<std::byte> elements(block.storage->data(), block.decoded);
-      const auto bytes = from_.take(block.encoded);
-      if (block.coded) {
-        if (auto done = codec_->decode(block.dtype, bytes, elements); !done)
-          return done;
-      } else if (!bytes.empty()) {
-        std::memcpy(elements.data(), bytes.data(), bytes.size());
-      }
-    }
-    return {};
+  // Whole rounds of all channels, but for blocks of one channel.
+  static bool fits(const BlockShape& shape) {
+    if (shape.channels == 1 && shape.run == 1)
+      return true;
+    return shape.channels != 0 && shape.run != 0 && shape.elements != 0 &&
+           shape.run <= shape.elements / shape.channels &&
+           shape.elements % (shape.channels * shape.run) == 0;
   }
 
   // A tensor's storage is its block's; until attach() the block's number is kept beside.
@@ -141,7 +126,7 @@ class Decoder {
     const auto block = from_.get<std::uint32_t>();
     const auto offset = from_.get<std::uint64_t>();
     const std::size_t dims = from_.get<std::uint8_t>();
-    if (!from_.ok() || dtype >= core::dtype_count || block >= blocks_.size() ||
+    if (!from_.ok() || dtype >= core::dtype_count || block >= blocks.size() ||
         dims > wire::max_dimensions || dims > from_.rest().size() / 16)
       return corrupt("a tensor that cannot be");
     tensor.dtype = static_cast<core::DType>(dtype);
@@ -252,7 +237,7 @@ class Decoder {
   // Walks the tree in the order in which it was read.
   Result<void> attach(Value& value) {
     if (auto* tensor = value.tensor()) {
-      auto& block = blocks_[tensor_blocks_[next_tensor_++]];
+      const BlockEntry& block = blocks[tensor_blocks_[next_tensor_++]];
       auto made = core::make_tensor(tensor->dtype, std::move(tensor->sizes),
                                     std::move(tensor->strides), tensor->byte_offset, block.storage);
       if (!made)
@@ -281,8 +266,6 @@ class Decoder {
 
   core::ByteReader from_;
   const DecodeLimits& limits_;
-  const Codec* codec_ = nullptr;
-  std::vector<BlockEntry> blocks_;
   std::vector<std::uint32_t> tensor_blocks_;
   std::size_t next_tensor_ = 0, viewed_ = 0;
   std::uint32_t nodes_ = 0;
@@ -290,8 +273,219 @@ class Decoder {
 
 }  // namespace
 
+class ValuesDecoder::Impl {
+ public:
+  explicit Impl(const DecodeLimits& limits) : limits_(limits) {}
+
+  Result<void> add(std::span<const std::byte> bytes) {
+    if (error_)
+      return tl::make_unexpected(*error_);
+    auto done = take(bytes);
+    if (!done)
+      error_ = done.error();
+    return done;
+  }
+
+  [[nodiscard]] bool done() const { return stage_ == Stage::end; }
+
+  Result<core::Values> finish() {
+    if (error_)
+      return tl::make_unexpected(*error_);
+    if (!done())
+      return corrupt("cut short");
+    for (BlockEntry& block : head_->blocks)
+      if (!block.storage)
+        block.storage = core::allocate_storage(0);
+    if (auto attached = head_->attach(); !attached)
+      return fail(attached);
+    error_ =
+        core::Error{Errc::invalid_argument, "the values were taken before", std::string(where), ""};
+    return std::move(head_->values);
+  }
+
+ private:
+  enum class Stage { prelude, head, plain, header, length, piece, end };
+
+  Result<void> take(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      if (stage_ == Stage::end)
+        return corrupt("bytes behind the end");
+      if (stage_ == Stage::plain) {
+        take_plain(bytes);
+        continue;
+      }
+      const auto whole = gather(bytes);
+      if (!whole)
+        return {};
+      auto done = handle(*whole);
+      pending_.clear();
+      if (!done)
+        return done;
+    }
+    return {};
+  }
+
+  // The next needed_ bytes, taken off `bytes`: in place, or put together with what came before.
+  std::optional<std::span<const std::byte>> gather(std::span<const std::byte>& bytes) {
+    const std::size_t count = std::min(needed_ - pending_.size(), bytes.size());
+    const auto part = bytes.first(count);
+    bytes = bytes.subspan(count);
+    if (pending_.empty() && count == needed_)
+      return part;
+    pending_.insert(pending_.end(), part.begin(), part.end());
+    if (pending_.size() < needed_)
+      return std::nullopt;
+    return std::span<const std::byte>(pending_);
+  }
+
+  Result<void> handle(std::span<const std::byte> bytes) {
+    switch (stage_) {
+      case Stage::prelude:
+        return handle_prelude(bytes);
+      case Stage::head:
+        head_.emplace(bytes, limits_);
+        if (auto done = head_->read(); !done)
+          return done;
+        next_block();
+        return {};
+      case Stage::header:
+        header_.assign(bytes.begin(), bytes.end());
+        expect(Stage::length, sizeof(std::uint32_t));
+        return {};
+      case Stage::length:
+        return handle_length(core::ByteReader(bytes).get<std::uint32_t>());
+      case Stage::piece:
+        return handle_piece(bytes);
+      case Stage::plain:
+      case Stage::end:
+        break;
+    }
+    return corrupt("bytes that nothing asked for");
+  }
+
+  Result<void> handle_prelude(std::span<const std::byte> bytes) {
+    core::ByteReader from(bytes);
+    if (from.get<std::uint32_t>() != wire::values_magic)
+      return corrupt("not encoded values");
+    const auto format = from.get<std::uint8_t>();
+    if (format != wire::values_format)
+      return fail(Errc::version,
+                  "values of format " + std::to_string(format) + "; this cleave knows format " +
+                      std::to_string(wire::values_format),
+                  std::string(where), "use the same version on both sides");
+    const auto size = from.get<std::uint32_t>();
+    if (size > limits_.max_head)
+      return over("values of more than " + std::to_string(limits_.max_head) +
+                  " bytes beside the tensors");
+    if (size == 0)
+      return corrupt("cut short");
+    expect(Stage::head, size);
+    return {};
+  }
+
+  Result<void> handle_length(std::uint32_t length) {
+    const BlockEntry& block = head_->blocks[block_];
+    if (length == 0 || length > head_->codec->bound(block.shape, piece_count()))
+      return corrupt("a piece whose length does not fit");
+    expect(Stage::piece, length);
+    return {};
+  }
+
+  Result<void> handle_piece(std::span<const std::byte> bytes) {
+    BlockEntry& block = head_->blocks[block_];
+    if (!block.storage)
+      block.storage = core::allocate_storage(block.size);
+    const std::size_t element = core::size_of(block.shape.dtype);
+    const std::size_t count = piece_count();
+    const std::span<std::byte> elements(block.storage->data() + first_ * element, count * element);
+    if (auto done =
+            head_->codec->decode({block.shape, header_, first_}, bytes, elements, workspace_);
+        !done)
+      return done;
+    first_ += count;
+    if (first_ < block.shape.elements) {
+      expect(Stage::length, sizeof(std::uint32_t));
+    } else {
+      ++block_;
+      next_block();
+    }
+    return {};
+  }
+
+  void take_plain(std::span<const std::byte>& bytes) {
+    BlockEntry& block = head_->blocks[block_];
+    if (!block.storage)
+      block.storage = core::allocate_storage(block.size);
+    const std::size_t count = std::min(block.size - first_, bytes.size());
+    std::memcpy(block.storage->data() + first_, bytes.data(), count);
+    bytes = bytes.subspan(count);
+    first_ += count;
+    if (first_ < block.size)
+      return;
+    ++block_;
+    next_block();
+  }
+
+  [[nodiscard]] std::size_t piece_count() const {
+    const BlockShape& shape = head_->blocks[block_].shape;
+    return std::min(wire::piece_elements(shape.dtype), shape.elements - first_);
+  }
+
+  void next_block() {
+    first_ = 0;
+    while (block_ < head_->blocks.size() && head_->blocks[block_].size == 0) ++block_;
+    if (block_ == head_->blocks.size()) {
+      expect(Stage::end, 0);
+      return;
+    }
+    const BlockEntry& block = head_->blocks[block_];
+    header_.clear();
+    if (!block.coded) {
+      expect(Stage::plain, 0);
+    } else if (const std::size_t size = head_->codec->header_size(block.shape); size > 0) {
+      expect(Stage::header, size);
+    } else {
+      expect(Stage::length, sizeof(std::uint32_t));
+    }
+  }
+
+  void expect(Stage stage, std::size_t bytes) {
+    stage_ = stage;
+    needed_ = bytes;
+  }
+
+  DecodeLimits limits_;
+  std::optional<core::Error> error_;
+  std::optional<Head> head_;
+  Stage stage_ = Stage::prelude;
+  std::size_t needed_ = wire::prelude_bytes;  // for handle()
+  std::vector<std::byte> pending_;            // of them, what came in earlier calls
+  std::vector<std::byte> header_;             // of the block
+  Workspace workspace_;
+  std::size_t block_ = 0;
+  std::size_t first_ = 0;  // element of the block that comes next; byte of one sent as it is
+};
+
+ValuesDecoder::ValuesDecoder(const DecodeLimits& limits) : impl_(std::make_unique<Impl>(limits)) {}
+ValuesDecoder::ValuesDecoder(ValuesDecoder&&) noexcept = default;
+ValuesDecoder& ValuesDecoder::operator=(ValuesDecoder&&) noexcept = default;
+ValuesDecoder::~ValuesDecoder() = default;
+
+Result<void> ValuesDecoder::add(std::span<const std::byte> bytes) {
+  return impl_->add(bytes);
+}
+bool ValuesDecoder::done() const {
+  return impl_->done();
+}
+Result<core::Values> ValuesDecoder::finish() {
+  return impl_->finish();
+}
+
 Result<core::Values> decode_values(std::span<const std::byte> message, const DecodeLimits& limits) {
-  return Decoder(message, limits).run();
+  ValuesDecoder decoder(limits);
+  if (auto added = decoder.add(message); !added)
+    return fail(added);
+  return decoder.finish();
 }
 
 }  // namespace cleave::inline v0::transport

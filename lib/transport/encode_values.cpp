@@ -5,6 +5,9 @@
 #include <cleave/transport/codec.hpp>
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
 
 namespace cleave::inline v0::transport {
 namespace {
@@ -131,45 +134,168 @@ class Writer {
 
 }  // namespace
 
+class ValuesEncoder::Impl {
+ public:
+  static Result<std::unique_ptr<Impl>> make(const core::Values& values, const Codec& codec) {
+    if (codec.name().size() > wire::max_codec_name)
+      return fail(Errc::invalid_argument, "a codec's name is longer than 64 bytes");
+    Collector collector;
+    for (const Value& value : values)
+      if (auto done = collector.visit(value, 1); !done)
+        return fail(done);
+    auto impl = std::make_unique<Impl>(values, lay_out(collector.tensors), codec);
+    if (impl->head_.size() > std::numeric_limits<std::uint32_t>::max())
+      return fail(Errc::invalid_argument, "values of more than 4 GiB beside the tensors");
+    return impl;
+  }
+
+  Impl(const core::Values& values, Layout layout, const Codec& codec)
+      : codec_(codec), blocks_(std::move(layout.blocks)) {
+    for (const Block& block : blocks_) {
+      std::vector<std::byte> header(codec.header_size(block.shape));
+      const bool coded = block.size != 0 && codec.prepare(block.shape, block.bytes(), header);
+      if (!coded)
+        header.clear();
+      headers_.push_back(coded ? std::optional(std::move(header)) : std::nullopt);
+    }
+    write_head(values, layout);
+    bound_ = head_.size();
+    for (std::size_t i = 0; i < blocks_.size(); ++i) bound_ += bound_of(i);
+  }
+
+  [[nodiscard]] std::uint64_t bound() const { return bound_; }
+  [[nodiscard]] std::uint64_t encoded() const { return encoded_; }
+  [[nodiscard]] bool done() const { return head_sent_ && block_ == blocks_.size(); }
+
+  void next(std::size_t at_least, std::vector<std::byte>& out) {
+    const std::size_t start = out.size();
+    if (!head_sent_) {
+      core::ByteWriter(out).put_bytes(head_);
+      head_ = {};
+      head_sent_ = true;
+      skip_empty_blocks();
+    }
+    bool first = true;
+    for (; !done() && (first || out.size() - start < at_least); first = false) {
+      put_piece(out);
+      skip_empty_blocks();
+    }
+    encoded_ += out.size() - start;
+  }
+
+ private:
+  void write_head(const core::Values& values, const Layout& layout) {
+    std::vector<std::byte> body;
+    core::ByteWriter to(body);
+    to.put_string(codec_.name());
+    to.put(static_cast<std::uint32_t>(blocks_.size()));
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      const BlockShape& shape = blocks_[i].shape;
+      to.put(shape.dtype);
+      to.put(static_cast<std::uint8_t>(headers_[i].has_value()));
+      to.put(static_cast<std::uint64_t>(blocks_[i].size));
+      to.put(static_cast<std::uint32_t>(shape.channels));
+      to.put(static_cast<std::uint64_t>(shape.run));
+    }
+    to.put(static_cast<std::uint32_t>(values.size()));
+    Writer writer(body, layout);
+    for (const Value& value : values) writer.write(value);
+    core::ByteWriter head(head_);
+    head.put(wire::values_magic);
+    head.put(wire::values_format);
+    head.put(static_cast<std::uint32_t>(body.size()));
+    head.put_bytes(body);
+  }
+
+  [[nodiscard]] std::uint64_t bound_of(std::size_t which) const {
+    const Block& block = blocks_[which];
+    if (!headers_[which])
+      return block.size;
+    const std::size_t whole = wire::piece_elements(block.shape.dtype);
+    const std::size_t pieces = block.shape.elements / whole, rest = block.shape.elements % whole;
+    std::uint64_t bytes = headers_[which]->size();
+    if (pieces > 0)
+      bytes += pieces * (sizeof(std::uint32_t) + codec_.bound(block.shape, whole));
+    if (rest > 0)
+      bytes += sizeof(std::uint32_t) + codec_.bound(block.shape, rest);
+    return bytes;
+  }
+
+  void put_piece(std::vector<std::byte>& out) {
+    const Block& block = blocks_[block_];
+    const auto& header = headers_[block_];
+    const std::size_t element = core::size_of(block.shape.dtype);
+    const std::size_t count =
+        std::min(wire::piece_elements(block.shape.dtype), block.shape.elements - first_);
+    const auto elements = block.bytes().subspan(first_ * element, count * element);
+    core::ByteWriter to(out);
+    if (!header) {
+      to.put_bytes(elements);
+    } else {
+      if (first_ == 0)
+        to.put_bytes(*header);
+      const std::size_t start = out.size() + sizeof(std::uint32_t);
+      out.resize(start + codec_.bound(block.shape, count));
+      const std::size_t size = codec_.encode({block.shape, *header, first_}, elements,
+                                             std::span(out).subspan(start), workspace_);
+      const auto length = static_cast<std::uint32_t>(size);
+      std::memcpy(out.data() + start - sizeof length, &length, sizeof length);
+      out.resize(start + size);
+    }
+    first_ += count;
+    if (first_ < block.shape.elements)
+      return;
+    blocks_[block_].storage.reset();  // as soon as it is not needed
+    ++block_;
+    first_ = 0;
+  }
+
+  void skip_empty_blocks() {
+    while (block_ < blocks_.size() && first_ == 0 && blocks_[block_].size == 0) ++block_;
+  }
+
+  const Codec& codec_;
+  std::vector<Block> blocks_;
+  std::vector<std::optional<std::vector<std::byte>>> headers_;  // of those that the codec takes
+  std::vector<std::byte> head_;
+  Workspace workspace_;
+  std::uint64_t bound_ = 0, encoded_ = 0;
+  bool head_sent_ = false;
+  std::size_t block_ = 0, first_ = 0;  // what comes next
+};
+
+ValuesEncoder::ValuesEncoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ValuesEncoder::ValuesEncoder(ValuesEncoder&&) noexcept = default;
+ValuesEncoder& ValuesEncoder::operator=(ValuesEncoder&&) noexcept = default;
+ValuesEncoder::~ValuesEncoder() = default;
+
+Result<ValuesEncoder> ValuesEncoder::make(const core::Values& values, const Codec& codec) {
+  auto impl = Impl::make(values, codec);
+  if (!impl)
+    return fail(impl);
+  return ValuesEncoder(std::move(*impl));
+}
+
+std::uint64_t ValuesEncoder::bound() const {
+  return impl_->bound();
+}
+std::uint64_t ValuesEncoder::encoded() const {
+  return impl_->encoded();
+}
+bool ValuesEncoder::done() const {
+  return impl_->done();
+}
+void ValuesEncoder::next(std::size_t at_least, std::vector<std::byte>& out) {
+  impl_->next(at_least, out);
+}
+
 Result<void> encode_values(const core::Values& values, const Codec& codec,
                            std::vector<std::byte>& out) {
-  Collector collector;
-  for (const Value& value : values)
-    if (auto done = collector.visit(value, 1); !done)
-      return done;
-  const Layout layout = lay_out(collector.tensors);
-
-  core::ByteWriter to(out);
-  to.put(wire::values_magic);
-  to.put(wire::values_format);
-  to.put_string(codec.name().substr(0, wire::max_codec_name));
-  to.put(static_cast<std::uint32_t>(layout.blocks.size()));
-  // What the codec makes of a block is known only afterwards: the table is filled in as blocks go.
-  const std::size_t table = out.size();
-  out.resize(table + layout.blocks.size() * wire::block_bytes);
-  to.put(static_cast<std::uint32_t>(values.size()));
-  Writer writer(out, layout);
-  for (const Value& value : values) writer.write(value);
-
-  std::size_t total = out.size();
-  for (const Block& block : layout.blocks)
-    total += codec.encoded_size(block.dtype, block.size / core::size_of(block.dtype))
-                 .value_or(block.size);
-  out.reserve(total);
-  std::vector<std::byte> entries;
-  core::ByteWriter entry(entries);
-  for (const Block& block : layout.blocks) {
-    const std::span<const std::byte> elements(block.bytes(), block.size);
-    const std::size_t start = out.size();
-    const bool coded = codec.encode(block.dtype, elements, out);
-    if (!coded)
-      core::ByteWriter(out).put_bytes(elements);
-    entry.put(block.dtype);
-    entry.put(static_cast<std::uint8_t>(coded));
-    entry.put(static_cast<std::uint64_t>(block.size));
-    entry.put(static_cast<std::uint64_t>(out.size() - start));
-  }
-  std::copy(entries.begin(), entries.end(), out.begin() + static_cast<std::ptrdiff_t>(table));
+  auto encoder = ValuesEncoder::make(values, codec);
+  if (!encoder)
+    return fail(encoder);
+  out.reserve(out.size() + encoder->bound());
+  encoder->next(encoder->bound(), out);
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include "lib/transport/asio.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,13 +27,19 @@ class Stream {
   virtual std::size_t write(std::span<const asio::const_buffer> from, error_code& error) = 0;
   // Until read() or write() may get further, or the stream is closed (operation_aborted).
   virtual asio::awaitable<void> ready(Wait what, error_code& error) = 0;
+  // So many unsent bytes are worth keeping in the kernel, where nothing overtakes them. A hint.
+  virtual void keep_unsent_below(std::size_t /*bytes*/) {}
   // At once, without lingering over what is unsent; ends every wait.
   virtual void close() = 0;
   [[nodiscard]] virtual asio::any_io_executor executor() = 0;
+  // What broke it, where the stream knows more than an error code tells; null otherwise.
+  [[nodiscard]] virtual const core::Error* failure() const { return nullptr; }
   // "address:port" of the far side.
   [[nodiscard]] virtual std::string peer() const = 0;
 };
 
-std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket);
+// `unsent_low_water` bytes are kept unsent in the kernel until keep_unsent_below() knows better; 0:
+// as the kernel likes, now and later.
+std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket, std::uint32_t unsent_low_water);
 
 }  // namespace cleave::inline v0::transport

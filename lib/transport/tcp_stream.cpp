@@ -1,15 +1,19 @@
 #include "lib/transport/stream.hpp"
 
+#include <algorithm>
+
 namespace cleave::inline v0::transport {
 namespace {
 
 class TcpStream final : public Stream {
  public:
-  explicit TcpStream(tcp::socket socket) : socket_(std::move(socket)) {
+  TcpStream(tcp::socket socket, std::uint32_t unsent_low_water)
+      : socket_(std::move(socket)), limits_unsent_(unsent_low_water > 0) {
     error_code error;
     const auto endpoint = socket_.remote_endpoint(error);
     peer_ = error ? "unknown" : to_string(endpoint);
     socket_.non_blocking(true, error);  // if it fails, so will the first read
+    tune(socket_, unsent_low_water);
   }
 
   asio::awaitable<void> handshake(error_code& error) override {
@@ -27,6 +31,10 @@ class TcpStream final : public Stream {
         what == Wait::read ? tcp::socket::wait_read : tcp::socket::wait_write,
         asio::redirect_error(asio::use_awaitable, error));
   }
+  void keep_unsent_below(std::size_t bytes) override {
+    if (limits_unsent_)
+      tune(socket_, static_cast<std::uint32_t>(std::min<std::size_t>(bytes, 1U << 30)));
+  }
   void close() override {
     error_code ignored;
     socket_.close(ignored);
@@ -37,12 +45,13 @@ class TcpStream final : public Stream {
  private:
   tcp::socket socket_;
   std::string peer_;
+  bool limits_unsent_;
 };
 
 }  // namespace
 
-std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket) {
-  return std::make_unique<TcpStream>(std::move(socket));
+std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket, std::uint32_t unsent_low_water) {
+  return std::make_unique<TcpStream>(std::move(socket), unsent_low_water);
 }
 
 }  // namespace cleave::inline v0::transport

@@ -35,6 +35,30 @@ bool WorkerPool::submit(Job job) {
   return true;
 }
 
+std::optional<core::Seconds> WorkerPool::drop_stale() {
+  std::vector<Job> stale;
+  std::optional<core::Seconds> next;
+  {
+    const std::lock_guard lock(mutex_);
+    const core::Seconds now = clock_->now();
+    for (auto it = queue_.begin(); it != queue_.end();) {
+      const Job& job = it->job;
+      const bool expires = job.expires > core::Seconds(0);
+      if ((expires && now >= job.expires) || (job.cancelled && *job.cancelled)) {
+        stale.push_back(std::move(it->job));
+        it = queue_.erase(it);
+        continue;
+      }
+      if (expires && (!next || job.expires < *next))
+        next = job.expires;
+      ++it;
+    }
+    dropped_ += stale.size();
+  }
+  for (const Job& job : stale) job.drop();
+  return next;
+}
+
 void WorkerPool::finish() {
   {
     const std::lock_guard lock(mutex_);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 #include <vector>
@@ -33,6 +34,9 @@ class WorkerPool {
 
   // False if the queue is full, or the pool finishing; then nothing of the job is called.
   [[nodiscard]] bool submit(Job job);
+  // Drops what waits and is cancelled or whose time has passed. The earliest time at which one of
+  // the others' will have.
+  std::optional<core::Seconds> drop_stale();
   // Lets all that was submitted finish, and joins the threads. Not from a job.
   void finish();
 

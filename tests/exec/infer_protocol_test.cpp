@@ -92,8 +92,10 @@ TEST(InferService, AnswersRandomBytesWithErrors) {
   Bytes good;
   exec::write_tail_request_header({model->fingerprint(), model->cuts()[1].id, "raw", {}, {}}, good);
   ASSERT_TRUE(transport::encode_values(model->example(), **transport::find_codec("raw"), good));
-  const auto right = service.tail(good);
-  ASSERT_TRUE(right);
+  Bytes sealed = good;
+  exec::seal(sealed);
+  ASSERT_TRUE(service.tail(sealed));
+  EXPECT_EQ(service.tail(good).error().code, Errc::corrupt);
   std::mt19937 random(7);
   for (int i = 0; i < 5000; ++i) {
     Bytes message = good;
@@ -101,10 +103,32 @@ TEST(InferService, AnswersRandomBytesWithErrors) {
       message[random() % message.size()] ^= static_cast<std::byte>(1 + random() % 255);
     if (random() % 4 == 0)
       message.resize(random() % message.size());
+    exec::seal(message);                        // or the check would find them all
     const auto answer = service.tail(message);  // an error or some numbers, but never a crash
     if (!answer) {
       EXPECT_FALSE(answer.error().message().empty());
     }
+  }
+}
+
+TEST(InferProtocol, ASealFitsItsMessageAndItsSeedOnly) {
+  for (std::size_t size = 0; size < 40; ++size) {
+    Bytes message;
+    for (std::size_t i = 0; i < size; ++i) message.push_back(static_cast<std::byte>(i * 37));
+    Bytes sealed = message;
+    const std::uint64_t check = exec::seal(sealed, 11);
+    const auto opened = exec::unseal(sealed, 11);
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(Bytes(opened->message.begin(), opened->message.end()), message);
+    EXPECT_EQ(opened->check, check);
+    EXPECT_FALSE(exec::unseal(sealed, 12));
+    for (std::size_t bit = 0; bit < sealed.size() * 8; ++bit) {
+      Bytes changed = sealed;
+      changed[bit / 8] ^= std::byte{1} << (bit % 8);
+      EXPECT_FALSE(exec::unseal(changed, 11)) << size << " bytes, bit " << bit;
+    }
+    for (std::size_t length = 0; length < sealed.size(); ++length)
+      EXPECT_FALSE(exec::unseal(std::span(sealed).first(length), 11));
   }
 }
 

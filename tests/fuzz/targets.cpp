@@ -7,11 +7,14 @@
 #include "tests/fuzz/onnx_target.hpp"
 #endif
 
+#include <cleave/core/bytes.hpp>
 #include <cleave/data/npy.hpp>
 #include <cleave/exec/infer_protocol.hpp>
+#include <cleave/exec/push_protocol.hpp>
 #include <cleave/model/model.hpp>
 #include <cleave/transport/codec.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -70,20 +73,67 @@ void values(const std::uint8_t* data, std::size_t size) {
   limits.max_bytes = std::size_t{1} << 22;
   const auto decoded = transport::decode_values(bytes(data, size), limits);
   require_clear(decoded);
+  // The same in two parts.
+  transport::ValuesDecoder decoder(limits);
+  const bool first = decoder.add(bytes(data, size / 2)).has_value();
+  const bool second = decoder.add(bytes(data + size / 2, size - size / 2)).has_value();
+  require(decoder.finish().has_value() == decoded.has_value());
+  require(first || !second);
   if (!decoded)
     return;
-  // What was decoded can be sent on.
-  std::vector<std::byte> message;
-  const auto encoded = transport::encode_values(*decoded, **transport::find_codec("raw"), message);
-  require(encoded.has_value(), encoded ? "" : "encode: " + encoded.error().message());
-  const auto again = transport::decode_values(message);
-  require(again.has_value(), again ? "" : "decode: " + again.error().message());
+  // What was decoded can be sent on, by every kind of codec.
+  for (const char* codec : {"raw", "int8c", "q4+zstd:1"}) {
+    std::vector<std::byte> message;
+    const auto encoded =
+        transport::encode_values(*decoded, **transport::find_codec(codec), message);
+    require(encoded.has_value(), encoded ? "" : "encode: " + encoded.error().message());
+    const auto again = transport::decode_values(message);
+    require(again.has_value(), again ? "" : "decode: " + again.error().message());
+  }
+}
+
+// One codec's decoder: u8 each for the codec, whether zstd follows, the type, and, less one, the
+// channels, their run and the rounds of all channels; then the codec's header and an encoded piece.
+void codec(const std::uint8_t* data, std::size_t size) {
+  core::ByteReader from(bytes(data, size));
+  const auto names = transport::codec_names();
+  std::string name(names[from.get<std::uint8_t>() % names.size()]);
+  if (from.get<std::uint8_t>() % 2 == 1)
+    name += "+zstd";
+  const transport::Codec& codec = **transport::find_codec(name);
+  transport::BlockShape shape;
+  shape.dtype = static_cast<core::DType>(from.get<std::uint8_t>() % core::dtype_count);
+  shape.channels = std::size_t{from.get<std::uint8_t>()} + 1;
+  shape.run = std::size_t{from.get<std::uint8_t>()} + 1;
+  shape.elements = shape.channels * shape.run * (std::size_t{from.get<std::uint8_t>()} + 1);
+  shape.elements = std::min(shape.elements, transport::piece_bytes / core::size_of(shape.dtype));
+  const auto header = from.take(codec.header_size(shape));
+  if (!from.ok() || from.rest().size() > codec.bound(shape, shape.elements))
+    return;
+  const auto storage = core::allocate_storage(shape.elements * core::size_of(shape.dtype));
+  transport::Workspace workspace;
+  require_clear(codec.decode({shape, header, 0}, from.rest(),
+                             std::span(storage->data(), storage->size()), workspace));
 }
 
 void infer(const std::uint8_t* data, std::size_t size) {
+  require_clear(exec::unseal(bytes(data, size)));
   require_clear(exec::parse_tail_request(bytes(data, size)));
   require_clear(exec::parse_tail_reply(bytes(data, size)));
   require_clear(exec::parse_description(bytes(data, size)));
+}
+
+void push(const std::uint8_t* data, std::size_t size) {
+  const auto begin = exec::parse_push_begin(bytes(data, size));
+  require_clear(begin);
+  // What is let through is a name and nothing else.
+  if (begin)
+    require((begin->digest + begin->extension).find_first_of("/\\") == std::string::npos &&
+            begin->digest.size() == 64);
+  require_clear(exec::parse_push_append(bytes(data, size)));
+  require_clear(exec::parse_push_commit(bytes(data, size)));
+  require_clear(exec::parse_push_offset(bytes(data, size)));
+  require_clear(exec::parse_push_committed(bytes(data, size)));
 }
 
 void measure(const std::uint8_t* data, std::size_t size) {
@@ -102,8 +152,8 @@ void npy(const std::uint8_t* data, std::size_t size) {
 
 constexpr std::array all{
     Target{"archive", archive}, Target{"pickle", pickle}, Target{"input_spec", input_spec},
-    Target{"values", values},   Target{"infer", infer},   Target{"measure", measure},
-    Target{"npy", npy},
+    Target{"values", values},   Target{"codec", codec},   Target{"infer", infer},
+    Target{"measure", measure}, Target{"npy", npy},       Target{"push", push},
 #ifdef CLEAVE_FUZZ_ONNX
     Target{"onnx", onnx},
 #endif

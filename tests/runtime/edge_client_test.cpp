@@ -1,6 +1,8 @@
 #include "tests/support/fake_executable.hpp"
+#include "tests/support/fake_table.hpp"
 
 #include <cleave/exec/paced.hpp>
+#include <cleave/runtime/cloud_group.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/cloud_server.hpp>
 #include <cleave/runtime/edge_client.hpp>
@@ -32,31 +34,7 @@ class EdgeClientTest : public testing::Test {
 
   EdgeClientTest() { models->put(model); }
 
-  [[nodiscard]] table::ParetoTable make_table() const {
-    table::ParetoTable table;
-    table.model = model->fingerprint();
-    table.reference = {milliseconds(1), core::megabits_per_second(100),
-                       core::megabits_per_second(100)};
-    for (const core::Cut& cut : model->cuts()) {
-      table::TableRow row;
-      row.configuration.stages = {{core::edge_host, cut.id, {}},
-                                  {core::cloud_host, model->cuts().back().id, {}}};
-      row.configuration.codecs = {"raw"};
-      row.ingredients.uses_cloud = cut.position != 3;
-      // The more on the edge, the more energy: the frugal row is all-cloud.
-      row.ingredients.edge_compute = milliseconds(cut.position);
-      row.ingredients.edge_busy = core::Watts(10);
-      row.ingredients.edge_idle = core::Watts(1);
-      row.ingredients.cloud_device = core::Watts(3);
-      row.ingredients.accuracy = {1, 1, table::Accuracy::Basis::agreement};
-      const auto composed = table::compose(row.ingredients, table.reference, Seconds(0));
-      row.latency = composed.latency.total();
-      row.energy = composed.energy.total(table.boundary);
-      row.label = "after " + std::to_string(cut.position);
-      table.rows.push_back(row);
-    }
-    return table;
-  }
+  [[nodiscard]] table::ParetoTable make_table() const { return table_of(*model); }
 
   std::unique_ptr<runtime::CloudServer> serve(std::uint16_t port = 0) {
     runtime::CloudServerOptions options;
@@ -163,6 +141,34 @@ TEST_F(EdgeClientTest, AStalledLinkEndsOnTheEdgeAfterThePatience) {
   EXPECT_TRUE(reply->fell_back);
   EXPECT_EQ(reply->cloud_error->code, Errc::timed_out);
   EXPECT_EQ(floats_of(reply->outputs), model->expected());
+}
+
+TEST_F(EdgeClientTest, ARequestOfABrokenEndpointIsFinishedByTheOtherOne) {
+  // Both ways to notice: a call that breaks, and a connection that is known to be broken.
+  std::vector<std::unique_ptr<runtime::CloudServer>> servers;
+  std::vector<std::shared_ptr<runtime::Cloud>> links;
+  for (int i = 0; i < 2; ++i) {
+    servers.push_back(serve());
+    links.push_back(connect(servers.back()->port()));
+  }
+  const auto group = *runtime::CloudGroup::make(links);
+  runtime::EdgeOptions options;
+  options.model = model;
+  // Alone the edge would take minutes, so any endpoint is faster.
+  options.table = std::make_shared<table::ParetoTable>(table_of(*model, Seconds(100)));
+  options.cloud = group;
+  options.policy = "all-cloud";
+  const auto client = runtime::EdgeClient::open(std::move(options)).value();
+  for (int gone = 0; gone <= 2; ++gone) {
+    if (gone > 0)
+      servers[static_cast<std::size_t>(gone - 1)].reset();
+    for (int i = 0; i < 20; ++i) {
+      const auto reply = client->infer(request());
+      ASSERT_TRUE(reply) << reply.error().message();
+      EXPECT_EQ(reply->fell_back, gone == 2);
+      EXPECT_EQ(floats_of(reply->outputs), model->expected());
+    }
+  }
 }
 
 TEST_F(EdgeClientTest, SubmittedRequestsAllCompleteWhoeverSubmitsThem) {

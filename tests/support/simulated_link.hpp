@@ -79,7 +79,7 @@ class SimulatedLink {
       last = way.send(size, time).arrives;
       if (sent == 0) {
         first = last;
-        arrival.start(first, size);
+        arrival.start(first);
       }
       arrival.add(size, last);
       sent += size;

@@ -58,15 +58,18 @@ TEST(LinkModel, AnUnlimitedLinkOnlyDelays) {
 TEST(RateOfArrival, IsTheLinksRateWhateverCameWithTheFirstRead) {
   for (const std::size_t first : {0U, 100U, 400U}) {
     transport::RateOfArrival arrival;
-    arrival.start(Seconds(5), first);
-    arrival.add(500, Seconds(5) + Seconds((500.0 - static_cast<double>(first)) / 1000));
+    arrival.start(Seconds(5));
+    arrival.add(first, Seconds(5));
+    arrival.add(500 - first, Seconds(5) + Seconds((500.0 - static_cast<double>(first)) / 1000));
     arrival.add(500, Seconds(5) + Seconds((1000.0 - static_cast<double>(first)) / 1000));
     EXPECT_NEAR(arrival.whole().count(), 1.0, 1e-9);
+    EXPECT_NEAR(arrival.rate()->count(), 1000, 1e-6);
   }
   transport::RateOfArrival at_once;
-  at_once.start(Seconds(5), 1000);
+  at_once.start(Seconds(5));
   at_once.add(1000, Seconds(5));
   EXPECT_EQ(at_once.whole(), Seconds(0));
+  EXPECT_FALSE(at_once.rate());
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include <cleave/transport/protocol.hpp>
+#include "tests/support/protocol_pair.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,47 +10,18 @@ namespace {
 using namespace cleave;
 using core::Errc;
 using core::Seconds;
+using test::body_of;
+using test::Bytes;
+using test::feed;
+using test::introduce;
+using test::only;
+using test::output;
 using transport::Event;
 using transport::FrameHeader;
 using transport::FrameType;
 using transport::Limits;
 using transport::Protocol;
-using Bytes = std::vector<std::byte>;
 namespace event = transport::event;
-
-Bytes output(Protocol& side, std::size_t most_frames = ~std::size_t{0}) {
-  Bytes bytes;
-  transport::OutgoingFrame frame;
-  for (; most_frames > 0 && side.next(frame); --most_frames) {
-    bytes.insert(bytes.end(), frame.head.begin(), frame.head.end());
-    bytes.insert(bytes.end(), frame.body.begin(), frame.body.end());
-  }
-  return bytes;
-}
-
-std::vector<Event> feed(Protocol& side, std::span<const std::byte> bytes, std::size_t piece = 0,
-                        Seconds now = Seconds(1)) {
-  std::vector<Event> events;
-  while (!bytes.empty()) {
-    const auto part = bytes.first(piece == 0 ? bytes.size() : std::min(piece, bytes.size()));
-    const auto done = side.receive(part, now, events);
-    EXPECT_TRUE(done) << done.error().message();
-    bytes = bytes.subspan(part.size());
-  }
-  return events;
-}
-
-void introduce(Protocol& a, Protocol& b) {
-  feed(b, output(a));
-  feed(a, output(b));
-}
-
-Bytes body_of(std::size_t size, int seed = 1) {
-  Bytes body(size);
-  for (std::size_t i = 0; i < size; ++i)
-    body[i] = static_cast<std::byte>(i * 31 + static_cast<std::size_t>(seed));
-  return body;
-}
 
 Bytes frame(FrameType type, std::uint64_t id, std::size_t length, std::uint8_t flags = 0) {
   FrameHeader header{static_cast<std::uint32_t>(length), static_cast<std::uint8_t>(type), flags, 0,
@@ -58,12 +29,6 @@ Bytes frame(FrameType type, std::uint64_t id, std::size_t length, std::uint8_t f
   Bytes bytes(sizeof header + std::min<std::size_t>(length, 64));
   std::memcpy(bytes.data(), &header, sizeof header);
   return bytes;
-}
-
-template <class T>
-const T& only(const std::vector<Event>& events) {
-  EXPECT_EQ(events.size(), 1U);
-  return std::get<T>(events.at(0));
 }
 
 TEST(Protocol, CarriesACallAndItsReplyWhateverThePieces) {
@@ -224,12 +189,12 @@ TEST(Protocol, BodiesOverALimitFailTheirCallAlone) {
   small.max_in_flight = 2;
   Protocol a(Limits{}), b(small);
   const auto before_hello = a.request({"s", "m", 1, {}}, body_of(2000));
-  introduce(a, b);
+  feed(b, output(a));
+  const auto opened = feed(a, output(b));
+  ASSERT_EQ(opened.size(), 2U);
+  EXPECT_EQ(std::get<event::Failed>(opened[1]).id, *before_hello);
+  EXPECT_EQ(std::get<event::Failed>(opened[1]).error.code, Errc::exhausted);
   EXPECT_EQ(a.request({"s", "m", 1, {}}, body_of(2000)).error().code, Errc::exhausted);
-  EXPECT_TRUE(feed(b, output(a)).empty());
-  const auto failed = feed(a, output(b));
-  EXPECT_EQ(only<event::Failed>(failed).id, *before_hello);
-  EXPECT_EQ(only<event::Failed>(failed).error.code, Errc::exhausted);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(a.request({"s", "m", 1, {}}, body_of(10)));
   EXPECT_EQ(feed(b, output(a)).size(), 2U);
   EXPECT_EQ(only<event::Failed>(feed(a, output(b))).error.code, Errc::refused);

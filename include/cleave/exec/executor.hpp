@@ -12,6 +12,7 @@
 #include <cleave/exec/remote.hpp>
 
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,6 +33,9 @@ struct MeasuredParts {
   core::Seconds network;    ///< the rest: round trip, framing, hand-overs between threads
   core::Seconds abandoned;  ///< waiting for a cloud that did not answer
   core::Seconds total;
+  /// The edge's work on the tail that was not needed, since the reply came before it was done. It
+  /// ran while the request waited, so it is no part of the total.
+  core::Seconds hedged;
 };
 
 struct Execution {
@@ -49,9 +53,18 @@ struct ExecutorOptions {
 
 struct ExecuteOptions {
   /// What the cloud may drop the work after; told to it with the request. 0: never.
-  core::Seconds remaining;
-  /// How long to wait for the cloud before the edge runs the tail itself.
+  core::Seconds remaining = {};
+  /// How long to wait for the cloud before it is given up, from when the request is encoded.
   core::Seconds patience = core::Seconds(30);
+  /// From the call of execute(): when the edge begins with the tail itself without giving the cloud
+  /// up. Whoever is done first gives the answer, and the other one stops. So a request with a
+  /// deadline is in time though the cloud goes silent: hedge = deadline - time of the local tail.
+  core::Seconds hedge = core::Seconds(std::numeric_limits<double>::infinity());
+  /// What the tail is expected to take here: an endpoint after the first is only tried if it is
+  /// expected to be faster.
+  core::Seconds local_tail = core::Seconds(std::numeric_limits<double>::infinity());
+  /// What the cloud is expected to take for it: decode, compute and encode.
+  core::Seconds cloud_work = {};
   std::uint8_t priority = 1;
 };
 
@@ -69,10 +82,12 @@ class CLEAVE_EXPORT Executor {
   Executor(std::shared_ptr<const core::Executable> model, device::Arbiter* arbiter, Remote* remote,
            ExecutorOptions options = {});
 
-  /// One request. The cut tensors are kept until the reply is in: if the link or the cloud fails,
-  /// refuses, or takes longer than the patience, the tail runs here, once, and a reply that comes
-  /// later is dropped. Errors are the model's (Errc::not_found: no such cut; invalid_argument:
-  /// inputs) or the knobs'; a failing cloud is never one.
+  /// One request. The cut tensors are kept until the reply is in: if the link or the cloud fails or
+  /// refuses, another endpoint gets the request if there is one that is faster than this host; if
+  /// none is, or the cloud takes longer than the patience or the hedge, the tail runs here. There
+  /// is one answer, and a reply that comes after it is dropped. Errors are the model's
+  /// (Errc::not_found: no such cut; invalid_argument: inputs) or the knobs'; a failing cloud is
+  /// never one.
   [[nodiscard]] core::Result<Execution> execute(const core::Configuration& configuration,
                                                 const core::Values& inputs,
                                                 const ExecuteOptions& options = {});
@@ -80,9 +95,7 @@ class CLEAVE_EXPORT Executor {
   [[nodiscard]] const core::Executable& model() const { return *model_; }
 
  private:
-  core::Result<void> finish_in_cloud(const core::Configuration& configuration,
-                                     const core::Values& cut_values, const ExecuteOptions& options,
-                                     Execution& execution);
+  class Tail;
 
   std::shared_ptr<const core::Executable> model_;
   device::Arbiter* arbiter_;

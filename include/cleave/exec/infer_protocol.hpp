@@ -7,6 +7,8 @@
 //                    u32 count + (u32, u32) ranges of the head's steps, at most head_limit of them.
 //                    reply: u8 format (1), f64 decode, f64 compute, f64 encode (seconds), then the
 //                    outputs, encoded with "raw".
+//                    Both end with a u64 check, see seal(): bytes that were changed on the way, or
+//                    a reply that belongs to another request, never become an answer.
 //   method "models": request: empty. reply: u8 format (1), u32 count of (u64 structure, u64
 //                    weights), u32 count of (string knob, u32 count of string levels).
 // Numbers are little-endian; a string is a u32 length and its bytes.
@@ -62,15 +64,30 @@ struct HostDescription {
   std::vector<KnobDescription> knobs;
 };
 
-/// Appends the request up to, and without, the encoded values; the caller encodes them behind it.
+/// Appends the request up to, and without, the encoded values; the caller encodes them behind it
+/// and seals the whole.
 CLEAVE_EXPORT void write_tail_request_header(const TailRequest& request,
                                              std::vector<std::byte>& out);
-/// Errc::corrupt for anything that write_tail_request_header() could not have written.
+/// Of an unsealed message. Errc::corrupt for anything that write_tail_request_header() could not
+/// have written.
 CLEAVE_EXPORT core::Result<TailRequest> parse_tail_request(std::span<const std::byte> message);
 
 /// Appends the reply up to, and without, the encoded outputs.
 CLEAVE_EXPORT void write_tail_reply_header(const TailTimes& times, std::vector<std::byte>& out);
 CLEAVE_EXPORT core::Result<TailReply> parse_tail_reply(std::span<const std::byte> message);
+
+/// Appends the XXH3-64 of the message so far and gives it back. A request's seed is 0, a reply's is
+/// the check of its request, so that it fits that one only. It finds accidents (a bit in a router's
+/// memory, mixed-up frames), not attackers.
+CLEAVE_EXPORT std::uint64_t seal(std::vector<std::byte>& message, std::uint64_t seed = 0);
+
+struct Unsealed {
+  std::span<const std::byte> message;  ///< without the check
+  std::uint64_t check = 0;
+};
+/// Errc::corrupt unless seal() wrote the end of this with the same seed.
+CLEAVE_EXPORT core::Result<Unsealed> unseal(std::span<const std::byte> sealed,
+                                            std::uint64_t seed = 0);
 
 CLEAVE_EXPORT std::vector<std::byte> write_description(const HostDescription& description);
 CLEAVE_EXPORT core::Result<HostDescription> parse_description(std::span<const std::byte> message);

@@ -8,6 +8,8 @@
 #include <cleave/core/sinks.hpp>
 #include <cleave/device/arbiter.hpp>
 #include <cleave/exec/model_store.hpp>
+#include <cleave/transport/peer_limits.hpp>
+#include <cleave/transport/tls.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -25,7 +27,9 @@ struct CloudServerOptions {
   std::uint16_t port = 7070;  ///< 0: any free one
   /// Threads that run tails. With one, a thread knob has the processor to itself.
   int workers = 1;
-  std::size_t max_queued = 64;  ///< requests waiting for a worker; more are refused
+  std::size_t max_queued = 64;         ///< requests waiting for a worker; more are refused
+  transport::ServerSecurity security;  ///< TLS and tokens; as for a transport::Server
+  transport::PeerLimits peers;         ///< likewise
   /// Knobs that requests may set; may be null.
   std::shared_ptr<device::Arbiter> knobs;
   core::LogSink* log = &core::null_log();
@@ -41,7 +45,8 @@ using ServiceHandler =
 class CLEAVE_EXPORT CloudServer {
  public:
   /// Errc::in_use: the port is taken; permission_denied: not allowed to listen there;
-  /// invalid_argument: no such address.
+  /// invalid_argument: no such address; and what transport::Server::listen() says of
+  /// options.security.
   static core::Result<std::unique_ptr<CloudServer>> start(
       CloudServerOptions options, std::shared_ptr<exec::ModelStore> models,
       std::vector<std::tuple<std::string, std::string, ServiceHandler>> services = {});

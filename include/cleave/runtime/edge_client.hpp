@@ -22,7 +22,7 @@
 
 namespace cleave::inline v0::runtime {
 
-class CloudLink;
+class Cloud;
 
 struct EdgeOptions {
   std::shared_ptr<const core::Executable> model;    ///< required
@@ -30,8 +30,8 @@ struct EdgeOptions {
   /// The knobs of the table's edge_knobs, in that order. Null: the knobs stay as they are, which
   /// is only right for a table whose knobs have one level each.
   std::shared_ptr<device::Arbiter> knobs;
-  /// The cloud; null: everything runs on the edge. See connect() in cleave/runtime/cloud_link.hpp.
-  std::shared_ptr<CloudLink> cloud;
+  /// A CloudLink, or a CloudGroup of several; null: everything runs on the edge.
+  std::shared_ptr<Cloud> cloud;
   /// The edge's meter. Null: energies are modelled, by the table's watts over measured time. With a
   /// meter the edge's part of a request is measured, as long as requests do not overlap.
   std::shared_ptr<device::Meter> meter;
@@ -58,13 +58,20 @@ struct Reply {
   table::LatencyParts latency;   ///< what it took
   core::Seconds total;           ///< the request, from call to return
   table::EnergyParts energy;
-  bool fell_back = false;                  ///< decided for the cloud, finished on the edge
+  bool fell_back = false;  ///< decided for the cloud, finished on the edge
+  /// What the edge computed for nothing: it had begun with the tail, since the deadline would not
+  /// have let it begin later, when the cloud's reply came. Its energy is counted.
+  core::Seconds hedged;
   std::optional<core::Error> cloud_error;  ///< why
   [[nodiscard]] bool met(core::Seconds deadline) const { return total <= deadline; }
 };
 
-/// Schedules and runs requests. infer() and submit() may be called from several threads; requests
-/// that overlap share the knobs by the arbiter's compromise and the cloud by its queue.
+/// Schedules and runs requests. No request is lost to the cloud: when the link breaks or the cloud
+/// refuses, the request goes to another endpoint that is faster than this host, or is finished
+/// here, at once; when the cloud is silent, the edge begins with the tail at the last moment at
+/// which it can still make the deadline by itself, and whoever is done first answers. infer() and
+/// submit() may be called from several threads; requests that overlap share the knobs by the
+/// arbiter's compromise and the cloud by its queue.
 class CLEAVE_EXPORT EdgeClient {
  public:
   /// Errc::mismatch: the table or the cloud is of another model; invalid_argument: options, or a

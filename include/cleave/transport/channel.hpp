@@ -6,8 +6,11 @@
 #include <cleave/core/result.hpp>
 #include <cleave/core/sinks.hpp>
 #include <cleave/core/units.hpp>
+#include <cleave/transport/call.hpp>
 #include <cleave/transport/io_context.hpp>
 #include <cleave/transport/limits.hpp>
+#include <cleave/transport/service.hpp>
+#include <cleave/transport/tls.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -23,36 +26,40 @@ struct ChannelOptions {
   std::string host = "127.0.0.1";  ///< a name or an address
   std::uint16_t port = 0;
   core::Seconds connect_timeout = core::Seconds(5);  ///< for connecting and the first words
-  /// Nothing heard for three of these, pings included, is a lost connection. 0: no pings.
+  /// Nothing heard for three of these, pings included, is a lost connection. 0: no pings; the
+  /// server then closes the connection when it is idle (PeerLimits::idle_timeout).
   core::Seconds heartbeat = core::Seconds(5);
   /// Unsent bytes kept in the kernel, where nothing can overtake them. 0: the kernel's default.
   std::uint32_t unsent_low_water = 128U << 10;
   Limits limits;
+  ClientSecurity security;  ///< TLS and tokens
+  /// What the server may ask of this side; handlers run on the I/O thread and must not block.
+  std::vector<Service> services;
   std::shared_ptr<IoContext> io;             ///< one of the channel's own if null
   std::shared_ptr<const core::Clock> clock;  ///< for deadlines and times; a SteadyClock if null
   core::LogSink* log = &core::null_log();    ///< must outlive the channel
   core::MetricsSink* metrics = &core::null_metrics();  ///< likewise
 };
 
-struct Call {
-  std::string service, method;
-  std::vector<std::byte> body;
-  std::uint8_t priority = 1;  ///< larger is more urgent, on the link and in the server's queue
-  /// What the server may drop the work after; told to it with the request. 0: never.
-  core::Seconds remaining;
-  /// After which the call fails with Errc::timed_out and the server is told to drop it. 0: never.
-  core::Seconds timeout;
-};
+/// The body of a call, made while it is sent. From one thread at a time.
+class CLEAVE_EXPORT OutgoingBody {
+ public:
+  OutgoingBody(OutgoingBody&&) noexcept;
+  OutgoingBody& operator=(OutgoingBody&&) noexcept;
+  /// Cancels the call unless finish() was called.
+  ~OutgoingBody();
+  /// The next bytes. Over the bound in all: the call completes with Errc::exhausted.
+  void write(std::vector<std::byte> piece);
+  /// That was all.
+  void finish();
 
-struct Response {
-  std::vector<std::byte> body;
-  core::Seconds upload;    ///< the request's body arriving, as the server saw it; 0: all at once
-  core::Seconds queue;     ///< waiting for a worker there
-  core::Seconds handler;   ///< the work there
-  core::Seconds download;  ///< the reply's body arriving here; 0: all at once
-};
+  struct Impl;
+  /// For the library's own use.
+  explicit OutgoingBody(std::unique_ptr<Impl> impl);
 
-using CallId = std::uint64_t;
+ private:
+  std::unique_ptr<Impl> impl_;
+};
 
 /// Thread-safe. Every call completes exactly once: with the reply, the server's error,
 /// Errc::timed_out, Errc::cancelled, Errc::exhausted (a limit), Errc::invalid_argument (a name), or
@@ -60,12 +67,15 @@ using CallId = std::uint64_t;
 /// once connected() is false it stays so, and its owner makes another.
 class CLEAVE_EXPORT Channel {
  public:
-  using Callback = std::function<void(core::Result<Response>)>;
+  using Callback = CallCallback;
   using ConnectCallback = std::function<void(core::Result<std::shared_ptr<Channel>>)>;
 
   /// Blocks until the server has said hello. Errc::unavailable: nobody there, or no such host;
-  /// timed_out; refused: the server has too many connections; version: no common version; corrupt:
-  /// something else answered. Not to be called from a callback.
+  /// timed_out; refused: the server has too many connections, or wants a certificate or a token;
+  /// version: no common version; corrupt: something else answered; mismatch: it speaks TLS and this
+  /// side does not; permission_denied: the server's certificate is not trusted, or a token would go
+  /// unencrypted; and what the files of options.security are found to be. Not to be called from a
+  /// callback.
   static core::Result<std::shared_ptr<Channel>> connect(ChannelOptions options);
   /// The same without blocking, for probing in the background. `done` is called once, on the I/O
   /// thread, and must not block.
@@ -81,6 +91,9 @@ class CLEAVE_EXPORT Channel {
   [[nodiscard]] core::Result<Response> call(Call call);
   /// `done` is called once, on the I/O thread, and must not block.
   CallId start(Call call, Callback done);
+  /// As start(), with a body of at most `bound` bytes that is written while the first of them are
+  /// under way; call.body is not used. The channel may go before the body.
+  [[nodiscard]] OutgoingBody start_streamed(Call call, std::uint64_t bound, Callback done);
   /// The call completes with Errc::cancelled unless it has completed already; the server is told.
   void cancel(CallId id);
 

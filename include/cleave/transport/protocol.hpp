@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,8 +20,9 @@
 namespace cleave::inline v0::transport {
 
 inline constexpr std::uint32_t protocol_magic = 0x45564C43;  ///< "CLVE"
-inline constexpr std::uint16_t protocol_version = 1;
+inline constexpr std::uint16_t protocol_version = 2;
 inline constexpr std::size_t max_name = 64;          ///< bytes of a service's or method's name
+inline constexpr std::size_t max_token = 512;        ///< bytes
 inline constexpr std::size_t max_error_text = 1024;  ///< bytes of each text of an error
 
 enum class FrameType : std::uint8_t {
@@ -33,20 +35,29 @@ enum class FrameType : std::uint8_t {
   ping = 7,
   pong = 8,
   go_away = 9,
+  credit = 10,
+  want = 11,
+  reclaim = 12,
+  give_back = 13,
+  auth = 14,
+  rate = 15,
 };
+
+inline constexpr std::uint64_t feature_rate = 1;  ///< takes FrameType::rate
 
 /// Precedes every frame, little-endian.
 struct FrameHeader {
-  std::uint32_t length = 0;  ///< of the payload
+  std::uint32_t length = 0;  ///< of what follows
   std::uint8_t type = 0;
   std::uint8_t flags = 0;
-  std::uint16_t reserved = 0;
-  std::uint64_t id = 0;  ///< of the request, given by its caller; 0: the connection itself
+  std::uint16_t head = 0;  ///< of what follows, what is not a body's
+  std::uint64_t id = 0;    ///< of the request, given by its caller; 0: the connection itself
 };
 static_assert(sizeof(FrameHeader) == 16);
 
-/// In FrameHeader::flags of data: the bytes belong to a reply.
-inline constexpr std::uint8_t flag_reply = 1;
+/// In FrameHeader::flags.
+inline constexpr std::uint8_t flag_reply = 1;  ///< the bytes belong to a reply
+inline constexpr std::uint8_t flag_last = 2;   ///< the body ends with this frame
 
 struct RequestHead {
   std::string service, method;
@@ -66,13 +77,24 @@ namespace event {
 struct Ready {  ///< the peer said hello and the versions fit
   std::uint16_t version = 0;
   std::uint64_t features = 0;
-  Limits peer;  ///< max_body, max_frame and max_in_flight are the peer's
+  Limits peer;  ///< max_body, max_frame, max_in_flight and first_credit are the peer's
+};
+struct Begun {  ///< a request whose body is handed over piece by piece, see Protocol::stream()
+  std::uint64_t id = 0;
+  RequestHead head;
+  std::uint64_t bound = 0;  ///< bytes of the body, at most
+};
+struct Piece {  ///< the next bytes of such a body
+  std::uint64_t id = 0;
+  std::vector<std::byte> bytes;
 };
 struct Request {
   std::uint64_t id = 0;
   RequestHead head;
-  std::vector<std::byte> body;
+  std::vector<std::byte> body;  ///< empty if it was handed over by pieces
   core::Seconds upload;
+  core::Seconds since;    ///< when the request's first bytes were read
+  bool streamed = false;  ///< the pieces were all
 };
 struct Response {
   std::uint64_t id = 0;
@@ -93,10 +115,23 @@ struct RoundTrip {  ///< of a ping
 struct GoAway {  ///< the peer takes no new requests
   std::string reason;
 };
+struct Wanted {  ///< the peer needs so much more credit; answer with Protocol::grant(), in time
+  std::uint64_t bytes = 0;
+};
+struct Returned {  ///< the peer gave so much back, and takes back what it wanted before
+  std::uint64_t bytes = 0;
+};
+struct Auth {  ///< what the peer says to be let in
+  std::string token;
+};
+struct Rate {  ///< how fast bodies from here arrive at the peer
+  core::BytesPerSecond rate;
+};
 }  // namespace event
 
-using Event = std::variant<event::Ready, event::Request, event::Response, event::Failed,
-                           event::Cancelled, event::RoundTrip, event::GoAway>;
+using Event = std::variant<event::Ready, event::Begun, event::Piece, event::Request,
+                           event::Response, event::Failed, event::Cancelled, event::RoundTrip,
+                           event::GoAway, event::Wanted, event::Returned, event::Auth, event::Rate>;
 
 /// A frame to be written: head, then body. The body's memory lives as long as `owner`.
 struct OutgoingFrame {
@@ -108,7 +143,8 @@ struct OutgoingFrame {
 /// One side of one connection; both sides are alike, and either may call. Not thread-safe.
 ///
 /// Frames go out in this order: control frames, then chunks of the bodies with the highest
-/// priority, in turn. Nothing but hello goes out before the peer's hello is in.
+/// priority, in turn. Nothing but hello goes out before the peer's hello is in. Bodies are sent on
+/// the peer's credit; what the peer may send is granted here, see Limits::first_credit and grant().
 class CLEAVE_EXPORT Protocol {
  public:
   explicit Protocol(const Limits& limits);
@@ -120,6 +156,12 @@ class CLEAVE_EXPORT Protocol {
   /// Errc::invalid_argument: a name is empty or too long; exhausted: over max_outgoing, or, once
   /// the peer's limits are known, over its max_body; unavailable: the peer takes no new requests.
   core::Result<std::uint64_t> request(const RequestHead& head, std::vector<std::byte> body);
+  /// The same, with a body of at most `bound` bytes that is still to be made: append() it piece by
+  /// piece and then finish(). Errors as request()'s.
+  core::Result<std::uint64_t> begin_request(const RequestHead& head, std::uint64_t bound);
+  /// Ignored for a request that is answered or cancelled already. Errc::exhausted: over its bound.
+  core::Result<void> append(std::uint64_t id, std::vector<std::byte> piece);
+  void finish(std::uint64_t id);
   /// Nothing more is sent of the request, and no event with its id will come.
   void cancel(std::uint64_t id);
 
@@ -127,7 +169,25 @@ class CLEAVE_EXPORT Protocol {
   /// max_body or over max_outgoing is answered with Errc::exhausted instead.
   void respond(std::uint64_t id, std::vector<std::byte> body, const ServerTimes& times);
   void respond_error(std::uint64_t id, const core::Error& error);
+  /// The body of a request of the peer, cancelled since, has been let go of: its bytes may be sent
+  /// anew. Answers imply it.
+  void release(std::uint64_t id);
 
+  /// Says which requests' bodies are to be handed over piece by piece, as event::Begun, Piece and
+  /// in the end Request. Before the first receive().
+  void stream(std::function<bool(const RequestHead&)> which);
+
+  /// The peer may send so many bytes of bodies more.
+  void grant(std::uint64_t bytes);
+  /// What is let go of is granted anew only up to so much in all; the peer is asked for what it has
+  /// beyond Limits::first_credit and does not need.
+  void keep_at_most(std::uint64_t bytes);
+  /// Bytes that the peer may send, or has sent and that are not let go of: what this connection
+  /// may take of memory for bodies coming in.
+  [[nodiscard]] std::uint64_t incoming_budget() const;
+
+  /// Says who this side is, before its requests. At most max_token bytes.
+  void authenticate(std::string_view token);
   /// An event::RoundTrip answers it.
   void ping(core::Seconds now);
   /// Tells the peer to send no new requests; those that come nevertheless are refused.
@@ -141,9 +201,20 @@ class CLEAVE_EXPORT Protocol {
   [[nodiscard]] core::Result<void> receive(std::span<const std::byte> bytes, core::Seconds now,
                                            std::vector<Event>& events);
 
+  /// Where the next bytes from the peer belong, if they are a body's: who reads them there and says
+  /// so by direct() spares a copy. At most `most` bytes; empty if they must go through receive().
+  [[nodiscard]] std::span<std::byte> room(std::size_t most);
+  /// `count` bytes were read into what room() gave last.
+  [[nodiscard]] core::Result<void> direct(std::size_t count, core::Seconds now,
+                                          std::vector<Event>& events);
+
   /// The next frame to write; false if there is none now.
   [[nodiscard]] bool next(OutgoingFrame& frame);
   [[nodiscard]] bool ready() const;
+  /// A frame or a body of the peer has begun and is not whole yet.
+  [[nodiscard]] bool receiving() const;
+  /// Bytes of a body that the next frame holds at most.
+  [[nodiscard]] std::size_t chunk() const;
   /// Bytes of bodies that wait to be written.
   [[nodiscard]] std::uint64_t outgoing_bytes() const;
   /// Requests of the peer that are not answered yet.

@@ -8,11 +8,12 @@
 #include <cleave/core/units.hpp>
 #include <cleave/transport/io_context.hpp>
 #include <cleave/transport/limits.hpp>
+#include <cleave/transport/peer_limits.hpp>
+#include <cleave/transport/service.hpp>
+#include <cleave/transport/tls.hpp>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,36 +30,15 @@ struct ServerOptions {
   core::Seconds drain_timeout = core::Seconds(5);       ///< how long stop() waits for slow readers
   std::uint32_t unsent_low_water = 128U << 10;          ///< as ChannelOptions'
   Limits limits;                                        ///< of each connection
-  std::shared_ptr<IoContext> io;                        ///< one of the server's own if null
+  /// Bytes of all bodies coming in, on all connections, until they are answered. A connection has
+  /// first_credit of it, and more as long as there is some.
+  std::uint64_t max_memory = std::uint64_t{2} << 30;
+  PeerLimits peers;                          ///< of each address, and of slow peers
+  ServerSecurity security;                   ///< TLS and tokens
+  std::shared_ptr<IoContext> io;             ///< one of the server's own if null
   std::shared_ptr<const core::Clock> clock;  ///< for deadlines and times; a SteadyClock if null
   core::LogSink* log = &core::null_log();    ///< must outlive the server
   core::MetricsSink* metrics = &core::null_metrics();  ///< likewise
-};
-
-/// A request as its handler sees it.
-struct Incoming {
-  std::vector<std::byte> body;
-  std::uint8_t priority = 1;
-  /// Time left when the handler was called; 0: no deadline.
-  core::Seconds remaining;
-  std::string peer;  ///< "address:port"
-  /// Becomes true when the caller cancels or its connection is lost; long work looks at it.
-  std::shared_ptr<const std::atomic<bool>> cancelled;
-};
-
-/// Answers one request, from any thread, once; further answers are ignored. Dropped unused, it
-/// answers with Errc::internal.
-class CLEAVE_EXPORT Responder {
- public:
-  struct Impl;
-  explicit Responder(std::unique_ptr<Impl> impl);
-  ~Responder();
-  Responder(Responder&&) noexcept;
-  Responder& operator=(Responder&&) noexcept;
-  void answer(core::Result<std::vector<std::byte>> reply);
-
- private:
-  std::unique_ptr<Impl> impl_;
 };
 
 struct ServerLoad {
@@ -71,14 +51,18 @@ struct ServerLoad {
   std::uint64_t refused = 0;    ///< over max_queued or max_connections
 };
 
-/// Thread-safe. Memory is at most max_connections times a connection's (see Limits).
+/// Thread-safe. Memory for bodies coming in is at most ServerOptions::max_memory, and one body for
+/// each worker whose caller has gone; for the rest of a connection see Limits.
 class CLEAVE_EXPORT Server {
  public:
-  using Handler = std::function<core::Result<std::vector<std::byte>>(const Incoming&)>;
-  using AsyncHandler = std::function<void(Incoming, Responder)>;
+  using Handler = transport::Handler;
+  using AsyncHandler = transport::AsyncHandler;
 
-  /// Errc::in_use: the port is taken; permission_denied: not allowed to listen there;
-  /// invalid_argument: no such address, or less than one worker.
+  /// Errc::in_use: the port is taken; permission_denied: not allowed to listen there, beyond
+  /// loopback without TLS (unless it is off), or a file that others may read or write;
+  /// invalid_argument: no such address, less than one worker, max_memory below what all
+  /// connections' first credits and one body take, or a certificate without its key; not_found or
+  /// corrupt: a file of options.security.
   static core::Result<std::unique_ptr<Server>> listen(ServerOptions options);
   /// stop().
   ~Server();
@@ -90,6 +74,9 @@ class CLEAVE_EXPORT Server {
   /// runs. An exception that escapes is answered with Errc::internal. Requests to what nobody
   /// handles are answered with Errc::not_found. A later handler replaces an earlier one.
   void handle(std::string service, std::string method, Handler handler);
+  /// Of each request `sink` takes the body's pieces as they arrive, in order, on a thread of the
+  /// server's, and then answers on a worker like a handler.
+  void handle_stream(std::string service, std::string method, SinkFactory sink);
   /// `handler` runs on the I/O thread and must not block; it answers when it likes, but before the
   /// server is destroyed.
   void handle_async(std::string service, std::string method, AsyncHandler handler);

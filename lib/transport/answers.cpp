@@ -1,0 +1,78 @@
+#include "lib/transport/answers.hpp"
+
+namespace cleave::inline v0::transport {
+
+using core::Errc;
+using core::fail;
+using core::Result;
+using core::Seconds;
+
+Peer::~Peer() = default;
+BodySink::~BodySink() = default;
+
+void Answers::To::send(Result<std::vector<std::byte>> reply, Seconds queue, Seconds handler) const {
+  const auto context = io.lock();
+  if (!context)
+    return;
+  asio::post(context->context, [to = *this, reply = std::move(reply), queue, handler]() mutable {
+    const auto peer = to.answers.lock();
+    if (!peer || !peer->connection_->open())
+      return;
+    peer->flags_.erase(to.id);
+    Protocol& protocol = peer->connection_->protocol();
+    // Also of a request that was cancelled: its body's bytes are free now.
+    if (reply)
+      protocol.respond(to.id, std::move(*reply), {to.upload, queue, handler});
+    else
+      protocol.respond_error(to.id, reply.error());
+    peer->connection_->flush();
+    peer->connection_->changed();
+  });
+}
+
+std::shared_ptr<std::atomic<bool>> Answers::expect(std::uint64_t id) {
+  const auto flag = std::make_shared<std::atomic<bool>>(false);
+  flags_.emplace(id, flag);
+  return flag;
+}
+
+Answers::To Answers::to(std::uint64_t id, Seconds upload) {
+  return {io_, weak_from_this(), id, upload};
+}
+
+void Answers::cancel(std::uint64_t id) {
+  const auto found = flags_.find(id);
+  if (found == flags_.end())
+    return;
+  *found->second = true;
+  flags_.erase(found);
+}
+
+void Answers::cancel_all() {
+  for (auto& [id, flag] : flags_) *flag = true;
+  flags_.clear();
+}
+
+Responder::Responder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Responder::Responder(Responder&&) noexcept = default;
+
+Responder& Responder::operator=(Responder&& other) noexcept {
+  if (this != &other) {
+    answer(fail(Errc::internal, "the request was dropped unanswered"));
+    impl_ = std::move(other.impl_);
+  }
+  return *this;
+}
+
+Responder::~Responder() {
+  answer(fail(Errc::internal, "the request was dropped unanswered"));
+}
+
+void Responder::answer(Result<std::vector<std::byte>> reply) {
+  if (!impl_)
+    return;
+  const auto impl = std::move(impl_);
+  impl->to.send(std::move(reply), Seconds(0), impl->clock->now() - impl->arrived);
+}
+
+}  // namespace cleave::inline v0::transport

@@ -1,0 +1,77 @@
+// What one side of a connection has to say: control frames, and bodies cut into chunks.
+#pragma once
+
+#include <cleave/transport/protocol.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+namespace cleave::inline v0::transport {
+
+// Not thread-safe.
+class Outbox {
+ public:
+  using Bytes = std::vector<std::byte>;
+
+  explicit Outbox(const Limits& limits);
+
+  void control(FrameType type, std::uint64_t id, std::span<const std::byte> head);
+  void clear_controls() { controls_.clear(); }
+  // Bodies, of requests or of replies, by the request's id. `head` goes with the first frame.
+  void begin(std::uint64_t id, bool reply, std::uint8_t priority, Bytes head, std::uint64_t bound);
+  // False: no such body, or it would be over its bound.
+  bool append(std::uint64_t id, bool reply, Bytes piece);
+  void finish(std::uint64_t id, bool reply);
+  // Takes a body back; what has been sent of it, has. Whether anything was.
+  bool drop(std::uint64_t id, bool reply);
+
+  // The peer's hello: bodies may go now.
+  void open(const Limits& peer);
+  void add_credit(std::uint64_t bytes);
+  // What is beyond the first credit and the bodies that can begin with it now. It is gone then, and
+  // what was asked for is not expected any more.
+  std::uint64_t take_spare_credit();
+  void set_rate(core::BytesPerSecond rate);
+
+  [[nodiscard]] bool next(OutgoingFrame& out);
+
+  [[nodiscard]] bool has_room(std::uint64_t bound) const {
+    return bound <= limits_.max_outgoing - bytes_;
+  }
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] std::size_t controls() const { return controls_.size(); }
+  [[nodiscard]] std::size_t chunk() const { return chunk_; }
+
+ private:
+  struct Sending {
+    std::uint64_t id = 0;
+    bool reply = false, begun = false, finished = false;
+    Bytes head;  // sent with the first frame
+    std::uint64_t bound = 0, appended = 0;
+    std::deque<std::shared_ptr<const Bytes>> pieces;
+    std::size_t sent = 0;  // of the first piece
+  };
+  using Queue = std::deque<std::unique_ptr<Sending>>;
+
+  static std::uint64_t key(std::uint64_t id, bool reply) { return 2 * id + (reply ? 1 : 0); }
+  [[nodiscard]] Sending* find(std::uint64_t id, bool reply);
+  void cut(Sending& sending, OutgoingFrame& out);
+  void ask_for_credit(std::uint64_t missing);
+  [[nodiscard]] std::size_t most_chunk() const;
+
+  const Limits limits_;
+  Limits peer_;
+  bool open_ = false;
+  std::size_t chunk_;
+  std::deque<Bytes> controls_;
+  std::map<std::uint8_t, Queue> queues_;                   // by priority
+  std::unordered_map<std::uint64_t, std::uint8_t> where_;  // a body's priority, by key()
+  std::uint64_t bytes_ = 0;                                // bounds of all bodies here
+  std::uint64_t credit_ = 0, wanted_ = 0;
+};
+
+}  // namespace cleave::inline v0::transport
