@@ -63,12 +63,13 @@ struct LinkEstimatorOptions {
 /// trip (RFC 6928, RFC 5681), so that a short transfer shows the round trip rather than the
 /// bandwidth. The first transfer after an idle time of 0.2 s and a round trip (about the kernel's
 /// timeout, after which it starts slowly again) is therefore taken for a range: at least bytes /
-/// time, at most the bandwidth at which slow start would have taken nine tenths of that time
-/// (bandwidth_behind_slow_start). Inside the range it pulls the estimate down with a quarter of its
-/// weight only. So longer transfers, and those that follow one another, decide; where there are
-/// none, the estimate is near the fastest that was seen, which is what the next transfer of that
-/// size will get. A transfer that was faster than slow start allows is a sample like any other, and
-/// so are as many of the next, up to eight, that slow start could explain: it is not at work there.
+/// time, at most the bandwidth at which slow start would have taken that time less a tenth and less
+/// the first window's share of the bytes (bandwidth_behind_slow_start). Inside the range it pulls
+/// the estimate down with a quarter of its weight only. So longer transfers, and those that follow
+/// one another, decide; where there are none, the estimate is near the fastest that was seen, which
+/// is what the next transfer of that size will get. A transfer that was faster than slow start
+/// allows is a sample like any other, and so are as many of the next, up to eight, that slow start
+/// could explain: it is not at work there.
 ///
 /// *Confidence*: 1 / (1 + (h / 0.5)^2), halved every half_life since the latest sample and divided
 /// by one more than the number of samples in doubt now. h = 1.96 x 1.2533 x s / sqrt(n) is the half
