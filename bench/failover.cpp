@@ -18,7 +18,7 @@ namespace {
 using namespace cleave;
 using core::Seconds;
 
-constexpr int requests = 20000;
+constexpr int requests = 1000;
 
 std::unique_ptr<runtime::EdgeClient> open(const std::shared_ptr<tests::FakeExecutable>& model,
                                           std::shared_ptr<runtime::Cloud> cloud,

@@ -1,6 +1,7 @@
+#include <cleave/core/bytes.hpp>
+#include <cleave/exec/link_service.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/transport/channel.hpp>
-#include <cleave/transport/link_estimator.hpp>
 
 #include <pthread.h>
 
@@ -20,13 +21,14 @@ using core::Seconds;
 
 // How fast the memory of the cloud's queue fades.
 constexpr Seconds queue_memory(1.0);
-// A connection may be lost while nobody calls, so it is looked at now and then.
-constexpr Seconds look_again(0.1);
+// A connection may be lost, or the link change, while nobody calls: they are looked at now and
+// then.
+constexpr Seconds look_again(0.05);
 // Silence for less than this, beyond twice what is expected, means nothing on a busy machine.
 constexpr Seconds least_silence = core::milliseconds(20);
-// Bodies too small to tell a bandwidth from.
-constexpr std::size_t least_for_bandwidth = 8192;
 constexpr std::uint8_t probe_priority = 255;
+// Measuring the link gives way to requests.
+constexpr std::uint8_t measure_priority = 0;
 
 std::chrono::duration<double> duration(Seconds time) {
   return std::chrono::duration<double>(time.count());
@@ -59,7 +61,8 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
         where(options.host + ":" + std::to_string(options.port)),
         clock(options.clock ? options.clock : std::make_shared<core::SteadyClock>()),
         io(std::make_shared<transport::IoContext>()),
-        breaker(breaker_options(options)) {}
+        breaker(breaker_options(options)),
+        estimator(options.estimator) {}
 
   void open() {
     keeper = std::thread([self = shared_from_this()] { self->keep_connected(); });
@@ -96,6 +99,12 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
         refresh(lock);
         continue;
       }
+      if (usable() && options.probe_idle && channel->pending() == 0)
+        if (const auto wanted = estimator.wants_probe(now)) {
+          estimator.probe_sent(now);
+          measure(*wanted, lock);
+          continue;
+        }
       const Seconds wait = breaker.closed() ? look_again : breaker.retry_at() - now;
       const auto opened = breaker.opened();
       changed.wait_for(lock, duration(std::clamp(wait, Seconds(0), look_again)), [&] {
@@ -195,6 +204,49 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     return {};
   }
 
+  // Sends what the estimate asks for; the answers are learnt from like those of any call.
+  void measure(const transport::LinkProbe& wanted, std::unique_lock<std::mutex>& lock) {
+    const Seconds now = clock->now();
+    const auto call_of = [&](std::string_view method, std::vector<std::byte> body) {
+      transport::Call call;
+      call.service = exec::link_service;
+      call.method = method;
+      call.body = std::move(body);
+      call.priority = measure_priority;
+      call.timeout = call.remaining = options.probe_timeout;
+      return call;
+    };
+    std::vector<transport::Call> calls;
+    if (wanted.up > 0 || wanted.down == 0)
+      calls.push_back(call_of(exec::sink_method, std::vector<std::byte>(wanted.up)));
+    if (wanted.down > 0) {
+      std::vector<std::byte> count;
+      core::ByteWriter(count).put(std::uint64_t{wanted.down});
+      calls.push_back(call_of(exec::source_method, std::move(count)));
+    }
+    const ChannelPtr over = channel;
+    const std::uint64_t over_epoch = epoch;
+    if (!waiting_since)
+      waiting_since = now;
+    lock.unlock();
+    for (transport::Call& call : calls)
+      send(*over, over_epoch, now, std::move(call), Seconds(0), [](const auto&) {});
+    lock.lock();
+  }
+
+  // Makes a call and learns from its end. Without the mutex.
+  template <class Done>
+  transport::CallId send(transport::Channel& over, std::uint64_t over_epoch, Seconds now,
+                         transport::Call call, Seconds expected, Done done) {
+    const std::size_t sent = call.body.size();
+    return over.start(std::move(call),
+                      [self = shared_from_this(), over_epoch, now, sent, expected,
+                       done = std::move(done)](core::Result<transport::Response> reply) mutable {
+                        self->finished(over_epoch, now, sent, expected, reply);
+                        done(std::move(reply));
+                      });
+  }
+
   // A model that was missing may have been put into the cloud's folder.
   void refresh(std::unique_lock<std::mutex>& lock) {
     const auto asked = ask(lock);
@@ -253,9 +305,9 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
 
   // Feeds the estimates with what a call showed. Needs the mutex.
   void learn(std::size_t sent, const transport::Response& reply, Seconds took, Seconds now) {
-    if (sent >= least_for_bandwidth && reply.upload > Seconds(0))
+    if (reply.upload > Seconds(0))
       estimator.add_upload(core::Bytes(static_cast<double>(sent)), reply.upload, now);
-    if (reply.body.size() >= least_for_bandwidth && reply.download > Seconds(0))
+    if (reply.download > Seconds(0))
       estimator.add_download(core::Bytes(static_cast<double>(reply.body.size())), reply.download,
                              now);
     const Seconds round = took - reply.upload - reply.queue - reply.handler - reply.download;
@@ -317,17 +369,15 @@ exec::RemoteStart CloudLink::start(exec::RemoteCall call, Done done) {
   request.priority = call.priority;
   request.remaining = call.remaining;
   request.timeout = call.patience;
-  const std::size_t sent = request.body.size();
-  const auto id = channel->start(
-      std::move(request), [impl = impl_, epoch, now, sent, expected,
-                           done = std::move(done)](core::Result<transport::Response> reply) {
-        impl->finished(epoch, now, sent, expected, reply);
-        if (!reply)
-          done(fail(reply));
-        else
-          done(exec::RemoteReply{std::move(reply->body), reply->upload, reply->queue,
-                                 reply->handler, reply->download});
-      });
+  const auto id =
+      impl_->send(*channel, epoch, now, std::move(request), expected,
+                  [done = std::move(done)](core::Result<transport::Response> reply) {
+                    if (!reply)
+                      done(fail(reply));
+                    else
+                      done(exec::RemoteReply{std::move(reply->body), reply->upload, reply->queue,
+                                             reply->handler, reply->download});
+                  });
   return {0, [over = std::weak_ptr(channel), id] {
             if (const auto alive = over.lock())
               alive->cancel(id);
@@ -351,9 +401,13 @@ bool CloudLink::reachable() const {
   return impl_->usable();
 }
 
-std::optional<table::LinkState> CloudLink::estimate() const {
+std::optional<transport::LinkEstimate> CloudLink::link() const {
   const std::lock_guard lock(impl_->mutex);
-  const auto estimate = impl_->estimator.estimate();
+  return impl_->estimator.estimate(impl_->clock->now());
+}
+
+std::optional<table::LinkState> CloudLink::estimate() const {
+  const auto estimate = link();
   if (!estimate)
     return std::nullopt;
   return table::LinkState{estimate->round_trip, estimate->up, estimate->down};

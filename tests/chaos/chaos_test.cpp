@@ -102,11 +102,15 @@ class Client {
 
   [[nodiscard]] bool wait() { return link_->wait_connected(Seconds(60)).has_value(); }
 
-  void work(Gate& gate, Tally& tally) {
+  // While there is a server a request waits a little for a link that is down, or the edge would
+  // answer nearly all of them in the time that reconnecting takes.
+  void work(Gate& gate, Tally& tally, const std::atomic<bool>& server_is_there) {
     for (int number = gate.next(); number >= 0; number = gate.next()) {
+      if (server_is_there)
+        (void)link_->wait_connected(milliseconds(100));
       runtime::Request request;
       request.inputs = input_of(number);
-      request.deadline = milliseconds(50 + number % 500);
+      request.deadline = milliseconds(10 + number % 200);
       const auto reply = edge_->infer(request);
       if (!reply)
         ++tally.failed;
@@ -154,7 +158,7 @@ void run(const Plan& plan) {
   {
     transport::RelayOptions link;
     link.target_port = server_port;
-    link.faults.stalls = {2, milliseconds(40)};
+    link.faults.stalls = {5, milliseconds(30)};
     link.faults.cut_after = core::Bytes(200e3);
     link.faults.corruption_up = link.faults.corruption_down = 2e-5;
     auto relay = transport::Relay::start(link);
@@ -164,9 +168,10 @@ void run(const Plan& plan) {
       clients.push_back(
           std::make_unique<Client>((*relay)->port(), static_cast<std::uint64_t>(i + 1)));
     Gate gate;
+    std::atomic<bool> server_is_there{true};
     std::vector<std::thread> threads;
     for (const auto& client : clients)
-      threads.emplace_back([&, c = client.get()] { c->work(gate, tally); });
+      threads.emplace_back([&, c = client.get()] { c->work(gate, tally, server_is_there); });
 
     // A round: all connected, requests, the server killed among them, the rest of the requests
     // without it, the server back.
@@ -181,12 +186,14 @@ void run(const Plan& plan) {
       }
       gate.open_to(until);
       wait_for_answers(tally, before + (until - before) * 3 / 4);
+      server_is_there = false;
       server->kill();
       ++restarts;
       wait_for_answers(tally, until);
       if (round == 1)
         resident = resident_bytes(0);  // everybody has made requests, failed and fallen back
       server = std::make_unique<Child>(CLEAVE_CHAOS_SERVER, server_port);
+      server_is_there = true;
     }
     gate.close();
     for (std::thread& thread : threads) thread.join();

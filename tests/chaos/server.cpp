@@ -18,6 +18,10 @@ int main(int argc, char** argv) {
   runtime::CloudServerOptions options;
   options.port = static_cast<std::uint16_t>(std::atoi(argv[1]));
   options.max_queued = 256;
+  // All clients come from one address, and most of what they break is not their fault.
+  options.peers.max_connections_per_address = 256;
+  options.peers.max_handshakes_per_address = options.peers.max_handshakes;
+  options.peers.max_failures_per_address = 0;
   const auto server = runtime::CloudServer::start(options, models);
   if (!server) {
     std::fprintf(stderr, "%s\n", server.error().message().c_str());

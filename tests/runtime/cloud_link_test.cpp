@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <future>
 #include <thread>
 
@@ -59,6 +60,7 @@ class CloudLinkTest : public testing::Test {
     options.host = "127.0.0.1";
     options.port = relay->port();
     options.heartbeat = hour;
+    options.probe_idle = false;
     options.first_backoff = milliseconds(1);
     options.last_backoff = milliseconds(20);
     options.seed = 1;
@@ -224,6 +226,26 @@ TEST_F(CloudLinkTest, AModelThatTheCloudGetsLaterIsFound) {
   EXPECT_TRUE(link->reachable());  // for the other one
   models->put(other);
   EXPECT_TRUE(comes_true([&] { return link->serves(other->fingerprint()); }));
+}
+
+TEST_F(CloudLinkTest, AnIdleLinkIsMeasuredAndItsChangeNoticedWithoutARequest) {
+  options.probe_idle = true;
+  options.estimator.first_probe = options.estimator.last_probe = milliseconds(50);
+  const core::BytesPerSecond slow(1e6), fast(8e6);
+  ASSERT_TRUE(relay->set_link(slow, fast, milliseconds(2), Seconds(0)));
+  const auto link = connect();
+  const auto is = [&](core::BytesPerSecond up, core::BytesPerSecond down) {
+    const auto estimate = link->link();
+    return estimate && estimate->up_measured && estimate->down_measured &&
+           std::abs(std::log(estimate->up / up)) < std::log(1.5) &&
+           std::abs(std::log(estimate->down / down)) < std::log(1.5) &&
+           estimate->up_confidence > 0.5 && estimate->up_age < Seconds(30);
+  };
+  EXPECT_TRUE(comes_true([&] { return is(slow, fast); }));
+  EXPECT_GE(link->link()->round_trip, milliseconds(4));
+  ASSERT_TRUE(relay->set_link(fast, slow, milliseconds(2), Seconds(0)));
+  EXPECT_TRUE(comes_true([&] { return is(fast, slow); }));
+  EXPECT_EQ(echoed + held, 0);
 }
 
 TEST_F(CloudLinkTest, ACloudWhoseWorkersAreAllStuckIsLeftAlone) {

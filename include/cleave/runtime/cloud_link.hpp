@@ -8,6 +8,7 @@
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/runtime/breaker.hpp>
 #include <cleave/runtime/cloud.hpp>
+#include <cleave/transport/link_estimator.hpp>
 #include <cleave/transport/tls.hpp>
 
 #include <cstdint>
@@ -29,6 +30,10 @@ struct CloudLinkOptions {
   /// (which takes a worker of its own, before all requests that wait). Without an answer in this
   /// time it is not reachable.
   core::Seconds probe_timeout = core::Seconds(1);
+  /// While no call is under way, small messages tell how the link is (see
+  /// transport::LinkEstimator): one after half a second of quiet, then less and less often.
+  bool probe_idle = true;
+  transport::LinkEstimatorOptions estimator;
   /// Calls in a row that are late, refused or answered with nonsense before the cloud is left alone
   /// for a while.
   int failures = 3;
@@ -69,6 +74,8 @@ class CLEAVE_EXPORT CloudLink final : public Cloud {
 
   [[nodiscard]] bool reachable() const override;
   [[nodiscard]] std::optional<table::LinkState> estimate() const override;
+  /// The estimate with its age and how far to trust it, as of now.
+  [[nodiscard]] std::optional<transport::LinkEstimate> link() const;
   /// Forgotten over a second.
   [[nodiscard]] core::Seconds queue() const override;
   [[nodiscard]] bool serves(core::Fingerprint model) const override;
