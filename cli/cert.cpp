@@ -40,7 +40,7 @@ core::Result<void> keep(const Options& options, const std::string& name, const C
   std::error_code error;
   for (const auto& path : {certificate, key})
     if (!force && std::filesystem::exists(path, error))
-      return fail(Errc::in_use, "it is there already", path.string(),
+      return fail(Errc::invalid_argument, "it is there already", path.string(),
                   "--force replaces it, and what was given out becomes useless");
   // The key first: a certificate without its key would look finished.
   if (auto written = core::write_file(key, made.key, core::Readers::owner); !written)

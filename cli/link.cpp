@@ -266,7 +266,7 @@ void add_link(CLI::App& app, int& result) {
   CLI::Option* trace = command->add_option(
       "--trace", options->trace,
       "Rates and delays over time instead: a CSV file (docs/traces.md), or one that comes with "
-      "cleave: 3g, 4g, wifi");
+      "cleave: 3g, 4g, 5g, wifi");
   for (CLI::Option* each : fixed) trace->excludes(each->group(link));
   trace->group(link);
   command->add_flag("--repeat", options->repeat, "Begin the trace again when it has ended")

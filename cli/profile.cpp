@@ -32,7 +32,7 @@ struct Options {
   ModelOptions model;
   device::HostOptions host;
   ClientSecurityOptions security;
-  std::string cloud, data, labels, codecs = "raw,fp16,int8,int4,int2", out;
+  std::string cloud, data, labels, codecs = "raw,fp16,int8,q4,int4,int2", out;
   std::size_t samples = 200;
   int passes = 20, held_out = 30;
   std::uint64_t seed = 1;

@@ -24,7 +24,7 @@ struct Options {
 core::Result<void> make(const Options& options) {
   std::error_code error;
   if (!options.force && std::filesystem::exists(options.out, error))
-    return fail(Errc::in_use, "it is there already", options.out, "--force replaces it");
+    return fail(Errc::invalid_argument, "it is there already", options.out, "--force replaces it");
   const auto token = transport::make_token();
   if (!token)
     return fail(token);

@@ -74,8 +74,17 @@ class Comparison {
         live = std::move(*next);
         at = cut.id;
       }
-      for (const transport::Codec* codec : codecs_) {
-        const auto given = through(*codec, cut.id, live, row, answer);
+      // All codecs before any tail: a tail would leave the next codec a cold cache.
+      std::vector<core::Values> received;
+      for (std::size_t c = 0; c < codecs_.size(); ++c) {
+        auto decoded = through(*codecs_[c], live, row + c);
+        if (!decoded)
+          return fail(decoded);
+        received.push_back(std::move(*decoded));
+      }
+      for (std::size_t c = 0; c < codecs_.size(); ++c) {
+        const auto given =
+            codecs_[c]->lossless() ? Result<std::int32_t>(answer) : tail(cut.id, received[c]);
         if (!given)
           return fail(given);
         CodecAtCut& counts = rows_[row++];
@@ -103,9 +112,9 @@ class Comparison {
   }
 
  private:
-  // The class behind the codec and the tail.
-  Result<std::int32_t> through(const transport::Codec& codec, core::CutId cut,
-                               const core::Values& live, std::size_t row, std::int32_t answer) {
+  // What the cloud would receive.
+  Result<core::Values> through(const transport::Codec& codec, const core::Values& live,
+                               std::size_t row) {
     message_.clear();
     const core::Seconds start = clock_.now();
     if (auto encoded = transport::encode_values(live, codec, message_); !encoded)
@@ -113,16 +122,18 @@ class Comparison {
     const core::Seconds middle = clock_.now();
     transport::DecodeLimits limits;
     limits.max_bytes = std::numeric_limits<std::size_t>::max() / 2;
-    const auto decoded = transport::decode_values(message_, limits);
+    auto decoded = transport::decode_values(message_, limits);
     if (!decoded)
       return fail(decoded);
     const core::Seconds end = clock_.now();
     encodes_[row].push_back((middle - start).count());
     decodes_[row].push_back((end - middle).count());
     rows_[row].bytes += core::Bytes(static_cast<double>(message_.size()));
-    if (codec.lossless())
-      return answer;
-    const auto outputs = model_.run(cut, model_.cuts().back().id, *decoded);
+    return decoded;
+  }
+
+  Result<std::int32_t> tail(core::CutId cut, const core::Values& received) {
+    const auto outputs = model_.run(cut, model_.cuts().back().id, received);
     if (!outputs)
       return fail(outputs);
     return core::top_class(*outputs);

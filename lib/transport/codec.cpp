@@ -41,11 +41,11 @@ class Table {
                make_grouped(4), make_uniform(4),    make_uniform(2)} {
     for (std::size_t i = 0; i < names.size(); ++i) {
       const std::string name = std::string(names[i]) + std::string(zstd);
-      const std::size_t width = names[i] == "fp16" || names[i] == "bf16" ? 2 : 1;
-      default_[i] = make_zstd(*plain_[i], width, name, 0);
+      const bool halves = names[i] == "fp16" || names[i] == "bf16";
+      default_[i] = make_zstd(*plain_[i], halves, name, 0);
       for (int level = least_zstd_level; level <= most_zstd_level; ++level)
         at_level_[i][static_cast<std::size_t>(level - least_zstd_level)] =
-            make_zstd(*plain_[i], width, name + ":" + std::to_string(level), level);
+            make_zstd(*plain_[i], halves, name + ":" + std::to_string(level), level);
     }
   }
 

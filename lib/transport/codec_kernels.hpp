@@ -347,5 +347,4 @@ void dequantize_packed(const std::byte* from, std::size_t count, float least, fl
 
 #undef CLEAVE_DISPATCH
 
-
 }  // namespace cleave::inline v0::transport::kernels

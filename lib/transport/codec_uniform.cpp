@@ -196,7 +196,7 @@ class PerChannel final : public Codec {
   };
 
   static Channels channels_of(const BlockShape& block) {
-    if (block.elements / block.channels < fewest_elements)
+    if (block.channels == 1 || block.elements / block.channels < fewest_elements)
       return {1, block.elements};
     return {block.channels, block.run};
   }

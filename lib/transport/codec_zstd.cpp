@@ -29,35 +29,11 @@ State& state_of(Workspace& workspace) {
   return *static_cast<State*>(workspace.state.get());
 }
 
-void split(std::size_t width, std::span<const std::byte> from, std::byte* to) {
-  if (width == 2)
-    kernels::split_bytes<2>(from.data(), from.size() / 2, to);
-  else if (width == 4)
-    kernels::split_bytes<4>(from.data(), from.size() / 4, to);
-  else
-    kernels::split_bytes<8>(from.data(), from.size() / 8, to);
-}
-
-void join(std::size_t width, std::span<const std::byte> from, std::byte* to) {
-  if (width == 2)
-    kernels::join_bytes<2>(from.data(), from.size() / 2, to);
-  else if (width == 4)
-    kernels::join_bytes<4>(from.data(), from.size() / 4, to);
-  else
-    kernels::join_bytes<8>(from.data(), from.size() / 8, to);
-}
-
-// Of the numbers in an element: a complex one holds two.
-std::size_t width_of(core::DType dtype) {
-  const std::size_t size = core::size_of(dtype);
-  return dtype == core::DType::complex64 || dtype == core::DType::complex128 ? size / 2 : size;
-}
-
 // The header is a byte that tells whether `inner` took the block, then the header of `inner`.
 class Zstd final : public Codec {
  public:
-  Zstd(const Codec& inner, std::size_t width, std::string name, int level)
-      : inner_(inner), width_(width), name_(std::move(name)), level_(level) {}
+  Zstd(const Codec& inner, bool halves, std::string name, int level)
+      : inner_(inner), halves_(halves), name_(std::move(name)), level_(level) {}
 
   [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] bool lossless() const override { return inner_.lossless(); }
@@ -88,9 +64,9 @@ class Zstd final : public Codec {
           inner_.encode(inside(piece), elements, std::span(state.plain), state.inner));
       plain = state.plain;
     }
-    if (const std::size_t width = width_within(piece, taken); width > 1) {
+    if (splits(piece, taken)) {
       state.split.resize(plain.size());
-      split(width, plain, state.split.data());
+      kernels::split_bytes(plain.data(), plain.size() / 2, state.split.data());
       plain = state.split;
     }
     if (!state.compressor)
@@ -111,11 +87,9 @@ class Zstd final : public Codec {
     const bool taken = piece.header[0] != std::byte{0};
     const std::size_t size =
         taken ? inner_.bound(piece.block, count_of(piece, elements)) : elements.size();
-    const std::size_t width = width_within(piece, taken);
-    if (taken && size % std::max<std::size_t>(width, 1) != 0)
-      return fail(Errc::corrupt, "a compressed piece of broken numbers");
+    const bool split = splits(piece, taken);
     std::span<std::byte> plain = elements;
-    if (taken || width > 1) {
+    if (taken || split) {
       state.plain.resize(size);
       plain = state.plain;
     }
@@ -130,14 +104,12 @@ class Zstd final : public Codec {
                   "a compressed piece is damaged: " + std::string(ZSTD_getErrorName(given)));
     if (given != size)
       return fail(Errc::corrupt, "a compressed piece of the wrong length");
-    if (width > 1) {
-      if (!taken) {
-        join(width, plain, elements.data());
-        return {};
-      }
-      state.split.resize(size);
-      join(width, plain, state.split.data());
-      plain = state.split;
+    if (split) {
+      if (taken)
+        state.split.resize(size);
+      const std::span<std::byte> joined = taken ? std::span(state.split) : elements;
+      kernels::join_bytes(plain.data(), size / 2, joined.data());
+      plain = joined;
     }
     return taken ? inner_.decode(inside(piece), plain, elements, state.inner) : Result<void>();
   }
@@ -152,21 +124,24 @@ class Zstd final : public Codec {
   static Piece inside(const Piece& piece) {
     return {piece.block, piece.header.subspan(1), piece.first};
   }
-  [[nodiscard]] std::size_t width_within(const Piece& piece, bool taken) const {
-    return taken ? width_ : width_of(piece.block.dtype);
+  // Whether what is compressed are numbers of two bytes: their upper bytes, signs and exponents,
+  // are alike, and compress better without the lower ones between. Of wider numbers most bytes are
+  // noise or zeros, and tensors of many zeros get longer by it.
+  [[nodiscard]] bool splits(const Piece& piece, bool taken) const {
+    return taken ? halves_ : core::size_of(piece.block.dtype) == 2;
   }
 
   const Codec& inner_;
-  std::size_t width_;
+  bool halves_;
   std::string name_;
   int level_;
 };
 
 }  // namespace
 
-std::unique_ptr<const Codec> make_zstd(const Codec& inner, std::size_t width, std::string name,
+std::unique_ptr<const Codec> make_zstd(const Codec& inner, bool halves, std::string name,
                                        int level) {
-  return std::make_unique<Zstd>(inner, width, std::move(name), level);
+  return std::make_unique<Zstd>(inner, halves, std::move(name), level);
 }
 
 }  // namespace cleave::inline v0::transport

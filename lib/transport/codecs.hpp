@@ -18,9 +18,9 @@ std::unique_ptr<const Codec> make_per_channel();
 std::unique_ptr<const Codec> make_grouped(unsigned bits);
 
 inline constexpr int least_zstd_level = -7, most_zstd_level = 19;
-// What `inner` makes, compressed. Its elements become numbers of `width` bytes, 0: of as many as
-// they had. `inner` outlives it, and its encode() always fills bound().
-std::unique_ptr<const Codec> make_zstd(const Codec& inner, std::size_t width, std::string name,
+// What `inner` makes, compressed; `halves`: numbers of two bytes. `inner` outlives it, and its
+// encode() always fills bound().
+std::unique_ptr<const Codec> make_zstd(const Codec& inner, bool halves, std::string name,
                                        int level);
 
 // Whether `bytes` is where floats may be read: storages are aligned, offsets of hostile or unusual

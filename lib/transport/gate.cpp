@@ -72,6 +72,8 @@ Gate::Verdict Gate::judge() {
   frame_.clear();
   if (!whole)
     return refuse("an unreadable token");
+  if (token.empty())
+    return refuse("no token");
   if (!name)
     return refuse(plausible ? "wrong token" : "a token that is too short or too long");
   told_ = *name;

@@ -181,9 +181,14 @@ void LinkEstimator::add(Way& way, Bytes bytes, Seconds took, Seconds now) {
       way.unramped = std::min(way.unramped + 1, 8);
     else if (idle_before && way.unramped > 0)
       --way.unramped;
-    else if (idle_before)
-      sample.high = std::max(
-          sample.low, bandwidth_behind_slow_start(bytes, took * certain, round_trip).count());
+    else if (idle_before) {
+      // The first window may have come with the first read, and the time for what comes so is added
+      // in proportion to the rest's (RateOfArrival).
+      const double seen = 1 - std::min(0.5, first_window / bytes.count());
+      sample.high =
+          std::max(sample.low,
+                   bandwidth_behind_slow_start(bytes, took * (certain * seen), round_trip).count());
+    }
   }
   way.busy_until = std::max(way.busy_until, now);
   way.window.add(sample, options_.oldest);

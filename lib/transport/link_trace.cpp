@@ -21,6 +21,8 @@ enum Column : std::size_t { time_column, rate, delay, rate_down, jitter, column_
 constexpr std::array<std::string_view, column_count> column_names = {"time_s", "rate", "delay",
                                                                      "rate_down", "jitter"};
 constexpr std::size_t required_columns = 3;
+// Less a nanosecond, since written times are not exact.
+constexpr Seconds shortest_row(1e-3 - 1e-9), last_time(1e9);
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r");
@@ -58,10 +60,12 @@ class Parser {
       auto next = row(line);
       if (!next)
         return fail(next);
-      if (rows.empty() ? next->at.count() != 0 : next->at <= rows.back().at)
+      if (rows.empty() ? next->at.count() != 0 : !(next->at - rows.back().at >= shortest_row))
         return wrong(rows.empty() ? "the first row's time_s is not 0"
-                                  : "time_s does not increase from row to row",
+                                  : "time_s does not increase by a millisecond or more",
                      "a row holds from its time_s until that of the next");
+      if (next->at > last_time)
+        return wrong("time_s is above a billion seconds", "write seconds since the trace began");
       rows.push_back(*next);
     }
     if (rows.empty())
@@ -156,14 +160,25 @@ Result<LinkTrace> LinkTrace::read(const std::filesystem::path& path) {
   return text ? parse(*text, path.string()) : fail(text);
 }
 
+Seconds LinkTrace::end_of(const Place& place, bool repeat) const {
+  if (place.row + 1 < rows_.size())
+    return duration_ * place.rounds + rows_[place.row + 1].at;
+  // Of a trace of one row nothing ever changes.
+  return repeat && rows_.size() > 1 ? duration_ * (place.rounds + 1)
+                                    : Seconds(std::numeric_limits<double>::infinity());
+}
+
 LinkTrace::Place LinkTrace::place(Seconds now, bool repeat) const {
-  double rounds = repeat ? std::floor(now / duration_) : 0;
-  rounds = std::max(0.0, rounds);
-  const Seconds within = now - duration_ * rounds;
-  const auto behind = std::upper_bound(rows_.begin(), rows_.end(), within,
+  const double rounds = repeat ? std::max(0.0, std::floor(now / duration_)) : 0;
+  const auto behind = std::upper_bound(rows_.begin(), rows_.end(), now - duration_ * rounds,
                                        [](Seconds t, const Row& row) { return t < row.at; });
-  return {static_cast<std::size_t>(std::max<std::ptrdiff_t>(behind - rows_.begin(), 1)) - 1,
-          rounds};
+  Place place{static_cast<std::size_t>(std::max<std::ptrdiff_t>(behind - rows_.begin(), 1)) - 1,
+              rounds};
+  // Dividing may round to just before a row that has begun. Rows are longer than any such error.
+  while (end_of(place, repeat) <= now)
+    place = place.row + 1 < rows_.size() ? Place{place.row + 1, place.rounds}
+                                         : Place{0, place.rounds + 1};
+  return place;
 }
 
 const LinkTrace::Row& LinkTrace::at(Seconds now, bool repeat) const {
@@ -171,12 +186,7 @@ const LinkTrace::Row& LinkTrace::at(Seconds now, bool repeat) const {
 }
 
 Seconds LinkTrace::next_change(Seconds now, bool repeat) const {
-  const auto [row, rounds] = place(now, repeat);
-  if (row + 1 < rows_.size())
-    return duration_ * rounds + rows_[row + 1].at;
-  // Of a trace of one row nothing ever changes.
-  return repeat && rows_.size() > 1 ? duration_ * (rounds + 1)
-                                    : Seconds(std::numeric_limits<double>::infinity());
+  return end_of(place(now, repeat), repeat);
 }
 
 }  // namespace cleave::inline v0::transport

@@ -71,14 +71,18 @@ void PeerGuard::left(Id id) {
 }
 
 std::size_t PeerGuard::failed(const std::string& address, Seconds now) {
-  if (failures_.size() >= most_remembered && !failures_.contains(address)) {
-    std::erase_if(failures_, [&](const auto& entry) { return level(entry.second, now) <= 0; });
-    if (failures_.size() >= most_remembered)
-      failures_.erase(failures_.begin());
-  }
-  Failures& failures = failures_[address];
+  const auto [found, anew] = failures_.try_emplace(address);
+  Failures& failures = found->second;
+  if (anew)
+    failures.place = failed_lately_.insert(failed_lately_.end(), address);
+  else
+    failed_lately_.splice(failed_lately_.end(), failed_lately_, failures.place);
   failures.level = level(failures, now) + 1;
   failures.at = now;
+  if (failures_.size() > most_remembered) {
+    failures_.erase(failed_lately_.front());
+    failed_lately_.pop_front();
+  }
   return static_cast<std::size_t>(std::ceil(failures.level));
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
@@ -51,6 +52,7 @@ class PeerGuard {
   struct Failures {
     double level = 0;
     core::Seconds at;
+    std::list<std::string>::iterator place;  // in failed_lately_
   };
   struct Entry {
     std::string address;
@@ -67,7 +69,8 @@ class PeerGuard {
   std::unordered_map<Id, Entry> connections_;
   std::map<std::string, std::size_t> by_address_;
   std::map<std::string, std::set<Id>> handshakes_;  // by address; ids grow with time
-  std::map<std::string, Failures> failures_;
+  std::unordered_map<std::string, Failures> failures_;
+  std::list<std::string> failed_lately_;  // the addresses of failures_, the latest last
 };
 
 // Whether one direction of one connection makes less than PeerLimits' progress.

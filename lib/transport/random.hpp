@@ -17,8 +17,8 @@ inline double exponential(std::mt19937_64& source, double mean) {
   return -mean * std::log1p(-uniform(source));
 }
 
-// A seed for the `stream`-th of several independent sources: SplitMix64's finaliser (Steele, Lea and
-// Flood, "Fast splittable pseudorandom number generators", 2014).
+// A seed for the `stream`-th of several independent sources: SplitMix64's finaliser (Steele, Lea
+// and Flood, "Fast splittable pseudorandom number generators", 2014).
 inline std::uint64_t seed_of(std::uint64_t seed, std::uint64_t stream) {
   std::uint64_t z = seed + (stream + 1) * 0x9E3779B97F4A7C15U;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;

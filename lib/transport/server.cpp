@@ -124,7 +124,6 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // On the I/O thread: closes each connection when all is written, and all of them in the end.
   void drain(std::function<void()> drained) {
-    drained_ = std::move(drained);
     const core::Error why{Errc::unavailable, "the server shuts down", {}, {}};
     for (const auto& session : copy()) session->connection->close_when_flushed(why);
     drain_timer_.expires_after(duration_of(options.drain_timeout));
@@ -132,6 +131,8 @@ class Core : public std::enable_shared_from_this<Core> {
       if (!error)
         for (const auto& session : self->copy()) session->connection->close(why);
     });
+    // Last: who waits for it may destroy this.
+    drained_ = std::move(drained);
     check_drained();
   }
 

@@ -187,17 +187,19 @@ CLEAVE_BODY void decode_groups(const std::byte* from, std::size_t count, float* 
   for (std::size_t i = 0; full * group_size + i < count; ++i) to[full * group_size + i] = rest[i];
 }
 
-/// Numbers of `width` bytes, as first their lowest bytes, then the next, ...
-template <std::size_t width>
+/// Numbers of two bytes, as first their lower bytes, then the upper ones.
 CLEAVE_BODY void split_bytes(const std::byte* from, std::size_t count, std::byte* __restrict to) {
-  for (std::size_t b = 0; b < width; ++b)
-    for (std::size_t i = 0; i < count; ++i) to[b * count + i] = from[i * width + b];
+  for (std::size_t i = 0; i < count; ++i) {
+    to[i] = from[2 * i];
+    to[count + i] = from[2 * i + 1];
+  }
 }
 
-template <std::size_t width>
 CLEAVE_BODY void join_bytes(const std::byte* from, std::size_t count, std::byte* __restrict to) {
-  for (std::size_t i = 0; i < count; ++i)
-    for (std::size_t b = 0; b < width; ++b) to[i * width + b] = from[b * count + i];
+  for (std::size_t i = 0; i < count; ++i) {
+    to[2 * i] = from[i];
+    to[2 * i + 1] = from[count + i];
+  }
 }
 
 }  // namespace body
@@ -253,12 +255,10 @@ CLEAVE_TWICE(template <unsigned bits>, void, encode_groups,
 CLEAVE_TWICE(template <unsigned bits>, void, decode_groups,
              (const std::byte* from, std::size_t count, float* to),
              decode_groups<bits>(from, count, to))
-CLEAVE_TWICE(template <std::size_t width>, void, split_bytes,
-             (const std::byte* from, std::size_t count, std::byte* to),
-             split_bytes<width>(from, count, to))
-CLEAVE_TWICE(template <std::size_t width>, void, join_bytes,
-             (const std::byte* from, std::size_t count, std::byte* to),
-             join_bytes<width>(from, count, to))
+CLEAVE_TWICE(, void, split_bytes, (const std::byte* from, std::size_t count, std::byte* to),
+             split_bytes(from, count, to))
+CLEAVE_TWICE(, void, join_bytes, (const std::byte* from, std::size_t count, std::byte* to),
+             join_bytes(from, count, to))
 
 #undef CLEAVE_TWICE
 #undef CLEAVE_TARGET

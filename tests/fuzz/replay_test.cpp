@@ -7,6 +7,7 @@
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/exec/push_protocol.hpp>
 #include <cleave/transport/codec.hpp>
+#include <cleave/transport/protocol.hpp>
 
 #include <gtest/gtest.h>
 
@@ -170,6 +171,15 @@ std::vector<std::pair<std::string, Bytes>> own_messages() {
   setting.codecs.resize(2);
   host.settings = {setting};
   seeds.emplace_back("measure/host", profiler::write_host_profile(host));
+  for (const char letter : {'a', 'b'}) {
+    transport::Protocol client({});
+    client.authenticate(std::string(32, letter));
+    Bytes greeting{std::byte{20}};
+    transport::OutgoingFrame frame;
+    while (client.next(frame))
+      greeting.insert(greeting.end(), frame.head.begin(), frame.head.end());
+    seeds.emplace_back(letter == 'a' ? "gate/right" : "gate/wrong", greeting);
+  }
   return seeds;
 }
 

@@ -2,6 +2,7 @@
 
 #include "lib/model/checked_file.hpp"
 #include "lib/model/pickle_check.hpp"
+#include "lib/transport/gate.hpp"
 #include "profiler/host_wire.hpp"
 #ifdef CLEAVE_FUZZ_ONNX
 #include "tests/fuzz/onnx_target.hpp"
@@ -150,10 +151,34 @@ void npy(const std::uint8_t* data, std::size_t size) {
   require(written && data::parse_npy(*written, "fuzz"));
 }
 
+// What stands before the protocol where a server has tokens: the first byte tells how the rest is
+// cut into reads.
+void gate(const std::uint8_t* data, std::size_t size) {
+  static const auto tokens = std::make_shared<const transport::Tokens>(
+      *transport::Tokens::parse(*transport::token_line(std::string(32, 'a'), "seed"), "fuzz"));
+  transport::Gate whole(tokens), cut(tokens);
+  const auto all_bytes = bytes(data, size).subspan(std::min<std::size_t>(size, 1));
+  const std::size_t step = size > 0 ? data[0] % 64U + 1 : 1;
+  // HELLO and AUTH with their headers.
+  constexpr std::size_t most = 16 + 4096 + 16 + 512;
+  auto verdict = transport::Gate::Verdict::undecided;
+  for (std::size_t at = 0; at < all_bytes.size(); at += step) {
+    require(cut.wanted() <= most, "the gate wants more than its frames");
+    verdict = cut.feed(all_bytes.subspan(at, std::min(step, all_bytes.size() - at)));
+  }
+  require(whole.feed(all_bytes) == verdict, "the verdict depends on how the bytes are cut");
+  require(whole.told() == cut.told());
+  if (verdict == transport::Gate::Verdict::admitted)
+    require(std::string(reinterpret_cast<const char*>(data), size).find(std::string(32, 'a')) !=
+                std::string::npos,
+            "admitted without the token");
+}
+
 constexpr std::array all{
     Target{"archive", archive}, Target{"pickle", pickle}, Target{"input_spec", input_spec},
     Target{"values", values},   Target{"codec", codec},   Target{"infer", infer},
     Target{"measure", measure}, Target{"npy", npy},       Target{"push", push},
+    Target{"gate", gate},
 #ifdef CLEAVE_FUZZ_ONNX
     Target{"onnx", onnx},
 #endif

@@ -1,16 +1,15 @@
-// A folder with an authority and what it signed, for tests that use TLS.
+// A folder with an authority and what it signed, for tests and benchmarks that use TLS.
 #pragma once
 
 #include <cleave/core/file.hpp>
 #include <cleave/transport/certificates.hpp>
 #include <cleave/transport/tls.hpp>
 
-#include <gtest/gtest.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -21,9 +20,10 @@ class Pki {
  public:
   Pki() {
     std::string name = (std::filesystem::temp_directory_path() / "cleave-pki.XXXXXX").string();
-    EXPECT_NE(::mkdtemp(name.data()), nullptr);
+    if (::mkdtemp(name.data()) == nullptr)
+      throw std::runtime_error("no temporary folder");
     folder_ = name;
-    authority_ = *transport::make_authority("test", day);
+    authority_ = transport::make_authority("test", day).value();
     write("ca.pem", authority_.certificate);
   }
   ~Pki() {
@@ -37,18 +37,18 @@ class Pki {
 
   [[nodiscard]] std::string path(const std::string& name) const { return folder_ / name; }
   std::string write(const std::string& name, const std::string& text) const {
-    EXPECT_TRUE(core::write_file(path(name), text));
-    EXPECT_EQ(::chmod(path(name).c_str(), 0600), 0);
+    if (const auto written = core::write_file(path(name), text, core::Readers::owner); !written)
+      throw std::runtime_error(written.error().message());
     return path(name);
   }
   // NAME.pem and NAME.key.
   void sign(const std::string& name, std::vector<std::string> names,
             transport::CertificateOptions::Role role = transport::CertificateOptions::Role::server,
             core::Seconds validity = day) const {
-    const auto made = transport::make_certificate(authority_, {std::move(names), role, validity});
-    ASSERT_TRUE(made) << made.error().message();
-    write(name + ".pem", made->certificate);
-    write(name + ".key", made->key);
+    const auto made =
+        transport::make_certificate(authority_, {std::move(names), role, validity}).value();
+    write(name + ".pem", made.certificate);
+    write(name + ".key", made.key);
   }
   // A server with the certificate NAME.
   [[nodiscard]] transport::ServerSecurity server(const std::string& name) const {

@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <random>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -99,10 +102,71 @@ TEST(LinkTrace, SaysWhichLineIsWrongAndWhatToDo) {
   EXPECT_EQ(LinkTrace::read("nowhere.csv").error().code, Errc::not_found);
 }
 
+// Whatever the bytes are, there is a trace that can be followed, or an error that names the file.
+TEST(LinkTrace, SpoiltFilesAreReadOrRefused) {
+  const std::string whole = "time_s,rate,delay,jitter\n0,20mbit,5ms,1\n1.5,0,7ms,2\n3,1e6,1s,3us\n";
+  std::mt19937 random(1);
+  int refused = 0, read = 0;
+  for (int i = 0; i < 5000; ++i) {
+    std::string text = whole;
+    for (unsigned change = 0; change <= static_cast<unsigned>(i) % 3; ++change)
+      text[random() % text.size()] = "0123456789.,\n-e#smx\0\xff"[random() % 22];
+    const auto trace = LinkTrace::parse(text, "t.csv");
+    if (!trace) {
+      ++refused;
+      EXPECT_EQ(trace.error().where.find("t.csv"), 0U);
+      continue;
+    }
+    ++read;
+    double now = 0;
+    for (int row = 0; row < 10 && std::isfinite(now); ++row) {
+      const auto& at = trace->at(Seconds(now), true);
+      EXPECT_TRUE(at.up.count() >= 0 && at.down.count() >= 0 && at.delay.count() >= 0);
+      const double next = trace->next_change(Seconds(now), true).count();
+      EXPECT_GT(next, now);
+      now = next;
+    }
+  }
+  EXPECT_GT(refused, 1000);
+  EXPECT_GT(read, 100);
+}
+
 TEST(LinkTrace, NoMoreRowsThanTheLimitAreKept) {
   std::string text = "time_s,rate,delay\n";
   for (std::size_t i = 0; i <= LinkTrace::row_limit; ++i) text += std::to_string(i) + ",1,1\n";
   EXPECT_EQ(LinkTrace::parse(text, "long.csv").error().code, Errc::exhausted);
+}
+
+// The levels of the table in docs/traces.md.
+TEST(LinkTrace, TheTracesThatComeWithCleaveAreNearThePublishedRates) {
+  const struct {
+    const char* name;
+    double up, down, round_trip;
+  } published[] = {{"3g", 2.0, 5.9, 63.5},
+                   {"4g", 7.6, 29.5, 53.1},
+                   {"5g", 14.7, 129.9, 31},
+                   {"wifi", 18.4, 69.4, 15}};
+  for (const auto& link : published) {
+    const auto trace = LinkTrace::read(std::filesystem::path(CLEAVE_SOURCE_DIR) / "data/traces" /
+                                       (std::string(link.name) + ".csv"));
+    ASSERT_TRUE(trace) << trace.error().message();
+    EXPECT_DOUBLE_EQ(trace->duration().count(), 300);
+    std::vector<double> up, down, delay;
+    for (const auto& row : trace->rows()) {
+      up.push_back(row.up.count() * 8e-6);
+      down.push_back(row.down.count() * 8e-6);
+      delay.push_back(row.delay.count() * 1e3);
+    }
+    const auto near = [&](std::vector<double>& values, double right, double part) {
+      const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+      std::nth_element(values.begin(), middle, values.end());
+      EXPECT_NEAR(*middle, right, part * right) << link.name;
+    };
+    near(up, link.up, 0.25);
+    near(down, link.down, 0.25);
+    near(delay, link.round_trip / 2, 0.15);
+    EXPECT_GT(*std::max_element(up.begin(), up.end()), 4 * *std::min_element(up.begin(), up.end()));
+  }
 }
 
 TEST(LinkClock, StandsAndGoesOn) {

@@ -145,9 +145,20 @@ TEST(PeerGuard, FailuresCloseTheDoorAndAreForgivenOneAtATime) {
 }
 
 TEST(PeerGuard, MemoryOfFailuresIsBounded) {
-  PeerGuard guard({}, 100);
-  for (int i = 0; i < 100000; ++i) guard.failed("address " + std::to_string(i), Seconds(i * 1e-4));
-  SUCCEED();  // in time: nothing grows with the number of addresses
+  PeerLimits limits;
+  limits.max_failures_per_address = 1;
+  limits.failure_memory = Seconds(3600);
+  PeerGuard guard(limits, 1000000);
+  const auto address = [](int i) { return "address " + std::to_string(i); };
+  for (int i = 0; i < 100000; ++i) guard.failed(address(i), Seconds(0));
+  // The latest are known still, those of long ago are not.
+  EXPECT_EQ(guard.arrive(address(99999), Seconds(0)).verdict, Verdict::drop);
+  EXPECT_EQ(guard.arrive(address(99999 - 4095), Seconds(0)).verdict, Verdict::drop);
+  EXPECT_EQ(guard.arrive(address(99999 - 4096), Seconds(0)).verdict, Verdict::welcome);
+  // Who fails again is as good as new.
+  guard.failed(address(99999 - 4095), Seconds(0));
+  guard.failed(address(0), Seconds(0));
+  EXPECT_EQ(guard.arrive(address(99999 - 4095), Seconds(0)).verdict, Verdict::drop);
 }
 
 // A peer of a constant rate is dropped exactly when rate * time < bytes.

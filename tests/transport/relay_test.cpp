@@ -320,4 +320,34 @@ TEST_F(RelayTest, FaultsMayBeSetWhileItRunsAndTheStateBeForced) {
   EXPECT_EQ(Relay::start(options).error().code, Errc::invalid_argument);
 }
 
+TEST_F(RelayTest, MayBeSetFromManyThreadsWhileBytesMove) {
+  transport::RelayOptions options;
+  options.clock = std::make_shared<core::SteadyClock>();
+  start(options);
+  Ends ends = open();
+  const auto trace = *LinkTrace::parse("time_s,rate,delay\n0,8gbit,0\n0.001,4gbit,0\n", "t.csv");
+  std::vector<std::thread> setters;
+  for (int t = 0; t < 3; ++t)
+    setters.emplace_back([&, t] {
+      for (int i = 0; i < 100; ++i) {
+        relay->set_trace(trace, true);
+        EXPECT_TRUE(relay->set_faults({}));
+        relay->set_state(t == 0 ? LinkState::stalled : LinkState::moving);
+        EXPECT_TRUE(relay->set_link(core::BytesPerSecond(1e9), core::BytesPerSecond(1e9),
+                                    Seconds(0), Seconds(0)));
+        EXPECT_EQ(relay->counts().connections, 1U);
+        relay->check_time();
+      }
+      relay->set_state(LinkState::moving);
+    });
+  const std::string sent(2'000'000, 'x');
+  std::thread writer([&] { send(ends.edge, sent); });
+  for (std::thread& setter : setters) setter.join();
+  relay->set_state(LinkState::moving);
+  EXPECT_EQ(receive(ends.cloud, sent.size()), sent);
+  writer.join();
+  EXPECT_EQ(relay->counts().bytes_up, sent.size());
+  EXPECT_EQ(relay->counts().flipped_up, 0U);
+}
+
 }  // namespace

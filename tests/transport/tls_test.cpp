@@ -11,6 +11,7 @@
 #include <boost/asio/ip/udp.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <functional>
 #include <future>
@@ -180,7 +181,7 @@ TEST_F(TlsTest, AClientsCertificateServesNoServer) {
   pki.sign("server", {"127.0.0.1"}, CertificateOptions::Role::client);
   serve();
   expect_refusal(Errc::permission_denied, "the server's certificate is not accepted",
-                 "certificate");
+                 "does not accept this side's certificate");
 }
 
 TEST_F(TlsTest, MutualTlsLetsCertifiedClientsIn) {
@@ -230,6 +231,12 @@ TEST_F(TlsTest, AWrongToken) {
   client_options.security.token = transport::make_token().value();
   serve();
   expect_refusal(Errc::refused, "not authorised", "wrong token; failed handshakes of 127.0.0.1: 1");
+}
+
+TEST_F(TlsTest, NoTokenWhereOneIsWantedIsToldAtOnce) {
+  with_token();
+  serve();
+  expect_refusal(Errc::refused, "not authorised", "no token");
 }
 
 TEST_F(TlsTest, AServerWithoutTokensIgnoresOne) {
@@ -453,7 +460,7 @@ TEST_F(TlsTest, BeyondLoopbackPlaintextIsAnErrorUnlessMeant) {
   EXPECT_THAT(refused.error().hint, HasSubstr("--insecure"));
   open.security.tls = Tls::off;
   EXPECT_TRUE(Server::listen(open));
-  with_token();
+  client_options.security.token = with_token();
   open.security.tokens_file = server_options.security.tokens_file;
   EXPECT_EQ(Server::listen(open).error().code, Errc::permission_denied);
   server_options.address = "0.0.0.0";

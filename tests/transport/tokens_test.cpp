@@ -7,6 +7,7 @@
 #include <cleave/transport/protocol.hpp>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <set>
@@ -70,8 +71,8 @@ TEST(Tokens, ShortOnesAreNotAdmittedThoughTheirSumIsListed) {
 
 TEST(Tokens, FilesThatAreNoneSayWhichLine) {
   const std::string good(known_sum);
-  for (const std::string& bad : {std::string("not a sum"), good.substr(1), good + "0", good + " a b",
-                                std::string(64, 'g')}) {
+  for (const std::string& bad : {std::string("not a sum"), good.substr(1), good + "0",
+                                 good + " a b", std::string(64, 'g')}) {
     const auto tokens = Tokens::parse(good + "\n" + bad + "\n", "here");
     ASSERT_FALSE(tokens) << bad;
     EXPECT_EQ(tokens.error().code, Errc::corrupt);

@@ -30,7 +30,7 @@ struct Sample {
 struct ProfileOptions {
   std::string model_name;
   HostOptions edge;  ///< `codecs`, `progress`, `stop`, `clock` are taken from here below
-  std::vector<std::string> codecs{"raw", "fp16", "int8", "int4", "int2"};
+  std::vector<std::string> codecs{"raw", "fp16", "int8", "q4", "int4", "int2"};
   /// Joules per byte of the edge's radio at the link's measured rates; may be empty (wired).
   std::function<core::JoulesPerByte(core::BytesPerSecond)> transmit, receive;
   /// For the accuracy of each codec at each useful cut. May be empty: then only lossless codecs

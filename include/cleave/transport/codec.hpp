@@ -107,7 +107,7 @@ class CLEAVE_EXPORT Codec {
 ///
 /// Each name may be followed by "+zstd" or "+zstd:LEVEL", LEVEL from -7 (fastest) to 19; without
 /// one, and for 0, it is zstd's default, 3. What the codec makes, or leaves as it is, is compressed
-/// without loss, piece by piece, the bytes of 2-, 4- and 8-byte elements sorted by significance.
+/// without loss, piece by piece, of 2-byte numbers the lower bytes first and then the upper ones.
 ///
 /// These are the names without zstd.
 CLEAVE_EXPORT std::span<const std::string_view> codec_names();

@@ -52,7 +52,7 @@ struct LinkEstimatorOptions {
 ///
 /// *The estimate* of each quantity is a weighted median of its last twelve samples, so that a few
 /// outliers change little. Messages weigh bytes / (bytes + 32 KiB), since the shorter the transfer,
-/// the more of its time is chance.
+/// the more of its time is chance. What takes less than a few times the link's jitter tells little.
 ///
 /// *Steps*: a sample is in doubt if it lies outside the estimate by more than 2.5 robust standard
 /// deviations (at least 20 %, at most 65 %). Three in a row on the same side that agree with one
@@ -63,11 +63,13 @@ struct LinkEstimatorOptions {
 /// trip (RFC 6928, RFC 5681), so that a short transfer shows the round trip rather than the
 /// bandwidth. The first transfer after an idle time of 0.2 s and a round trip (about the kernel's
 /// timeout, after which it starts slowly again) is therefore taken for a range: at least bytes /
-/// time, at most the bandwidth at which slow start would have taken nine tenths of that time
-/// (bandwidth_behind_slow_start). Inside the range it pulls the estimate down with a quarter of its
-/// weight only. So longer transfers, and those that follow one another, decide; where there are
-/// none, the estimate is near the fastest that was seen, which is what the next transfer of that
-/// size will get. A transfer that was faster than slow start allows is a sample like any other.
+/// time, at most the bandwidth at which slow start would have taken that time less a tenth and less
+/// the first window's share of the bytes (bandwidth_behind_slow_start). Inside the range it pulls
+/// the estimate down with a quarter of its weight only. So longer transfers, and those that follow
+/// one another, decide; where there are none, the estimate is near the fastest that was seen, which
+/// is what the next transfer of that size will get. A transfer that was faster than slow start
+/// allows is a sample like any other, and so are as many of the next, up to eight, that slow start
+/// could explain: it is not at work there.
 ///
 /// *Confidence*: 1 / (1 + (h / 0.5)^2), halved every half_life since the latest sample and divided
 /// by one more than the number of samples in doubt now. h = 1.96 x 1.2533 x s / sqrt(n) is the half

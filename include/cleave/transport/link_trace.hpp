@@ -28,11 +28,11 @@ class CLEAVE_EXPORT LinkTrace {
   /// CSV. Its first line names the columns, in any order: `time_s`, `rate` and `delay`, and where
   /// wanted `rate_down` (else as `rate`) and `jitter` (else 0). Rates are bit/s or have a unit
   /// (20mbit, 500kbit, 2.5MB), delays and jitter milliseconds or with a unit (250us, 5ms, 2s),
-  /// times seconds that begin at 0 and increase. Blank lines and lines that begin with # are left
-  /// out.
+  /// times seconds that begin at 0 and increase by 1 ms or more, to at most 1e9. Blank lines and
+  /// lines that begin with # are left out.
   ///
   /// Errc::corrupt with file and line: a column unknown, missing or named twice, a field too many
-  /// or too few, no number, a time that does not increase, or no row; exhausted: more than
+  /// or too few, no number, a time that does not increase so, or no row; exhausted: more than
   /// row_limit rows. `name` is what errors call the file.
   static core::Result<LinkTrace> parse(std::string_view text, const std::string& name);
   /// The same of a file. Also Errc::not_found, permission_denied, io; exhausted: larger than
@@ -43,8 +43,8 @@ class CLEAVE_EXPORT LinkTrace {
   /// How long the trace takes: its last row lasts as long as the one before it (1 s if there is
   /// none).
   [[nodiscard]] core::Seconds duration() const { return duration_; }
-  /// What holds `now` seconds after the trace began: behind its end the last row, or with `repeat`
-  /// all of it again.
+  /// What holds `now` seconds (at most 1e9) after the trace began: behind its end the last row, or
+  /// with `repeat` all of it again.
   [[nodiscard]] const Row& at(core::Seconds now, bool repeat) const;
   /// When the next row begins after `now`; infinite if none does.
   [[nodiscard]] core::Seconds next_change(core::Seconds now, bool repeat) const;
@@ -57,6 +57,7 @@ class CLEAVE_EXPORT LinkTrace {
     double rounds;
   };
   [[nodiscard]] Place place(core::Seconds now, bool repeat) const;
+  [[nodiscard]] core::Seconds end_of(const Place& place, bool repeat) const;
   std::vector<Row> rows_;
   core::Seconds duration_;
 };
