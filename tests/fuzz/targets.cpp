@@ -14,6 +14,7 @@
 #include <cleave/exec/push_protocol.hpp>
 #include <cleave/model/model.hpp>
 #include <cleave/transport/codec.hpp>
+#include <cleave/transport/tls.hpp>
 
 #include <algorithm>
 #include <array>
