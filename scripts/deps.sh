@@ -25,6 +25,8 @@ packages=(
 # Networks exported by PyTorch, the sweep over torchvision's: tests that say that they are skipped
 # where these are not.
 optional=(python3-torch python3-torchvision)
+# What the link is compared with (bench/link), built where they are installed.
+optional+=(libgrpc++-dev libzmq3-dev)
 # ONNX Runtime, to compare with, comes from npm (scripts/peers.sh). Where node came from elsewhere,
 # Debian's npm would not fit it.
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
