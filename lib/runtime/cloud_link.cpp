@@ -454,7 +454,12 @@ std::string CloudLink::where() const {
 
 core::Result<void> CloudLink::wait_connected(Seconds timeout) {
   std::unique_lock lock(impl_->mutex);
-  if (impl_->changed.wait_for(lock, duration(timeout), [this] { return impl_->usable(); }))
+  // Who is not let in now will not be by waiting.
+  const auto denied = [this] {
+    return impl_->last_error && impl_->last_error->code == Errc::permission_denied;
+  };
+  impl_->changed.wait_for(lock, duration(timeout), [&] { return impl_->usable() || denied(); });
+  if (impl_->usable())
     return {};
   if (impl_->last_error)
     return tl::unexpected<core::Error>(*impl_->last_error);

@@ -80,11 +80,10 @@ class Core : public std::enable_shared_from_this<Core> {
       report_opened({});
     } else if (auto* away = std::get_if<event::GoAway>(&event)) {
       if (opened_) {
-        connection_->close(error_of(Errc::refused, "the server refused: " + away->reason,
-                                    away->reason == not_authorised
-                                        ? "give the token that the server's operator gave out "
-                                          "(--token-file)"
-                                        : ""));
+        const bool token = away->reason == not_authorised;
+        connection_->close(error_of(
+            token ? Errc::permission_denied : Errc::refused, "the server refused: " + away->reason,
+            token ? "give the token that the server's operator gave out (--token-file)" : ""));
       } else {
         // Pending calls may still be answered; new ones belong elsewhere.
         handle_->set_connected(false);

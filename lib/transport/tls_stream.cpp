@@ -371,7 +371,7 @@ class TlsStream final : public Stream {
   }
 
   void explain(int reason) {
-    core::Error error{Errc::refused, {}, {}, {}};
+    core::Error error{Errc::permission_denied, {}, {}, {}};
     const bool server = context_->server();
     switch (reason) {
       case SSL_R_WRONG_VERSION_NUMBER:

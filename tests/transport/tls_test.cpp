@@ -196,7 +196,8 @@ TEST_F(TlsTest, MutualTlsLetsCertifiedClientsIn) {
 TEST_F(TlsTest, NoClientCertificate) {
   server_options.security.client_ca_file = pki.path("ca.pem");
   serve();
-  expect_refusal(Errc::refused, "asks for a certificate of this client", "no client certificate");
+  expect_refusal(Errc::permission_denied, "asks for a certificate of this client",
+                 "no client certificate");
 }
 
 TEST_F(TlsTest, AClientCertificateOfAnotherAuthority) {
@@ -206,7 +207,8 @@ TEST_F(TlsTest, AClientCertificateOfAnotherAuthority) {
   client_options.security.certificate_file = other.path("client.pem");
   client_options.security.key_file = other.path("client.key");
   serve();
-  expect_refusal(Errc::refused, "does not accept this client's certificate", "unable to get");
+  expect_refusal(Errc::permission_denied, "does not accept this client's certificate",
+                 "unable to get");
 }
 
 TEST_F(TlsTest, AnExpiredClientCertificateLooksTheSameToTheClient) {
@@ -215,7 +217,7 @@ TEST_F(TlsTest, AnExpiredClientCertificateLooksTheSameToTheClient) {
   client_options.security.certificate_file = pki.path("client.pem");
   client_options.security.key_file = pki.path("client.key");
   serve();
-  expect_refusal(Errc::refused, "does not accept this client's certificate", "expired");
+  expect_refusal(Errc::permission_denied, "does not accept this client's certificate", "expired");
 }
 
 TEST_F(TlsTest, TheRightTokenIsLetIn) {
@@ -230,13 +232,14 @@ TEST_F(TlsTest, AWrongToken) {
   with_token();
   client_options.security.token = transport::make_token().value();
   serve();
-  expect_refusal(Errc::refused, "not authorised", "wrong token; failed handshakes of 127.0.0.1: 1");
+  expect_refusal(Errc::permission_denied, "not authorised",
+                 "wrong token; failed handshakes of 127.0.0.1: 1");
 }
 
 TEST_F(TlsTest, NoTokenWhereOneIsWantedIsToldAtOnce) {
   with_token();
   serve();
-  expect_refusal(Errc::refused, "not authorised", "no token");
+  expect_refusal(Errc::permission_denied, "not authorised", "no token");
 }
 
 TEST_F(TlsTest, AServerWithoutTokensIgnoresOne) {

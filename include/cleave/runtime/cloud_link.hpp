@@ -83,7 +83,7 @@ class CLEAVE_EXPORT CloudLink final : public Cloud {
   [[nodiscard]] std::string where() const override;
 
   /// Waits until the cloud is reachable. If it is not in time, the error of the last attempt, or
-  /// Errc::unavailable.
+  /// Errc::unavailable; at once Errc::permission_denied where waiting will not help.
   [[nodiscard]] core::Result<void> wait_connected(core::Seconds timeout);
   /// What the cloud serves.
   [[nodiscard]] core::Result<exec::HostDescription> describe();

@@ -71,9 +71,9 @@ class CLEAVE_EXPORT Channel {
   using ConnectCallback = std::function<void(core::Result<std::shared_ptr<Channel>>)>;
 
   /// Blocks until the server has said hello. Errc::unavailable: nobody there, or no such host;
-  /// timed_out; refused: the server has too many connections, or wants a certificate or a token;
-  /// version: no common version; corrupt: something else answered; mismatch: it speaks TLS and this
-  /// side does not; permission_denied: the server's certificate is not trusted, or a token would go
+  /// timed_out; refused: the server has too many connections; version: no common version; corrupt:
+  /// something else answered; mismatch: it speaks TLS and this side does not; permission_denied: the
+  /// server's certificate is not trusted, it wants a certificate or a token, or a token would go
   /// unencrypted; and what the files of options.security are found to be. Not to be called from a
   /// callback.
   static core::Result<std::shared_ptr<Channel>> connect(ChannelOptions options);
