@@ -1,4 +1,5 @@
 // A model file opened in a process of its own, which may crash, hang or run out of memory there.
+#include "lib/core/descriptor.hpp"
 #include "lib/model/trust.hpp"
 
 #include <fcntl.h>
@@ -19,8 +20,6 @@
 #include <cstring>
 #include <optional>
 #include <utility>
-
-#include "lib/core/descriptor.hpp"
 
 extern char** environ;
 

@@ -1,5 +1,7 @@
 #include "lib/model/onnx_tensor.hpp"
 
+#include "lib/core/descriptor.hpp"
+
 #include <cleave/core/hash.hpp>
 
 #include <fcntl.h>
@@ -12,8 +14,6 @@
 #include <cstring>
 #include <memory>
 #include <span>
-
-#include "lib/core/descriptor.hpp"
 
 namespace cleave::inline v0::model::onnx_in {
 

@@ -72,10 +72,10 @@ class CLEAVE_EXPORT Channel {
 
   /// Blocks until the server has said hello. Errc::unavailable: nobody there, or no such host;
   /// timed_out; refused: the server has too many connections; version: no common version; corrupt:
-  /// something else answered; mismatch: it speaks TLS and this side does not; permission_denied: the
-  /// server's certificate is not trusted, it wants a certificate or a token, or a token would go
-  /// unencrypted; and what the files of options.security are found to be. Not to be called from a
-  /// callback.
+  /// something else answered; mismatch: it speaks TLS and this side does not; permission_denied:
+  /// the server's certificate is not trusted, it wants a certificate or a token, or a token would
+  /// go unencrypted; and what the files of options.security are found to be. Not to be called from
+  /// a callback.
   static core::Result<std::shared_ptr<Channel>> connect(ChannelOptions options);
   /// The same without blocking, for probing in the background. `done` is called once, on the I/O
   /// thread, and must not block.
