@@ -31,7 +31,7 @@ Ack ack_of(const cleave::core::Result<transport::Response>& response) {
   return ack;
 }
 
-transport::Call call_of(const char* method, Body body) {
+transport::Call call_of(const char* method, transport::SharedBytes body) {
   transport::Call call;
   call.service = "bench";
   call.method = method;
@@ -39,9 +39,9 @@ transport::Call call_of(const char* method, Body body) {
   return call;
 }
 
-// A call takes its body for itself, so a tensor that is to be kept is copied.
 transport::Call tensor_call(Tensors& tensors) {
-  return call_of("tensor", *tensors.take());
+  const auto& tensor = tensors.take();
+  return call_of("tensor", {*tensor, tensor});
 }
 
 class CleaveServer final : public Server {

@@ -238,7 +238,7 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
   template <class Done>
   transport::CallId send(transport::Channel& over, std::uint64_t over_epoch, Seconds now,
                          transport::Call call, Seconds expected, Done done) {
-    const std::size_t sent = call.body.size();
+    const std::size_t sent = call.body.bytes.size();
     return over.start(std::move(call),
                       [self = shared_from_this(), over_epoch, now, sent, expected,
                        done = std::move(done)](core::Result<transport::Response> reply) mutable {

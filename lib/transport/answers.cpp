@@ -14,20 +14,30 @@ void Answers::To::send(Result<std::vector<std::byte>> reply, Seconds queue, Seco
   const auto context = io.lock();
   if (!context)
     return;
+  if (context->on_thread()) {
+    if (const auto peer = answers.lock())
+      peer->send(id, std::move(reply), {upload, queue, handler});
+    return;
+  }
   asio::post(context->context, [to = *this, reply = std::move(reply), queue, handler]() mutable {
-    const auto peer = to.answers.lock();
-    if (!peer || !peer->connection_->open())
-      return;
-    peer->flags_.erase(to.id);
-    Protocol& protocol = peer->connection_->protocol();
-    // Also of a request that was cancelled: its body's bytes are free now.
-    if (reply)
-      protocol.respond(to.id, std::move(*reply), {to.upload, queue, handler});
-    else
-      protocol.respond_error(to.id, reply.error());
-    peer->connection_->flush();
-    peer->connection_->changed();
+    if (const auto peer = to.answers.lock())
+      peer->send(to.id, std::move(reply), {to.upload, queue, handler});
   });
+}
+
+void Answers::send(std::uint64_t id, Result<std::vector<std::byte>> reply,
+                   const ServerTimes& times) {
+  if (!connection_->open())
+    return;
+  flags_.erase(id);
+  Protocol& protocol = connection_->protocol();
+  // Also of a request that was cancelled: its body's bytes are free now.
+  if (reply)
+    protocol.respond(id, std::move(*reply), times);
+  else
+    protocol.respond_error(id, reply.error());
+  connection_->flush();
+  connection_->changed();
 }
 
 std::shared_ptr<std::atomic<bool>> Answers::expect(std::uint64_t id) {

@@ -35,6 +35,8 @@ class Answers : public std::enable_shared_from_this<Answers> {
   void cancel_all();
 
  private:
+  void send(std::uint64_t id, core::Result<std::vector<std::byte>> reply, const ServerTimes& times);
+
   const std::shared_ptr<Connection> connection_;
   const std::weak_ptr<IoContext::Impl> io_;
   std::unordered_map<std::uint64_t, std::shared_ptr<std::atomic<bool>>> flags_;  // by request

@@ -19,7 +19,7 @@ Calls::Calls(std::shared_ptr<Connection> connection, std::shared_ptr<const core:
 
 void Calls::begin(CallId id, Call call, std::optional<std::uint64_t> bound, Callback done) {
   if (!connection_->open()) {
-    finish(done, fail(Errc::unavailable, "not connected", where_));
+    refuse(std::move(done), {Errc::unavailable, "not connected", where_, {}});
     return;
   }
   Protocol& protocol = connection_->protocol();
@@ -31,7 +31,7 @@ void Calls::begin(CallId id, Call call, std::optional<std::uint64_t> bound, Call
     core::Error error = sent.error();
     if (error.where.empty())
       error.where = where_;
-    finish(done, tl::unexpected(error));
+    refuse(std::move(done), std::move(error));
     return;
   }
   Pending pending{std::move(done), *sent, 0};
@@ -47,7 +47,15 @@ void Calls::begin(CallId id, Call call, std::optional<std::uint64_t> bound, Call
   connection_->flush();
 }
 
-void Calls::append(CallId id, std::vector<std::byte> piece) {
+// Later, since the caller may be on this thread and does not expect its answer while it asks.
+void Calls::refuse(Callback done, core::Error why) {
+  asio::post(connection_->executor(),
+             [self = shared_from_this(), done = std::move(done), why = std::move(why)] {
+               self->finish(done, tl::unexpected(why));
+             });
+}
+
+void Calls::append(CallId id, SharedBytes piece) {
   const auto found = pending_.find(id);
   if (found == pending_.end())
     return;
@@ -137,29 +145,33 @@ void Calls::arm_deadline() {
   });
 }
 
+// Posted also from the I/O thread: the call's begin may still be on its way there.
 template <class F>
-bool CallsHandle::post(F work) {
+void CallsHandle::post(F work) {
   const auto io = io_.lock();
   const auto calls = calls_.lock();
-  if (!io || !calls)
-    return false;
-  asio::post(io->context, [calls, work = std::move(work)]() mutable { work(*calls); });
-  return true;
+  if (io && calls)
+    asio::post(io->context, [calls, work = std::move(work)]() mutable { work(*calls); });
 }
 
 CallId CallsHandle::begin(Call call, std::optional<std::uint64_t> bound, CallCallback done) {
   const CallId id = ++last_;
   ++*pending_;
-  // Held by the callback as well, since it is needed if nobody takes the call.
-  const auto ended = std::make_shared<CallCallback>(
-      [done = std::move(done), pending = pending_](Result<Response> result) {
-        --*pending;
-        done(std::move(result));
-      });
-  if (!post([id, call = std::move(call), bound, ended](Calls& calls) mutable {
-        calls.begin(id, std::move(call), bound, std::move(*ended));
-      }))
-    (*ended)(fail(Errc::unavailable, "the connection is gone", where_));
+  CallCallback ended = [done = std::move(done), pending = pending_](Result<Response> result) {
+    --*pending;
+    done(std::move(result));
+  };
+  const auto io = io_.lock();
+  const auto calls = calls_.lock();
+  if (!io || !calls)
+    ended(fail(Errc::unavailable, "the connection is gone", where_));
+  else if (io->on_thread())
+    calls->begin(id, std::move(call), bound, std::move(ended));
+  else
+    asio::post(io->context,
+               [calls, id, call = std::move(call), bound, ended = std::move(ended)]() mutable {
+                 calls->begin(id, std::move(call), bound, std::move(ended));
+               });
   return id;
 }
 
@@ -171,7 +183,7 @@ CallId CallsHandle::start(Call call, std::uint64_t bound, CallCallback done) {
   return begin(std::move(call), bound, std::move(done));
 }
 
-void CallsHandle::append(CallId id, std::vector<std::byte> piece) {
+void CallsHandle::append(CallId id, SharedBytes piece) {
   post(
       [id, piece = std::move(piece)](Calls& calls) mutable { calls.append(id, std::move(piece)); });
 }

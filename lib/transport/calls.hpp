@@ -27,7 +27,7 @@ class Calls : public std::enable_shared_from_this<Calls> {
 
   // `id` is the caller's own. With a bound the body follows by append() and finish().
   void begin(CallId id, Call call, std::optional<std::uint64_t> bound, Callback done);
-  void append(CallId id, std::vector<std::byte> piece);
+  void append(CallId id, SharedBytes piece);
   void finish(CallId id);
   void cancel(CallId id, core::Error why);
   // Ends what is overdue by the clock.
@@ -44,6 +44,7 @@ class Calls : public std::enable_shared_from_this<Calls> {
   };
   using Map = std::unordered_map<CallId, Pending>;
 
+  void refuse(Callback done, core::Error why);
   void answer(std::uint64_t request, core::Result<Response> result);
   Callback take(Map::iterator found);
   void finish(const Callback& done, core::Result<Response> result);
@@ -68,7 +69,7 @@ class CallsHandle final : public Peer {
   CallId start(Call call, CallCallback done) override;
   // The body follows by append() and finish().
   CallId start(Call call, std::uint64_t bound, CallCallback done);
-  void append(CallId id, std::vector<std::byte> piece);
+  void append(CallId id, SharedBytes piece);
   void finish(CallId id);
   void cancel(CallId id) override;
   void check_timeouts();
@@ -78,9 +79,9 @@ class CallsHandle final : public Peer {
   [[nodiscard]] std::size_t pending() const { return *pending_; }
 
  private:
-  // Runs `work(calls)` on the I/O thread; false: there is none any more.
+  // Runs `work(calls)` on the I/O thread, if it is still there.
   template <class F>
-  bool post(F work);
+  void post(F work);
   CallId begin(Call call, std::optional<std::uint64_t> bound, CallCallback done);
 
   const std::weak_ptr<IoContext::Impl> io_;

@@ -403,7 +403,7 @@ OutgoingBody::~OutgoingBody() {
     impl_->calls->cancel(impl_->id);
 }
 
-void OutgoingBody::write(std::vector<std::byte> piece) {
+void OutgoingBody::write(SharedBytes piece) {
   if (impl_)
     impl_->calls->append(impl_->id, std::move(piece));
 }

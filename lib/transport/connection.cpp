@@ -49,7 +49,7 @@ void Connection::start(Handlers handlers) {
 }
 
 void Connection::flush() {
-  if (!open_ || !shaken_ || writing_)
+  if (!open_ || !shaken_ || writing_ || handling_)
     return;
   error_code error;
   if (write_some(error)) {
@@ -155,13 +155,15 @@ bool Connection::read_some(error_code& error) {
   const auto done = take(room, count);
   // A copy: a handler may close the connection, which releases the handlers.
   const auto on_event = handlers_.on_event;
+  handling_ = true;  // what handlers have to say is gathered into one write
   for (Event& event : events_) {
     if (!open_)
-      return false;
+      break;
     if (std::holds_alternative<event::Rate>(event))
       stream_->keep_unsent_below(std::clamp(protocol_.chunk(), least_write, most_write));
     on_event(std::move(event));
   }
+  handling_ = false;
   if (!open_)
     return false;
   if (!done) {

@@ -29,7 +29,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void start(Handlers handlers);
   [[nodiscard]] Protocol& protocol() { return protocol_; }
-  // Writes what the protocol has to say. To be called after every call of protocol().
+  // Writes what the protocol has to say, or after the event that is being handled. To be called
+  // after every call of protocol().
   void flush();
   // Somebody let go of bodies.
   void changed() {
@@ -70,7 +71,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Handlers handlers_;
   std::string peer_;
   core::Seconds last_heard_;
-  bool open_ = false, shaken_ = false, writing_ = false, closing_ = false;
+  bool open_ = false, shaken_ = false, handling_ = false, writing_ = false, closing_ = false;
   core::Error closing_why_;
 
   std::uint64_t bytes_read_ = 0, bytes_written_ = 0;

@@ -22,7 +22,7 @@ IoContext::~IoContext() {
 }
 
 bool IoContext::on_thread() const {
-  return std::this_thread::get_id() == impl_->thread.get_id();
+  return impl_->on_thread();
 }
 
 std::shared_ptr<IoContext> or_own(const std::shared_ptr<IoContext>& given) {

@@ -12,6 +12,8 @@ struct IoContext::Impl {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   std::thread thread;
+
+  [[nodiscard]] bool on_thread() const { return std::this_thread::get_id() == thread.get_id(); }
 };
 
 /// The context given, or a new one.

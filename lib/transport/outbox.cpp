@@ -9,6 +9,7 @@ namespace cleave::inline v0::transport {
 namespace {
 
 constexpr std::size_t least_chunk = 4096;
+constexpr std::uint64_t oldest_first_every = 4;
 
 std::vector<std::byte> frame(FrameType type, std::uint8_t flags, std::uint64_t id,
                              std::span<const std::byte> head, bool body, std::size_t body_bytes) {
@@ -32,65 +33,142 @@ void Outbox::control(FrameType type, std::uint64_t id, std::span<const std::byte
   controls_.push_back(frame(type, 0, id, head, false, 0));
 }
 
+bool Outbox::ByAge::operator()(const Sending* a, const Sending* b) const {
+  return a->priority != b->priority ? a->priority > b->priority : a->order < b->order;
+}
+
+bool Outbox::ByRest::operator()(const Sending* a, const Sending* b) const {
+  if (a->priority != b->priority)
+    return a->priority > b->priority;
+  return a->left != b->left ? a->left < b->left : a->order < b->order;
+}
+
 void Outbox::begin(std::uint64_t id, bool reply, std::uint8_t priority, Bytes head,
                    std::uint64_t bound) {
   auto sending = std::make_unique<Sending>();
   sending->id = id;
   sending->reply = reply;
+  sending->priority = priority;
+  sending->order = ++order_;
   sending->head = std::move(head);
-  sending->bound = bound;
+  sending->bound = sending->left = bound;
   bytes_ += bound;
-  where_[key(id, reply)] = priority;
-  queues_[priority].push_back(std::move(sending));
+  // An empty one needs no credit.
+  if (open_ && bound == 0)
+    admit(*sending);
+  else
+    waiting_.insert(sending.get());
+  bodies_[key(id, reply)] = std::move(sending);
 }
 
 Outbox::Sending* Outbox::find(std::uint64_t id, bool reply) {
-  const auto priority = where_.find(key(id, reply));
-  if (priority == where_.end())
-    return nullptr;
-  for (const auto& sending : queues_.at(priority->second))
-    if (sending->id == id && sending->reply == reply)
-      return sending.get();
-  return nullptr;
+  const auto found = bodies_.find(key(id, reply));
+  return found == bodies_.end() ? nullptr : found->second.get();
 }
 
-bool Outbox::append(std::uint64_t id, bool reply, Bytes piece) {
+bool Outbox::append(std::uint64_t id, bool reply, SharedBytes piece) {
   Sending* sending = find(id, reply);
-  if (sending == nullptr || sending->finished || piece.size() > sending->bound - sending->appended)
+  if (sending == nullptr || sending->finished ||
+      piece.bytes.size() > sending->bound - sending->appended)
     return false;
-  if (piece.empty())
+  if (piece.bytes.empty())
     return true;
-  sending->appended += piece.size();
-  sending->pieces.push_back(std::make_shared<const Bytes>(std::move(piece)));
+  sending->appended += piece.bytes.size();
+  sending->pieces.push_back(std::move(piece));
+  make_ready(*sending);
   return true;
 }
 
 void Outbox::finish(std::uint64_t id, bool reply) {
-  if (Sending* sending = find(id, reply))
+  if (Sending* sending = find(id, reply)) {
     sending->finished = true;
+    make_ready(*sending);
+  }
 }
 
 bool Outbox::drop(std::uint64_t id, bool reply) {
-  const auto priority = where_.find(key(id, reply));
-  if (priority == where_.end())
+  Sending* sending = find(id, reply);
+  if (sending == nullptr)
     return false;
-  Queue& queue = queues_.at(priority->second);
-  const auto found = std::find_if(queue.begin(), queue.end(), [&](const auto& sending) {
-    return sending->id == id && sending->reply == reply;
-  });
-  const bool begun = (*found)->begun;
-  bytes_ -= (*found)->bound;
-  queue.erase(found);
-  if (queue.empty())
-    queues_.erase(priority->second);
-  where_.erase(priority);
+  const bool begun = sending->begun;
+  bytes_ -= sending->bound;
+  leave_ready(*sending);
+  waiting_.erase(sending);
+  if (reserved_.erase(sending) > 0) {
+    reserved_bytes_ -= sending->bound;
+    credit_ += sending->bound;
+  }
+  bodies_.erase(key(id, reply));
   return begun;
+}
+
+// ---- which bodies may go
+
+// A request's head tells the callee that it comes, so it goes before its first bytes are there.
+bool Outbox::sendable(const Sending& sending) {
+  return sending.admitted && (!sending.begun || !sending.pieces.empty() || sending.finished);
+}
+
+void Outbox::make_ready(Sending& sending) {
+  if (!sendable(sending))
+    return;
+  ready_by_age_.insert(&sending);
+  ready_by_rest_.insert(&sending);
+}
+
+void Outbox::leave_ready(Sending& sending) {
+  ready_by_age_.erase(&sending);
+  ready_by_rest_.erase(&sending);
+}
+
+void Outbox::admit(Sending& sending) {
+  sending.admitted = true;
+  credit_ -= sending.bound;
+  reserved_bytes_ += sending.bound;
+  reserved_.insert(&sending);
+  make_ready(sending);
+}
+
+// Credit that less urgent bodies have and do not use yet. False: there is none.
+bool Outbox::take_back_for(const Sending& urgent) {
+  if (reserved_.empty() || (*reserved_.rbegin())->priority >= urgent.priority)
+    return false;
+  Sending* last = *reserved_.rbegin();
+  reserved_.erase(last);
+  leave_ready(*last);
+  last->admitted = false;
+  credit_ += last->bound;
+  reserved_bytes_ -= last->bound;
+  waiting_.insert(last);
+  return true;
+}
+
+// Credit goes by urgency, then by age. Who lacks some holds up those behind, who would take what it
+// waits for. What is missing; 0: nothing.
+std::uint64_t Outbox::admit_waiting() {
+  while (!waiting_.empty()) {
+    Sending& first = **waiting_.begin();
+    while (first.bound > credit_ && take_back_for(first)) {
+    }
+    if (first.bound > credit_)
+      return first.bound - credit_;
+    waiting_.erase(waiting_.begin());
+    admit(first);
+  }
+  return 0;
 }
 
 void Outbox::open(const Limits& peer) {
   peer_ = peer;
   open_ = true;
   credit_ += peer.first_credit;
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    Sending* const sending = *it++;
+    if (sending->bound > 0)
+      continue;
+    waiting_.erase(sending);
+    admit(*sending);
+  }
   chunk_ = std::min(chunk_, most_chunk());
 }
 
@@ -116,21 +194,11 @@ void Outbox::add_credit(std::uint64_t bytes) {
 
 std::uint64_t Outbox::take_spare_credit() {
   wanted_ = 0;
-  std::uint64_t needed = 0;
-  const auto needs = [&] {
-    for (auto entry = queues_.rbegin(); entry != queues_.rend(); ++entry) {
-      for (const auto& sending : entry->second) {
-        if (sending->begun)
-          continue;
-        if (sending->bound > credit_ - needed)
-          return;
-        needed += sending->bound;
-      }
-    }
-  };
-  needs();
-  const std::uint64_t keep = std::max(needed, peer_.first_credit);
-  const std::uint64_t spare = credit_ > keep ? credit_ - keep : 0;
+  if (open_)
+    admit_waiting();
+  const std::uint64_t all = credit_ + reserved_bytes_;
+  const std::uint64_t keep = std::max(reserved_bytes_, peer_.first_credit);
+  const std::uint64_t spare = all > keep ? all - keep : 0;
   credit_ -= spare;
   return spare;
 }
@@ -148,18 +216,20 @@ void Outbox::ask_for_credit(std::uint64_t missing) {
 void Outbox::cut(Sending& sending, OutgoingFrame& out) {
   const bool first = !sending.begun;
   if (first) {
-    credit_ -= sending.bound;
+    reserved_.erase(&sending);
+    reserved_bytes_ -= sending.bound;
     sending.begun = true;
   }
   std::size_t count = 0;
   out = {};
   if (!sending.pieces.empty()) {
-    const auto& piece = sending.pieces.front();
-    count = std::min(chunk_, piece->size() - sending.sent);
-    out.body = std::span(*piece).subspan(sending.sent, count);
-    out.owner = piece;
+    const SharedBytes& piece = sending.pieces.front();
+    count = std::min(chunk_, piece.bytes.size() - sending.sent);
+    out.body = piece.bytes.subspan(sending.sent, count);
+    out.owner = piece.owner;
     sending.sent += count;
-    if (sending.sent == piece->size()) {
+    sending.left -= count;
+    if (sending.sent == piece.bytes.size()) {
       sending.pieces.pop_front();
       sending.sent = 0;
     }
@@ -175,47 +245,29 @@ void Outbox::cut(Sending& sending, OutgoingFrame& out) {
 }
 
 bool Outbox::next(OutgoingFrame& out) {
-  if (open_ && controls_.empty()) {
-    // One that waits for credit holds up those that are not more urgent and have not begun, which
-    // would take the credit that it waits for.
-    bool short_of_credit = false;
-    for (auto entry = queues_.end(); entry != queues_.begin();) {
-      --entry;
-      Queue& queue = entry->second;
-      for (std::size_t i = 0; i < queue.size(); ++i) {
-        Sending& sending = *queue[i];
-        if (!sending.begun && sending.bound > 0) {
-          if (short_of_credit)
-            continue;
-          if (sending.bound > credit_) {
-            short_of_credit = true;
-            ask_for_credit(sending.bound - credit_);
-            continue;
-          }
-        }
-        // A request's head tells the callee that it comes, so it goes before its first bytes are
-        // there.
-        if (sending.begun && sending.pieces.empty() && !sending.finished)
-          continue;
-        cut(sending, out);
-        auto owned = std::move(queue[i]);
-        queue.erase(queue.begin() + static_cast<std::ptrdiff_t>(i));
-        if (owned->finished && owned->pieces.empty()) {
-          bytes_ -= owned->bound;
-          where_.erase(key(owned->id, owned->reply));
-        } else {
-          queue.push_back(std::move(owned));  // behind its equals: they take turns
-        }
-        if (queue.empty())
-          queues_.erase(entry);
-        return true;
-      }
-    }
+  if (open_)
+    if (const std::uint64_t missing = admit_waiting(); missing > 0)
+      ask_for_credit(missing);
+  if (!controls_.empty()) {
+    out = {std::move(controls_.front()), {}, nullptr};
+    controls_.pop_front();
+    return true;
   }
-  if (controls_.empty())
+  if (ready_by_age_.empty())
     return false;
-  out = {std::move(controls_.front()), {}, nullptr};
-  controls_.pop_front();
+  // Who has least to send goes first, so that a small body does not wait for a large one, and of
+  // several large ones the first is whole as soon as can be. Now and then the oldest is served, lest
+  // it wait for ever. Both are of the highest priority that has something to send.
+  Sending& sending =
+      ++turn_ % oldest_first_every == 0 ? **ready_by_age_.begin() : **ready_by_rest_.begin();
+  leave_ready(sending);  // before what it is ordered by changes
+  cut(sending, out);
+  if (sending.finished && sending.pieces.empty()) {
+    bytes_ -= sending.bound;
+    bodies_.erase(key(sending.id, sending.reply));
+  } else {
+    make_ready(sending);
+  }
   return true;
 }
 

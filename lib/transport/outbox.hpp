@@ -5,8 +5,8 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -24,7 +24,7 @@ class Outbox {
   // Bodies, of requests or of replies, by the request's id. `head` goes with the first frame.
   void begin(std::uint64_t id, bool reply, std::uint8_t priority, Bytes head, std::uint64_t bound);
   // False: no such body, or it would be over its bound.
-  bool append(std::uint64_t id, bool reply, Bytes piece);
+  bool append(std::uint64_t id, bool reply, SharedBytes piece);
   void finish(std::uint64_t id, bool reply);
   // Takes a body back; what has been sent of it, has. Whether anything was.
   bool drop(std::uint64_t id, bool reply);
@@ -49,16 +49,33 @@ class Outbox {
  private:
   struct Sending {
     std::uint64_t id = 0;
-    bool reply = false, begun = false, finished = false;
+    bool reply = false;
+    std::uint8_t priority = 1;
+    std::uint64_t order = 0;  // of begin()
+    bool admitted = false, begun = false, finished = false;
     Bytes head;  // sent with the first frame
     std::uint64_t bound = 0, appended = 0;
-    std::deque<std::shared_ptr<const Bytes>> pieces;
-    std::size_t sent = 0;  // of the first piece
+    std::deque<SharedBytes> pieces;
+    std::size_t sent = 0;    // of the first piece
+    std::uint64_t left = 0;  // of the bound
   };
-  using Queue = std::deque<std::unique_ptr<Sending>>;
+  // More urgent ones first, then earlier ones.
+  struct ByAge {
+    bool operator()(const Sending* a, const Sending* b) const;
+  };
+  // More urgent ones first, then those with less to send.
+  struct ByRest {
+    bool operator()(const Sending* a, const Sending* b) const;
+  };
 
   static std::uint64_t key(std::uint64_t id, bool reply) { return 2 * id + (reply ? 1 : 0); }
   [[nodiscard]] Sending* find(std::uint64_t id, bool reply);
+  [[nodiscard]] static bool sendable(const Sending& sending);
+  void make_ready(Sending& sending);
+  void leave_ready(Sending& sending);
+  void admit(Sending& sending);
+  std::uint64_t admit_waiting();
+  bool take_back_for(const Sending& urgent);
   void cut(Sending& sending, OutgoingFrame& out);
   void ask_for_credit(std::uint64_t missing);
   [[nodiscard]] std::size_t most_chunk() const;
@@ -68,10 +85,15 @@ class Outbox {
   bool open_ = false;
   std::size_t chunk_;
   std::deque<Bytes> controls_;
-  std::map<std::uint8_t, Queue> queues_;                   // by priority
-  std::unordered_map<std::uint64_t, std::uint8_t> where_;  // a body's priority, by key()
-  std::uint64_t bytes_ = 0;                                // bounds of all bodies here
-  std::uint64_t credit_ = 0, wanted_ = 0;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Sending>> bodies_;  // by key()
+  std::set<Sending*, ByAge> waiting_;   // for credit, or for the peer's hello
+  std::set<Sending*, ByAge> reserved_;  // have their credit, and nothing of them is sent yet
+  // Have their credit and something to send, in both orders.
+  std::set<Sending*, ByAge> ready_by_age_;
+  std::set<Sending*, ByRest> ready_by_rest_;
+  std::uint64_t order_ = 0, turn_ = 0;
+  std::uint64_t bytes_ = 0;  // bounds of all bodies here
+  std::uint64_t credit_ = 0, reserved_bytes_ = 0, wanted_ = 0;
 };
 
 }  // namespace cleave::inline v0::transport

@@ -1,6 +1,7 @@
 #include "lib/transport/frame_parser.hpp"
+#include "lib/transport/inbox.hpp"
+#include "lib/transport/incoming_credit.hpp"
 #include "lib/transport/outbox.hpp"
-#include "lib/transport/rate_of_arrival.hpp"
 
 #include <cleave/core/bytes.hpp>
 #include <cleave/transport/protocol.hpp>
@@ -23,11 +24,6 @@ using Bytes = std::vector<std::byte>;
 constexpr std::uint32_t max_first_frame = 4096;
 constexpr std::uint32_t least_max_frame = 8192;
 constexpr std::size_t max_control_frames = 1024;
-constexpr std::size_t piece_size = 256U << 10;
-// Of a body that is handed over whole, memory for so much is taken before it has come.
-constexpr std::uint64_t most_reserved = std::uint64_t{64} << 20;
-constexpr Seconds report_rate_after(0.05);
-constexpr std::size_t least_for_rate = 32U << 10;
 
 tl::unexpected<core::Error> broken(std::string what) {
   return fail(Errc::corrupt, std::move(what), "connection",
@@ -53,23 +49,10 @@ Bytes one(T value) {
   return bytes;
 }
 
-// A body on its way in.
-struct Receiving {
-  RequestHead head;   // of a request
-  ServerTimes times;  // of a reply
-  std::uint64_t bound = 0, total = 0;
-  bool streamed = false;
-  Bytes body;  // if streamed: the piece that is next
-  Seconds since;
-  RateOfArrival arrival;
-};
-
 }  // namespace
 
 struct Protocol::Impl final : FrameParser::Sink {
-  explicit Impl(const Limits& given) : limits(checked(given)), outbox(limits) {
-    outstanding = limits.first_credit;
-    keep = limits.max_incoming;
+  explicit Impl(const Limits& given) : limits(checked(given)), outbox(limits), credit(limits) {
     Bytes payload;
     core::ByteWriter to(payload);
     to.put(protocol_magic);
@@ -105,28 +88,23 @@ struct Protocol::Impl final : FrameParser::Sink {
 
   // A body that the peer begins.
   Result<void> charge(std::uint64_t bound) {
-    if (bound > outstanding)
-      return fail(Errc::exhausted,
-                  "a body of up to " + std::to_string(bound) + " bytes, with credit for " +
-                      std::to_string(outstanding),
-                  "connection");
-    outstanding -= bound;
-    held += bound;
-    return {};
+    if (credit.charge(bound))
+      return {};
+    return fail(Errc::exhausted,
+                "a body of up to " + std::to_string(bound) + " bytes, with credit for " +
+                    std::to_string(credit.outstanding()),
+                "connection");
   }
 
-  // Bytes that were charged are free again.
   void give(std::uint64_t bytes) {
-    held -= bytes;
-    const std::uint64_t budget = outstanding + held;
-    grant(std::min(bytes, keep > budget ? keep - budget : 0));
+    credit.give(bytes);
+    if (credit.due())
+      tell_credit();
   }
 
-  void grant(std::uint64_t bytes) {
-    if (bytes == 0)
-      return;
-    outstanding += bytes;
-    outbox.control(FrameType::credit, 0, one(bytes));
+  void tell_credit() {
+    if (credit.untold() > 0)
+      outbox.control(FrameType::credit, 0, one(credit.take_untold()));
   }
 
   void release(std::uint64_t id) {
@@ -155,7 +133,7 @@ struct Protocol::Impl final : FrameParser::Sink {
     }
     if (outbox.controls() >= max_control_frames + limits.max_in_flight)
       return fail(Errc::exhausted, "the peer asks and does not read the answers", "connection");
-    receiving = false;
+    inbox.select_none();
     return header.type >= static_cast<std::uint8_t>(FrameType::hello) &&
            header.type <=
                static_cast<std::uint8_t>(FrameType::rate);  // later versions' are skipped
@@ -170,7 +148,7 @@ struct Protocol::Impl final : FrameParser::Sink {
       case FrameType::response:
         return take_response(header.id, payload);
       case FrameType::data:
-        select(header.id, (header.flags & flag_reply) != 0);
+        inbox.select(header.id, (header.flags & flag_reply) != 0);
         return {};
       case FrameType::error:
         return take_error(header.id, payload);
@@ -226,13 +204,13 @@ struct Protocol::Impl final : FrameParser::Sink {
         outbox.add_credit(number);
         break;
       case FrameType::want:
-        if (number > 0)
-          emit(event::Wanted{number});
+        if (const std::uint64_t more = number - std::min(number, credit.untold()); more > 0)
+          emit(event::Wanted{more});
+        tell_credit();
         break;
       case FrameType::give_back:
-        if (number > outstanding)
+        if (!credit.take_back(number))
           return broken("more credit given back than there is");
-        outstanding -= number;
         emit(event::Returned{number});
         break;
       default: {
@@ -294,7 +272,7 @@ struct Protocol::Impl final : FrameParser::Sink {
 
   Result<void> take_request(std::uint64_t id, std::span<const std::byte> payload) {
     core::ByteReader from(payload);
-    Receiving body;
+    Inbox::Body body;
     body.bound = from.get<std::uint64_t>();
     body.head.remaining = from_microseconds(from.get<std::uint64_t>());
     body.head.priority = from.get<std::uint8_t>();
@@ -328,14 +306,13 @@ struct Protocol::Impl final : FrameParser::Sink {
     body.since = now;
     if (body.streamed)
       emit(event::Begun{id, body.head, body.bound});
-    begin_receiving(requests_in, id, std::move(body));
-    select(id, false);
+    inbox.begin(id, false, std::move(body), now);
     return {};
   }
 
   Result<void> take_response(std::uint64_t id, std::span<const std::byte> payload) {
     core::ByteReader from(payload);
-    Receiving body;
+    Inbox::Body body;
     body.bound = from.get<std::uint64_t>();
     body.times.upload = from_microseconds(from.get<std::uint64_t>());
     body.times.queue = from_microseconds(from.get<std::uint64_t>());
@@ -361,124 +338,54 @@ struct Protocol::Impl final : FrameParser::Sink {
       return {};
     }
     call->second.reply_begun = true;
-    begin_receiving(replies_in, id, std::move(body));
-    select(id, true);
+    inbox.begin(id, true, std::move(body), now);
     return {};
-  }
-
-  using Bodies = std::unordered_map<std::uint64_t, Receiving>;
-
-  void begin_receiving(Bodies& bodies, std::uint64_t id, Receiving body) {
-    if (requests_in.empty() && replies_in.empty())
-      busy.start(now);
-    body.arrival.start(now);
-    if (!body.streamed)
-      body.body.reserve(static_cast<std::size_t>(std::min(body.bound, most_reserved)));
-    bodies[id] = std::move(body);
-  }
-
-  // What the bytes of the present frame belong to.
-  void select(std::uint64_t id, bool reply) {
-    receiving = true;
-    receiving_id = id;
-    receiving_reply = reply;
-  }
-  // Looked up each time: it may be cancelled between two reads.
-  [[nodiscard]] Receiving* selected() {
-    if (!receiving)
-      return nullptr;
-    Bodies& bodies = receiving_reply ? replies_in : requests_in;
-    const auto found = bodies.find(receiving_id);
-    return found == bodies.end() ? nullptr : &found->second;
   }
 
   Result<void> body(std::span<const std::byte> bytes) override {
-    Receiving* into = selected();
-    if (into == nullptr)
-      return {};  // refused or cancelled while it was under way
-    into->body.insert(into->body.end(), bytes.begin(), bytes.end());
-    return count(*into, bytes.size());
+    return hand_over(inbox.add(bytes, now), false);
   }
 
-  std::span<std::byte> room(std::size_t most) override {
-    Receiving* into = selected();
-    room_from = 0;
-    if (into == nullptr || into->bound - into->total < most)
-      return {};
-    if (into->streamed)
-      most = std::min(most, piece_size);
-    room_from = into->body.size();
-    into->body.resize(room_from + most);
-    return std::span(into->body).subspan(room_from);
-  }
+  std::span<std::byte> room(std::size_t most) override { return inbox.room(most); }
 
   Result<void> filled(std::size_t bytes) override {
-    Receiving* into = selected();
-    if (into == nullptr)
-      return {};
-    into->body.resize(room_from + bytes);
-    return count(*into, bytes);
+    return hand_over(inbox.filled(bytes, now), false);
   }
 
-  Result<void> count(Receiving& into, std::size_t bytes) {
-    if (bytes > into.bound - into.total)
-      return broken("more bytes than were announced");
-    into.total += bytes;
-    into.arrival.add(bytes, now);
-    busy.add(bytes, now);
-    if (into.streamed && into.body.size() >= piece_size)
-      hand_over(into);
-    return {};
-  }
-
-  void hand_over(Receiving& from) {
-    if (from.body.empty())
-      return;
-    emit(event::Piece{receiving_id, std::move(from.body)});
-    from.body = {};
+  Result<void> hand_over(Result<void> done, bool end_of_frame) {
+    if (done)
+      if (auto piece = inbox.take_piece(end_of_frame))
+        emit(std::move(*piece));
+    return done;
   }
 
   Result<void> end(const FrameHeader& header) override {
-    Receiving* into = selected();
-    receiving = false;
-    if (into == nullptr)
-      return {};
-    if (into->streamed)
-      hand_over(*into);
-    const bool last = (header.flags & flag_last) != 0;
-    if (last && receiving_reply)
-      finish_reply(*into);
-    else if (last)
-      finish_request(*into);
-    report_rate();
+    (void)hand_over({}, true);
+    if ((header.flags & flag_last) != 0)
+      if (auto whole = inbox.take_whole())
+        finish(std::move(*whole));
+    inbox.select_none();
+    if (const auto rate = inbox.take_rate(now); rate && (features & feature_rate) != 0)
+      outbox.control(FrameType::rate, 0,
+                     one(static_cast<std::uint64_t>(std::min(rate->count(), 1e18))));
     return {};
   }
 
-  void finish_request(Receiving& from) {
-    // What the bound was too large by is free now, the rest when the handler is done.
-    bodies_held[receiving_id] = from.total;
-    if (from.total == 0)
-      bodies_held.erase(receiving_id);
-    give(from.bound - from.total);
-    emit(event::Request{receiving_id, std::move(from.head), std::move(from.body),
-                        from.arrival.whole(), from.since, from.streamed});
-    requests_in.erase(receiving_id);
-  }
-
-  void finish_reply(Receiving& from) {
-    emit(event::Response{receiving_id, std::move(from.body), from.times, from.arrival.whole()});
-    forget_call(receiving_id);
-  }
-
-  void report_rate() {
-    const bool idle = requests_in.empty() && replies_in.empty();
-    const bool enough = busy.bytes() >= least_for_rate;
-    if (!idle && (!enough || busy.since_start(now) < report_rate_after))
+  void finish(Inbox::Whole whole) {
+    Inbox::Body& body = whole.body;
+    if (whole.reply) {
+      emit(event::Response{whole.id, std::move(body.bytes), body.times, body.arrival.whole()});
+      forget_call(whole.id);
+      give(body.bound);
       return;
-    if (const auto rate = busy.rate(); rate && enough && (features & feature_rate) != 0)
-      outbox.control(FrameType::rate, 0,
-                     one(static_cast<std::uint64_t>(std::min(rate->count(), 1e18))));
-    busy.start(now);
+    }
+    // What the bound was too large by is free now, the rest when the handler is done.
+    bodies_held[whole.id] = body.total;
+    if (body.total == 0)
+      bodies_held.erase(whole.id);
+    give(body.bound - body.total);
+    emit(event::Request{whole.id, std::move(body.head), std::move(body.bytes),
+                        body.arrival.whole(), body.since, body.streamed});
   }
 
   Result<void> take_error(std::uint64_t id, std::span<const std::byte> payload) {
@@ -501,10 +408,9 @@ struct Protocol::Impl final : FrameParser::Sink {
   }
 
   void take_cancel(std::uint64_t id) {
-    const auto coming = requests_in.find(id);
-    if (coming != requests_in.end()) {
-      const bool streamed = coming->second.streamed;
-      requests_in.erase(coming);
+    if (const Inbox::Body* coming = inbox.find(id, false)) {
+      const bool streamed = coming->streamed;
+      inbox.drop(id, false);
       unanswered.erase(id);
       if (streamed)
         emit(event::Cancelled{id});
@@ -521,10 +427,9 @@ struct Protocol::Impl final : FrameParser::Sink {
   void forget_call(std::uint64_t id) {
     calls.erase(id);
     outbox.drop(id, false);
-    const auto coming = replies_in.find(id);
-    if (coming != replies_in.end()) {
-      const std::uint64_t bound = coming->second.bound;
-      replies_in.erase(coming);
+    if (const Inbox::Body* coming = inbox.find(id, true)) {
+      const std::uint64_t bound = coming->bound;
+      inbox.drop(id, true);
       give(bound);
     }
   }
@@ -567,21 +472,15 @@ struct Protocol::Impl final : FrameParser::Sink {
   std::uint64_t features = 0;
   bool hello_in = false, draining = false, peer_gone = false;
   Outbox outbox;
+  Inbox inbox;
+  IncomingCredit credit;
   FrameParser parser;
   std::function<bool(const RequestHead&)> streams;
   std::uint64_t last_call = 0;
   std::unordered_map<std::uint64_t, OwnCall> calls;
-  Bodies requests_in, replies_in;
   std::unordered_map<std::uint64_t, std::uint8_t> unanswered;  // the peer's, with their priority
   // The peer's requests whose bodies are coming in or with a handler, and the bytes they hold.
   std::unordered_map<std::uint64_t, std::uint64_t> bodies_held;
-  std::uint64_t outstanding = 0;  // credit that the peer has, or is about to be told of
-  std::uint64_t held = 0;         // bounds of bodies that are not let go of
-  std::uint64_t keep = 0;
-  RateOfArrival busy;  // while any body is coming in
-  bool receiving = false, receiving_reply = false;
-  std::uint64_t receiving_id = 0;
-  std::size_t room_from = 0;
   Seconds now;                           // during receive()
   std::vector<Event>* events = nullptr;  // likewise
 };
@@ -589,8 +488,8 @@ struct Protocol::Impl final : FrameParser::Sink {
 Protocol::Protocol(const Limits& limits) : impl_(std::make_unique<Impl>(limits)) {}
 Protocol::~Protocol() = default;
 
-Result<std::uint64_t> Protocol::request(const RequestHead& head, Bytes body) {
-  auto id = impl_->begin(head, body.size());
+Result<std::uint64_t> Protocol::request(const RequestHead& head, SharedBytes body) {
+  auto id = impl_->begin(head, body.bytes.size());
   if (id) {
     impl_->outbox.append(*id, false, std::move(body));
     impl_->outbox.finish(*id, false);
@@ -602,7 +501,7 @@ Result<std::uint64_t> Protocol::begin_request(const RequestHead& head, std::uint
   return impl_->begin(head, bound);
 }
 
-Result<void> Protocol::append(std::uint64_t id, Bytes piece) {
+Result<void> Protocol::append(std::uint64_t id, SharedBytes piece) {
   const auto call = impl_->calls.find(id);
   if (call == impl_->calls.end() || impl_->outbox.append(id, false, std::move(piece)))
     return {};
@@ -645,12 +544,12 @@ void Protocol::respond(std::uint64_t id, Bytes body, const ServerTimes& times) {
   p.outbox.append(id, true, std::move(body));
   p.outbox.finish(id, true);
   p.unanswered.erase(asked);
-  p.requests_in.erase(id);
+  p.inbox.drop(id, false);
 }
 
 void Protocol::respond_error(std::uint64_t id, const core::Error& error) {
   impl_->release(id);
-  impl_->requests_in.erase(id);  // what still comes of its body is skipped
+  impl_->inbox.drop(id, false);  // what still comes of its body is skipped
   if (impl_->unanswered.erase(id) > 0)
     impl_->send_error(id, error);
 }
@@ -663,19 +562,22 @@ void Protocol::stream(std::function<bool(const RequestHead&)> which) {
   impl_->streams = std::move(which);
 }
 
+void Protocol::make_bodies_with(std::function<Bytes(std::size_t)> make) {
+  impl_->inbox.make_with(std::move(make));
+}
+
 void Protocol::grant(std::uint64_t bytes) {
-  impl_->grant(bytes);
+  impl_->credit.grant(bytes);
+  impl_->tell_credit();
 }
 
 void Protocol::keep_at_most(std::uint64_t bytes) {
-  Impl& p = *impl_;
-  p.keep = std::min(bytes, p.limits.max_incoming);
-  if (incoming_budget() > p.keep && p.outstanding > p.limits.first_credit && p.hello_in)
-    p.outbox.control(FrameType::reclaim, 0, {});
+  if (impl_->credit.keep_at_most(bytes) && impl_->hello_in)
+    impl_->outbox.control(FrameType::reclaim, 0, {});
 }
 
 std::uint64_t Protocol::incoming_budget() const {
-  return impl_->outstanding + impl_->held;
+  return impl_->credit.budget();
 }
 
 void Protocol::authenticate(std::string_view token) {
@@ -718,7 +620,10 @@ Result<void> Protocol::direct(std::size_t count, Seconds now, std::vector<Event>
 }
 
 bool Protocol::next(OutgoingFrame& frame) {
-  return impl_->outbox.next(frame);
+  if (!impl_->outbox.next(frame))
+    return false;
+  impl_->tell_credit();  // behind it, and so in the same write
+  return true;
 }
 
 bool Protocol::ready() const {
@@ -726,8 +631,7 @@ bool Protocol::ready() const {
 }
 
 bool Protocol::receiving() const {
-  return !impl_->parser.between_frames() || !impl_->requests_in.empty() ||
-         !impl_->replies_in.empty();
+  return !impl_->parser.between_frames() || !impl_->inbox.empty();
 }
 
 std::size_t Protocol::chunk() const {

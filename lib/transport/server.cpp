@@ -1,4 +1,5 @@
 #include "lib/transport/answers.hpp"
+#include "lib/transport/body_pool.hpp"
 #include "lib/transport/calls.hpp"
 #include "lib/transport/credit_pool.hpp"
 #include "lib/transport/doorkeeper.hpp"
@@ -225,6 +226,8 @@ class Core : public std::enable_shared_from_this<Core> {
       const auto handler = find(head);
       return handler && std::holds_alternative<SinkFactory>(*handler);
     });
+    session->connection->protocol().make_bodies_with(
+        [bodies = bodies_](std::size_t bytes) { return bodies->take(bytes); });
     return session;
   }
 
@@ -257,6 +260,7 @@ class Core : public std::enable_shared_from_this<Core> {
           if (const auto why = self->door_->overstayed(*session->visit, *session->connection))
             session->connection->close(*why);
       self->door_->report();
+      self->bodies_->age();
       self->sweep();
     });
   }
@@ -359,10 +363,12 @@ class Core : public std::enable_shared_from_this<Core> {
     const auto found = streams_.find({session.get(), piece.id});
     if (found == streams_.end())
       return;
-    decoder.post([streaming = found->second, bytes = std::move(piece.bytes)] {
+    decoder.post([streaming = found->second, bytes = std::move(piece.bytes),
+                  bodies = bodies_]() mutable {
       if (streaming->failed || *streaming->cancelled)
         return;
       const auto added = guarded([&] { return streaming->sink->add(bytes); });
+      bodies->put(std::move(bytes));
       if (added)
         return;
       streaming->failed = true;
@@ -446,7 +452,8 @@ class Core : public std::enable_shared_from_this<Core> {
       if (expires > Seconds(0))
         incoming->remaining = std::max(Seconds(1e-6), expires - started);
       auto reply = work(*incoming);
-      incoming->body = {};  // before its bytes are granted anew
+      bodies_->put(std::move(incoming->body));  // before its bytes are granted anew
+      incoming->body = {};
       const Seconds took = options.clock->now() - started;
       options.metrics->observe("transport.queue_seconds", queued.count());
       options.metrics->observe("transport.handler_seconds", took.count());
@@ -491,6 +498,7 @@ class Core : public std::enable_shared_from_this<Core> {
   tcp::acceptor acceptor_;
   asio::steady_timer sweep_timer_, drain_timer_, stale_timer_;
   std::optional<Seconds> stale_at_;  // what the timer is armed for
+  const std::shared_ptr<BodyPool> bodies_ = std::make_shared<BodyPool>();
   CreditPool credit_;
   std::set<std::shared_ptr<Session>> sessions_;
   std::unordered_map<Protocol*, std::weak_ptr<Session>> by_protocol_;  // but for refused ones

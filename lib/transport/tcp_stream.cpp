@@ -1,6 +1,7 @@
 #include "lib/transport/stream.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace cleave::inline v0::transport {
 namespace {
@@ -21,7 +22,14 @@ class TcpStream final : public Stream {
     co_return;
   }
   std::size_t read(std::span<const asio::mutable_buffer> into, error_code& error) override {
-    return socket_.read_some(into, error);
+    // A read that was not filled has emptied the socket: who reads again only hears that.
+    if (std::exchange(drained_, false)) {
+      error = asio::error::would_block;
+      return 0;
+    }
+    const std::size_t count = socket_.read_some(into, error);
+    drained_ = !error && count < asio::buffer_size(into);
+    return count;
   }
   std::size_t write(std::span<const asio::const_buffer> from, error_code& error) override {
     return socket_.write_some(from, error);
@@ -46,6 +54,7 @@ class TcpStream final : public Stream {
   tcp::socket socket_;
   std::string peer_;
   bool limits_unsent_;
+  bool drained_ = false;
 };
 
 }  // namespace

@@ -58,8 +58,8 @@ TEST(Credit, ABodyWaitsForItAndAsksForWhatIsMissing) {
   auto requests = all<event::Request>(events);
   ASSERT_EQ(requests.size(), 3U);
   EXPECT_EQ(requests[0].head.method, "urgent");
-  EXPECT_EQ(requests[1].head.method, "small");
-  EXPECT_EQ(requests[2].head.method, "empty");
+  EXPECT_EQ(requests[1].head.method, "empty");
+  EXPECT_EQ(requests[2].head.method, "small");
   const auto wanted = all<event::Wanted>(events);
   ASSERT_EQ(wanted.size(), 1U);
   EXPECT_EQ(wanted[0].bytes, 3000U - (1000U - 650U));
@@ -78,6 +78,40 @@ TEST(Credit, ABodyWaitsForItAndAsksForWhatIsMissing) {
   events = feed(b, output(a));
   ASSERT_EQ(all<event::Request>(events).size(), 1U);
   EXPECT_EQ(b.incoming_budget(), 1000U + wanted[0].bytes);
+}
+
+TEST(Credit, AnUrgentBodyTakesWhatALessUrgentOneHasAndDoesNotUseYet) {
+  Protocol a(Limits{}), b(with_credit(1000, 5000));
+  introduce(a, b);
+  ASSERT_TRUE(a.request({"s", "first", 1, {}}, body_of(400)));
+  ASSERT_TRUE(a.request({"s", "second", 1, {}}, body_of(500)));
+  EXPECT_EQ(only<event::Request>(feed(b, output(a, 1))).head.method, "first");
+  ASSERT_TRUE(a.request({"s", "urgent", 9, {}}, body_of(550)));
+  auto events = feed(b, output(a));
+  ASSERT_EQ(all<event::Request>(events).size(), 1U);
+  EXPECT_EQ(all<event::Request>(events)[0].head.method, "urgent");
+  ASSERT_EQ(all<event::Wanted>(events).size(), 1U);
+  EXPECT_EQ(all<event::Wanted>(events)[0].bytes, 500U - (1000U - 950U));
+  b.grant(450);
+  feed(a, output(b));
+  EXPECT_EQ(only<event::Request>(feed(b, output(a))).head.method, "second");
+}
+
+TEST(Credit, ALittleIsToldWithTheNextFrameOrWhenAskedFor) {
+  Protocol a(Limits{}), b(with_credit(1000, 1000));
+  introduce(a, b);
+  const auto id = a.request({"s", "m", 1, {}}, body_of(100));
+  feed(b, output(a));
+  b.release(*id);
+  EXPECT_TRUE(output(b).empty());  // no packet for 100 bytes
+  // Who needs it asks, and nobody has to grant anything.
+  ASSERT_TRUE(a.request({"s", "all", 1, {}}, body_of(1000)));
+  EXPECT_TRUE(feed(b, output(a)).empty());
+  feed(a, output(b));
+  const auto all_of_it = only<event::Request>(feed(b, output(a)));
+  EXPECT_EQ(all_of_it.body.size(), 1000U);
+  b.release(all_of_it.id);
+  EXPECT_FALSE(output(b).empty());  // much
 }
 
 TEST(Credit, WhatIsKeptIsABoundOnWhatIsGrantedAnew) {
@@ -238,6 +272,11 @@ class Chance {
       ASSERT_TRUE(other.request({"s", "m", 1, {}}, body_of(here.incoming_budget())));
       auto events = feed(here, output(other));
       EXPECT_TRUE(all<event::Wanted>(events).empty());
+      if (all<event::Request>(events).empty()) {
+        // A little was not worth telling before it was asked for.
+        feed(other, output(here));
+        events = feed(here, output(other));
+      }
       EXPECT_EQ(all<event::Request>(events).size(), 1U);
     }
   }

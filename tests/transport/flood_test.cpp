@@ -29,7 +29,7 @@ transport::Call call_of(std::string method, std::size_t size = 0) {
   transport::Call call;
   call.service = "test";
   call.method = std::move(method);
-  call.body.resize(size);
+  call.body = Bytes(size);
   return call;
 }
 

@@ -10,6 +10,7 @@ namespace {
 using namespace cleave;
 using core::Errc;
 using core::Seconds;
+using test::all;
 using test::body_of;
 using test::Bytes;
 using test::feed;
@@ -92,15 +93,36 @@ TEST(Protocol, AnUrgentRequestWaitsForOneChunkOnly) {
   EXPECT_EQ(only<event::Request>(feed(b, sent)).head.method, "small");
 }
 
-TEST(Protocol, EqualsTakeTurns) {
+TEST(Protocol, AmongEqualsASmallOneOvertakesAndLargeOnesFollowOneAnother) {
   Limits limits;
   limits.chunk = 1024;
   Protocol a(limits), b(Limits{});
   introduce(a, b);
   ASSERT_TRUE(a.request({"s", "large", 1, {}}, body_of(100000)));
+  ASSERT_TRUE(a.request({"s", "as large", 1, {}}, body_of(100000, 1)));
+  EXPECT_TRUE(feed(b, output(a, 10)).empty());
   ASSERT_TRUE(a.request({"s", "small", 1, {}}, body_of(2048)));
-  EXPECT_EQ(only<event::Request>(feed(b, output(a, 4))).head.method, "small");
-  EXPECT_EQ(only<event::Request>(feed(b, output(a))).body, body_of(100000));
+  EXPECT_EQ(only<event::Request>(feed(b, output(a, 3))).head.method, "small");
+  auto events = feed(b, output(a, 98 - 10));
+  EXPECT_EQ(only<event::Request>(events).body, body_of(100000));
+  EXPECT_EQ(only<event::Request>(feed(b, output(a))).body, body_of(100000, 1));
+}
+
+TEST(Protocol, ALargeOneIsNotStarvedBySmallOnes) {
+  Limits limits;
+  limits.chunk = 1024;
+  Protocol a(limits), b(Limits{});
+  introduce(a, b);
+  ASSERT_TRUE(a.request({"s", "large", 1, {}}, body_of(10240)));
+  std::size_t small = 0;
+  for (bool large = false; !large; ++small) {
+    ASSERT_LT(small, 100U);
+    ASSERT_TRUE(a.request({"s", "small", 1, {}}, body_of(100)));
+    auto events = feed(b, output(a, 1));
+    for (const auto& request : all<event::Request>(events))
+      large = large || request.head.method == "large";
+  }
+  EXPECT_GE(small, 30U);  // and they have most of the link
 }
 
 TEST(Protocol, RepliesComeInAnyOrder) {

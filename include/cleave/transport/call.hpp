@@ -3,6 +3,7 @@
 
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
+#include <cleave/transport/shared_bytes.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -14,7 +15,9 @@ namespace cleave::inline v0::transport {
 
 struct Call {
   std::string service, method;
-  std::vector<std::byte> body;
+  /// Sent where it lies. Its owner is held until the last of it has been written, which after a
+  /// failure may be a little after the call's end.
+  SharedBytes body;
   std::uint8_t priority = 1;  ///< larger is more urgent, on the link and in the server's queue
   /// What the server may drop the work after; told to it with the request. 0: never.
   core::Seconds remaining;

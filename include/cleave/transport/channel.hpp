@@ -49,7 +49,7 @@ class CLEAVE_EXPORT OutgoingBody {
   /// Cancels the call unless finish() was called.
   ~OutgoingBody();
   /// The next bytes. Over the bound in all: the call completes with Errc::exhausted.
-  void write(std::vector<std::byte> piece);
+  void write(SharedBytes piece);
   /// That was all.
   void finish();
 

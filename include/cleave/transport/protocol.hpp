@@ -6,6 +6,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
 #include <cleave/transport/limits.hpp>
+#include <cleave/transport/shared_bytes.hpp>
 
 #include <array>
 #include <cstddef>
@@ -137,13 +138,13 @@ using Event = std::variant<event::Ready, event::Begun, event::Piece, event::Requ
 struct OutgoingFrame {
   std::vector<std::byte> head;
   std::span<const std::byte> body;
-  std::shared_ptr<const std::vector<std::byte>> owner;
+  std::shared_ptr<const void> owner;
 };
 
 /// One side of one connection; both sides are alike, and either may call. Not thread-safe.
 ///
 /// Frames go out in this order: control frames, then chunks of the bodies with the highest
-/// priority, in turn. Nothing but hello goes out before the peer's hello is in. Bodies are sent on
+/// priority: of that which has least to send, and every fourth of the oldest. Nothing but hello goes out before the peer's hello is in. Bodies are sent on
 /// the peer's credit; what the peer may send is granted here, see Limits::first_credit and grant().
 class CLEAVE_EXPORT Protocol {
  public:
@@ -155,12 +156,12 @@ class CLEAVE_EXPORT Protocol {
   /// A call to the peer; the answer is an event::Response or event::Failed with the id given.
   /// Errc::invalid_argument: a name is empty or too long; exhausted: over max_outgoing, or, once
   /// the peer's limits are known, over its max_body; unavailable: the peer takes no new requests.
-  core::Result<std::uint64_t> request(const RequestHead& head, std::vector<std::byte> body);
+  core::Result<std::uint64_t> request(const RequestHead& head, SharedBytes body);
   /// The same, with a body of at most `bound` bytes that is still to be made: append() it piece by
   /// piece and then finish(). Errors as request()'s.
   core::Result<std::uint64_t> begin_request(const RequestHead& head, std::uint64_t bound);
   /// Ignored for a request that is answered or cancelled already. Errc::exhausted: over its bound.
-  core::Result<void> append(std::uint64_t id, std::vector<std::byte> piece);
+  core::Result<void> append(std::uint64_t id, SharedBytes piece);
   void finish(std::uint64_t id);
   /// Nothing more is sent of the request, and no event with its id will come.
   void cancel(std::uint64_t id);
@@ -176,6 +177,11 @@ class CLEAVE_EXPORT Protocol {
   /// Says which requests' bodies are to be handed over piece by piece, as event::Begun, Piece and
   /// in the end Request. Before the first receive().
   void stream(std::function<bool(const RequestHead&)> which);
+
+  /// Where bodies that come in get their memory: `make` gives room for so many bytes, at least,
+  /// whose contents have no meaning. Without it, memory is new each time. Before the first
+  /// receive().
+  void make_bodies_with(std::function<std::vector<std::byte>(std::size_t)> make);
 
   /// The peer may send so many bytes of bodies more.
   void grant(std::uint64_t bytes);
