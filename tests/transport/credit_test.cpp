@@ -88,10 +88,12 @@ TEST(Credit, AnUrgentBodyTakesWhatALessUrgentOneHasAndDoesNotUseYet) {
   EXPECT_EQ(only<event::Request>(feed(b, output(a, 1))).head.method, "first");
   ASSERT_TRUE(a.request({"s", "urgent", 9, {}}, body_of(550)));
   auto events = feed(b, output(a));
-  ASSERT_EQ(all<event::Request>(events).size(), 1U);
-  EXPECT_EQ(all<event::Request>(events)[0].head.method, "urgent");
-  ASSERT_EQ(all<event::Wanted>(events).size(), 1U);
-  EXPECT_EQ(all<event::Wanted>(events)[0].bytes, 500U - (1000U - 950U));
+  const auto requests = all<event::Request>(events);
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_EQ(requests[0].head.method, "urgent");
+  const auto wanted = all<event::Wanted>(events);
+  ASSERT_EQ(wanted.size(), 1U);
+  EXPECT_EQ(wanted[0].bytes, 500U - (1000U - 950U));
   b.grant(450);
   feed(a, output(b));
   EXPECT_EQ(only<event::Request>(feed(b, output(a))).head.method, "second");
