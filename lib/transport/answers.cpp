@@ -75,7 +75,8 @@ Responder& Responder::operator=(Responder&& other) noexcept {
 }
 
 Responder::~Responder() {
-  answer(fail(Errc::internal, "the request was dropped unanswered"));
+  if (impl_)
+    answer(fail(Errc::internal, "the request was dropped unanswered"));
 }
 
 void Responder::answer(Result<std::vector<std::byte>> reply) {

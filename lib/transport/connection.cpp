@@ -41,7 +41,7 @@ Connection::Connection(std::unique_ptr<Stream> stream, const Limits& limits,
       peer_(stream_->peer()) {}
 
 void Connection::start(Handlers handlers) {
-  handlers_ = std::move(handlers);
+  handlers_ = std::make_shared<const Handlers>(std::move(handlers));
   open_ = true;
   last_heard_ = clock_->now();
   asio::co_spawn(
@@ -69,12 +69,11 @@ void Connection::close(const core::Error& why) {
   open_ = false;
   stream_->close();
   // Moved out first: a handler may drop what holds this connection.
-  const Handlers handlers = std::move(handlers_);
-  handlers_ = {};
+  const auto handlers = std::exchange(handlers_, nullptr);
   core::Error error = why;
   if (error.where.empty() || error.where == "connection")
     error.where = peer_;
-  handlers.on_closed(error);
+  handlers->on_closed(error);
 }
 
 void Connection::close_when_flushed(const core::Error& why) {
@@ -111,7 +110,16 @@ asio::awaitable<void> Connection::read_loop() {
       break;
     if (!more && error == asio::error::would_block) {
       read = 0;
-      co_await stream_->ready(Stream::Wait::read, error);
+      std::size_t count = 0;
+      // Not into a body: it may go while this waits.
+      if (protocol_.in_body())
+        co_await stream_->ready(Stream::Wait::read, error);
+      else
+        count = co_await stream_->read_later(asio::buffer(buffer_), error);
+      if (!open_)
+        break;
+      if (!error && count > 0 && !took({}, count))
+        break;
       if (!error)
         continue;
     }
@@ -140,12 +148,16 @@ bool Connection::read_some(error_code& error) {
       (void)protocol_.direct(0, last_heard_, events_);  // gives the room back
     return false;
   }
-  last_heard_ = clock_->now();
-  bytes_read_ += count;
   if (count >= room.size())
     room_ = std::min(most_room, 2 * room_);
   else if (count < room.size() / 4)
     room_ = std::max(read_size, room_ / 2);
+  return took(room, count);
+}
+
+bool Connection::took(std::span<std::byte> room, std::size_t count) {
+  last_heard_ = clock_->now();
+  bytes_read_ += count;
   if (bytes_read_ == count)
     if (const auto foreign = foreign_protocol(std::span(buffer_).first(count))) {
       close(*foreign);
@@ -154,14 +166,14 @@ bool Connection::read_some(error_code& error) {
   events_.clear();
   const auto done = take(room, count);
   // A copy: a handler may close the connection, which releases the handlers.
-  const auto on_event = handlers_.on_event;
+  const auto handlers = handlers_;
   handling_ = true;  // what handlers have to say is gathered into one write
   for (Event& event : events_) {
     if (!open_)
       break;
     if (std::holds_alternative<event::Rate>(event))
       stream_->keep_unsent_below(std::clamp(protocol_.chunk(), least_write, most_write));
-    on_event(std::move(event));
+    handlers->on_event(std::move(event));
   }
   handling_ = false;
   if (!open_)

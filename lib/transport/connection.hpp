@@ -34,8 +34,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void flush();
   // Somebody let go of bodies.
   void changed() {
-    if (handlers_.on_changed)
-      handlers_.on_changed();
+    if (handlers_ && handlers_->on_changed)
+      handlers_->on_changed();
   }
   // At once; on_closed is told `why`.
   void close(const core::Error& why);
@@ -60,6 +60,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<void> read_loop();
   // Reads once, if there is something; false: nothing there now, or closed.
   bool read_some(error_code& error);
+  // What was read, into `room` first and then into buffer_. False: closed.
+  bool took(std::span<std::byte> room, std::size_t count);
   core::Result<void> take(std::span<std::byte> room, std::size_t count);
   // Writes until there is nothing to say or the stream takes no more. False: the latter.
   bool write_some(error_code& error);
@@ -68,7 +70,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<Stream> stream_;
   Protocol protocol_;
   std::shared_ptr<const core::Clock> clock_;
-  Handlers handlers_;
+  std::shared_ptr<const Handlers> handlers_;  // null: closed, or not started
   std::string peer_;
   core::Seconds last_heard_;
   bool open_ = false, shaken_ = false, handling_ = false, writing_ = false, closing_ = false;

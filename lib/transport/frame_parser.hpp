@@ -37,6 +37,7 @@ class FrameParser {
   [[nodiscard]] std::span<std::byte> room(std::size_t most, Sink& sink);
   [[nodiscard]] core::Result<void> direct(std::size_t count, Sink& sink);
 
+  [[nodiscard]] bool in_body() const { return state_ == State::body; }
   [[nodiscard]] bool between_frames() const { return state_ == State::header && partial_.empty(); }
 
  private:

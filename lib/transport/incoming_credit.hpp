@@ -42,6 +42,7 @@ class IncomingCredit {
     if (bytes > outstanding_ - untold_)
       return false;
     outstanding_ -= bytes;
+    wanted_ = 0;
     return true;
   }
   // True: the peer has more than that, and is to be asked for it.
@@ -55,11 +56,20 @@ class IncomingCredit {
     return budget() > keep_ && outstanding_ > first_;
   }
 
-  // What the peer has not heard of: to be told now if it is much, else when it is told something
-  // anyway, or asks.
-  [[nodiscard]] bool due() const { return untold_ > 0 && untold_ >= first_ / 4; }
+  // The peer asks for more. What is to be found for it beside what it has not heard of.
+  [[nodiscard]] std::uint64_t want(std::uint64_t bytes) {
+    wanted_ += std::min(bytes, most_);
+    return bytes - std::min(bytes, untold_);
+  }
+
+  // What the peer has not heard of: to be told now if it is much or waited for, else when the peer
+  // is told something anyway.
+  [[nodiscard]] bool due() const { return untold_ > 0 && (wanted_ > 0 || untold_ >= first_ / 4); }
   [[nodiscard]] std::uint64_t untold() const { return untold_; }
-  std::uint64_t take_untold() { return std::exchange(untold_, 0); }
+  std::uint64_t take_untold() {
+    wanted_ -= std::min(wanted_, untold_);
+    return std::exchange(untold_, 0);
+  }
 
   [[nodiscard]] std::uint64_t outstanding() const { return outstanding_; }
   [[nodiscard]] std::uint64_t budget() const { return outstanding_ + held_; }
@@ -69,6 +79,7 @@ class IncomingCredit {
   std::uint64_t keep_;         // what is let go of is granted anew up to so much in all
   std::uint64_t outstanding_;  // what the peer has, or is to be told of
   std::uint64_t untold_ = 0;   // of that
+  std::uint64_t wanted_ = 0;   // what the peer waits for
   std::uint64_t held_ = 0;     // bounds of bodies that are not let go of
 };
 

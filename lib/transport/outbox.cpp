@@ -11,36 +11,53 @@ namespace {
 constexpr std::size_t least_chunk = 4096;
 constexpr std::uint64_t oldest_first_every = 4;
 
-std::vector<std::byte> frame(FrameType type, std::uint8_t flags, std::uint64_t id,
-                             std::span<const std::byte> head, bool body, std::size_t body_bytes) {
+// Into the room at the front of a frame's head.
+void put_header(std::vector<std::byte>& head, FrameType type, std::uint8_t flags, std::uint64_t id,
+                bool body, std::size_t body_bytes) {
+  const std::size_t size = head.size() - sizeof(FrameHeader);
   FrameHeader header;
-  header.length = static_cast<std::uint32_t>(head.size() + body_bytes);
+  header.length = static_cast<std::uint32_t>(size + body_bytes);
   header.type = static_cast<std::uint8_t>(type);
   header.flags = flags;
-  header.head = body ? static_cast<std::uint16_t>(head.size()) : std::uint16_t{0};
+  header.head = body ? static_cast<std::uint16_t>(size) : std::uint16_t{0};
   header.id = id;
-  std::vector<std::byte> bytes(sizeof header + head.size());
-  std::memcpy(bytes.data(), &header, sizeof header);
-  std::copy(head.begin(), head.end(), bytes.begin() + sizeof header);
-  return bytes;
+  std::memcpy(head.data(), &header, sizeof header);
 }
 
 }  // namespace
 
 Outbox::Outbox(const Limits& limits) : limits_(limits), chunk_(limits.chunk) {}
 
+Outbox::~Outbox() {
+  // Before the bodies that stand in them.
+  waiting_.clear();
+  reserved_.clear();
+  ready_by_age_.clear();
+  ready_by_rest_.clear();
+}
+
+Outbox::Bytes Outbox::begin_head() {
+  Bytes head;
+  head.reserve(sizeof(FrameHeader) + 64);
+  head.resize(sizeof(FrameHeader));
+  return head;
+}
+
 void Outbox::control(FrameType type, std::uint64_t id, std::span<const std::byte> head) {
-  controls_.push_back(frame(type, 0, id, head, false, 0));
+  Bytes bytes(sizeof(FrameHeader) + head.size());
+  std::copy(head.begin(), head.end(), bytes.begin() + sizeof(FrameHeader));
+  put_header(bytes, type, 0, id, false, 0);
+  controls_.push_back(std::move(bytes));
 }
 
-bool Outbox::ByAge::operator()(const Sending* a, const Sending* b) const {
-  return a->priority != b->priority ? a->priority > b->priority : a->order < b->order;
+bool Outbox::ByAge::operator()(const Sending& a, const Sending& b) const {
+  return a.priority != b.priority ? a.priority > b.priority : a.order < b.order;
 }
 
-bool Outbox::ByRest::operator()(const Sending* a, const Sending* b) const {
-  if (a->priority != b->priority)
-    return a->priority > b->priority;
-  return a->left != b->left ? a->left < b->left : a->order < b->order;
+bool Outbox::ByRest::operator()(const Sending& a, const Sending& b) const {
+  if (a.priority != b.priority)
+    return a.priority > b.priority;
+  return a.left != b.left ? a.left < b.left : a.order < b.order;
 }
 
 void Outbox::begin(std::uint64_t id, bool reply, std::uint8_t priority, Bytes head,
@@ -57,7 +74,7 @@ void Outbox::begin(std::uint64_t id, bool reply, std::uint8_t priority, Bytes he
   if (open_ && bound == 0)
     admit(*sending);
   else
-    waiting_.insert(sending.get());
+    waiting_.insert(*sending);
   bodies_[key(id, reply)] = std::move(sending);
 }
 
@@ -93,8 +110,10 @@ bool Outbox::drop(std::uint64_t id, bool reply) {
   const bool begun = sending->begun;
   bytes_ -= sending->bound;
   leave_ready(*sending);
-  waiting_.erase(sending);
-  if (reserved_.erase(sending) > 0) {
+  if (sending->waiting.is_linked())
+    waiting_.erase(waiting_.iterator_to(*sending));
+  if (sending->reserved.is_linked()) {
+    reserved_.erase(reserved_.iterator_to(*sending));
     reserved_bytes_ -= sending->bound;
     credit_ += sending->bound;
   }
@@ -110,35 +129,37 @@ bool Outbox::sendable(const Sending& sending) {
 }
 
 void Outbox::make_ready(Sending& sending) {
-  if (!sendable(sending))
+  if (sending.ready_by_age.is_linked() || !sendable(sending))
     return;
-  ready_by_age_.insert(&sending);
-  ready_by_rest_.insert(&sending);
+  ready_by_age_.insert(sending);
+  ready_by_rest_.insert(sending);
 }
 
 void Outbox::leave_ready(Sending& sending) {
-  ready_by_age_.erase(&sending);
-  ready_by_rest_.erase(&sending);
+  if (!sending.ready_by_age.is_linked())
+    return;
+  ready_by_age_.erase(ready_by_age_.iterator_to(sending));
+  ready_by_rest_.erase(ready_by_rest_.iterator_to(sending));
 }
 
 void Outbox::admit(Sending& sending) {
   sending.admitted = true;
   credit_ -= sending.bound;
   reserved_bytes_ += sending.bound;
-  reserved_.insert(&sending);
+  reserved_.insert(sending);
   make_ready(sending);
 }
 
 // Credit that less urgent bodies have and do not use yet. False: there is none.
 bool Outbox::take_back_for(const Sending& urgent) {
-  if (reserved_.empty() || (*reserved_.rbegin())->priority >= urgent.priority)
+  if (reserved_.empty() || reserved_.rbegin()->priority >= urgent.priority)
     return false;
-  Sending* last = *reserved_.rbegin();
-  reserved_.erase(last);
-  leave_ready(*last);
-  last->admitted = false;
-  credit_ += last->bound;
-  reserved_bytes_ -= last->bound;
+  Sending& last = *reserved_.rbegin();
+  reserved_.erase(reserved_.iterator_to(last));
+  leave_ready(last);
+  last.admitted = false;
+  credit_ += last.bound;
+  reserved_bytes_ -= last.bound;
   waiting_.insert(last);
   return true;
 }
@@ -147,7 +168,7 @@ bool Outbox::take_back_for(const Sending& urgent) {
 // waits for. What is missing; 0: nothing.
 std::uint64_t Outbox::admit_waiting() {
   while (!waiting_.empty()) {
-    Sending& first = **waiting_.begin();
+    Sending& first = *waiting_.begin();
     while (first.bound > credit_ && take_back_for(first)) {
     }
     if (first.bound > credit_)
@@ -163,11 +184,11 @@ void Outbox::open(const Limits& peer) {
   open_ = true;
   credit_ += peer.first_credit;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
-    Sending* const sending = *it++;
-    if (sending->bound > 0)
+    Sending& sending = *it++;
+    if (sending.bound > 0)
       continue;
-    waiting_.erase(sending);
-    admit(*sending);
+    waiting_.erase(waiting_.iterator_to(sending));
+    admit(sending);
   }
   chunk_ = std::min(chunk_, most_chunk());
 }
@@ -216,7 +237,7 @@ void Outbox::ask_for_credit(std::uint64_t missing) {
 void Outbox::cut(Sending& sending, OutgoingFrame& out) {
   const bool first = !sending.begun;
   if (first) {
-    reserved_.erase(&sending);
+    reserved_.erase(reserved_.iterator_to(sending));
     reserved_bytes_ -= sending.bound;
     sending.begun = true;
   }
@@ -240,8 +261,8 @@ void Outbox::cut(Sending& sending, OutgoingFrame& out) {
                                          : FrameType::request;
   const auto flags =
       static_cast<std::uint8_t>((sending.reply ? flag_reply : 0) | (last ? flag_last : 0));
-  out.head = frame(type, flags, sending.id, sending.head, true, count);
-  sending.head.clear();
+  out.head = first ? std::move(sending.head) : Bytes(sizeof(FrameHeader));
+  put_header(out.head, type, flags, sending.id, true, count);
 }
 
 bool Outbox::next(OutgoingFrame& out) {
@@ -259,7 +280,7 @@ bool Outbox::next(OutgoingFrame& out) {
   // several large ones the first is whole as soon as can be. Now and then the oldest is served, lest
   // it wait for ever. Both are of the highest priority that has something to send.
   Sending& sending =
-      ++turn_ % oldest_first_every == 0 ? **ready_by_age_.begin() : **ready_by_rest_.begin();
+      ++turn_ % oldest_first_every == 0 ? *ready_by_age_.begin() : *ready_by_rest_.begin();
   leave_ready(sending);  // before what it is ordered by changes
   cut(sending, out);
   if (sending.finished && sending.pieces.empty()) {

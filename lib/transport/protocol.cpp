@@ -24,6 +24,7 @@ using Bytes = std::vector<std::byte>;
 constexpr std::uint32_t max_first_frame = 4096;
 constexpr std::uint32_t least_max_frame = 8192;
 constexpr std::size_t max_control_frames = 1024;
+constexpr std::uint64_t least_credit_told = 4096;
 
 tl::unexpected<core::Error> broken(std::string what) {
   return fail(Errc::corrupt, std::move(what), "connection",
@@ -204,7 +205,7 @@ struct Protocol::Impl final : FrameParser::Sink {
         outbox.add_credit(number);
         break;
       case FrameType::want:
-        if (const std::uint64_t more = number - std::min(number, credit.untold()); more > 0)
+        if (const std::uint64_t more = credit.want(number); more > 0)
           emit(event::Wanted{more});
         tell_credit();
         break;
@@ -450,15 +451,15 @@ struct Protocol::Impl final : FrameParser::Sink {
     if (!outbox.has_room(bound))
       return fail(Errc::exhausted, "too many bytes wait to be sent");
     const std::uint64_t id = ++last_call;
-    Bytes payload;
-    core::ByteWriter to(payload);
+    Bytes first = Outbox::begin_head();
+    core::ByteWriter to(first);
     to.put(bound);
     to.put(microseconds(head.remaining));
     to.put(head.priority);
     to.put_string(head.service);
     to.put_string(head.method);
     calls.emplace(id, OwnCall{bound});
-    outbox.begin(id, false, head.priority, std::move(payload), bound);
+    outbox.begin(id, false, head.priority, std::move(first), bound);
     return id;
   }
 
@@ -534,13 +535,13 @@ void Protocol::respond(std::uint64_t id, Bytes body, const ServerTimes& times) {
   const auto asked = p.unanswered.find(id);
   if (asked == p.unanswered.end())
     return;
-  Bytes payload;
-  core::ByteWriter to(payload);
+  Bytes first = Outbox::begin_head();
+  core::ByteWriter to(first);
   to.put(static_cast<std::uint64_t>(body.size()));
   to.put(microseconds(times.upload));
   to.put(microseconds(times.queue));
   to.put(microseconds(times.handler));
-  p.outbox.begin(id, true, asked->second, std::move(payload), body.size());
+  p.outbox.begin(id, true, asked->second, std::move(first), body.size());
   p.outbox.append(id, true, std::move(body));
   p.outbox.finish(id, true);
   p.unanswered.erase(asked);
@@ -609,6 +610,10 @@ Result<void> Protocol::receive(std::span<const std::byte> bytes, Seconds now,
   return impl_->parser.receive(bytes, *impl_);
 }
 
+bool Protocol::in_body() const {
+  return impl_->parser.in_body();
+}
+
 std::span<std::byte> Protocol::room(std::size_t most) {
   return impl_->parser.room(most, *impl_);
 }
@@ -622,7 +627,8 @@ Result<void> Protocol::direct(std::size_t count, Seconds now, std::vector<Event>
 bool Protocol::next(OutgoingFrame& frame) {
   if (!impl_->outbox.next(frame))
     return false;
-  impl_->tell_credit();  // behind it, and so in the same write
+  if (impl_->credit.untold() >= least_credit_told)
+    impl_->tell_credit();  // behind it, and so in the same write
   return true;
 }
 

@@ -23,6 +23,16 @@ class Stream {
   // At least one byte, or an error: would_block (nothing there now), eof (the peer has closed), or
   // what broke the stream.
   virtual std::size_t read(std::span<const asio::mutable_buffer> into, error_code& error) = 0;
+  // Waits until there is something and reads that; `into` must stay until then.
+  virtual asio::awaitable<std::size_t> read_later(asio::mutable_buffer into, error_code& error) {
+    std::size_t count = 0;
+    do {
+      co_await ready(Wait::read, error);
+      if (!error)
+        count = read(std::span(&into, 1), error);
+    } while (error == asio::error::would_block);
+    co_return count;
+  }
   // Some of the bytes, in order; at least one, or an error: would_block or what broke the stream.
   virtual std::size_t write(std::span<const asio::const_buffer> from, error_code& error) = 0;
   // Until read() or write() may get further, or the stream is closed (operation_aborted).

@@ -31,6 +31,14 @@ class TcpStream final : public Stream {
     drained_ = !error && count < asio::buffer_size(into);
     return count;
   }
+  // As one operation it spares the call that arms a wait.
+  asio::awaitable<std::size_t> read_later(asio::mutable_buffer into, error_code& error) override {
+    drained_ = false;
+    const std::size_t count =
+        co_await socket_.async_read_some(into, asio::redirect_error(asio::use_awaitable, error));
+    drained_ = !error && count < into.size();
+    co_return count;
+  }
   std::size_t write(std::span<const asio::const_buffer> from, error_code& error) override {
     return socket_.write_some(from, error);
   }

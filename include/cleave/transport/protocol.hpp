@@ -207,6 +207,8 @@ class CLEAVE_EXPORT Protocol {
   [[nodiscard]] core::Result<void> receive(std::span<const std::byte> bytes, core::Seconds now,
                                            std::vector<Event>& events);
 
+  /// The next bytes from the peer belong to a body that has begun.
+  [[nodiscard]] bool in_body() const;
   /// Where the next bytes from the peer belong, if they are a body's: who reads them there and says
   /// so by direct() spares a copy. At most `most` bytes; empty if they must go through receive().
   [[nodiscard]] std::span<std::byte> room(std::size_t most);
