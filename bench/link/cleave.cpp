@@ -1,14 +1,13 @@
 // cleave's channel and server.
 #include "bench/link/peer.hpp"
 #include "bench/link/tensors.hpp"
+#include "bench/link/waits.hpp"
 
 #include <cleave/transport/channel.hpp>
 #include <cleave/transport/server.hpp>
 
-#include <condition_variable>
 #include <future>
 #include <mutex>
-#include <thread>
 
 namespace bench_link {
 namespace {
@@ -43,6 +42,48 @@ transport::Call tensor_call(Tensors& tensors) {
   const auto& tensor = tensors.take();
   return call_of("tensor", {*tensor, tensor});
 }
+
+// One load, from the first tensor to the last answer.
+struct Sending : std::enable_shared_from_this<Sending> {
+  Sending(transport::Channel& over, Tensors& what, const Load& how)
+      : channel(over), tensors(what), load(how) {}
+
+  transport::Channel& channel;
+  Tensors& tensors;
+  const Load load;
+  std::mutex mutex;  // the first tensors are sent from another thread than the rest
+  std::promise<void> done;
+  std::size_t sent = 0, answered = 0;
+  bool failed = false;
+
+  // With the mutex.
+  void fill() {
+    while (sent < load.count && sent - answered < load.in_flight) {
+      ++sent;
+      channel.start(tensor_call(tensors),
+                    [self = shared_from_this()](
+                        const cleave::core::Result<transport::Response>& response) {
+                      self->answer(response);
+                    });
+    }
+  }
+
+  void answer(const cleave::core::Result<transport::Response>& response) {
+    const std::lock_guard lock(mutex);
+    if (failed)
+      return;
+    try {
+      tensors.acknowledge(ack_of(response));
+      if (++answered == load.count)
+        done.set_value();
+      else
+        fill();
+    } catch (...) {
+      failed = true;
+      done.set_exception(std::current_exception());
+    }
+  }
+};
 
 class CleaveServer final : public Server {
  public:
@@ -86,60 +127,29 @@ class CleaveClient : public Client {
     channel_ = std::move(*channel);
   }
 
+  // The next tensor is sent from the callback that brings an answer: no thread has to be woken.
   double send(const Load& load) override {
-    Tensors& tensors = stock_.of(load);
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::vector<Ack> acks;
-    std::exception_ptr failed;
-    std::size_t sent = 0, answered = 0;
+    const auto sending = std::make_shared<Sending>(*channel_, stock_.of(load), load);
     const double start = seconds();
-    while (answered < load.count) {
-      while (sent < load.count && sent - answered < load.in_flight) {
-        channel_->start(tensor_call(tensors),
-                        [&](const cleave::core::Result<transport::Response>& response) {
-                          const std::lock_guard lock(mutex);
-                          try {
-                            acks.push_back(ack_of(response));
-                          } catch (...) {
-                            failed = std::current_exception();
-                          }
-                          changed.notify_one();
-                        });
-        ++sent;
-      }
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [&] { return !acks.empty() || failed; });
-      if (failed)
-        break;
-      for (const Ack& ack : acks) tensors.acknowledge(ack);
-      answered += acks.size();
-      acks.clear();
+    {
+      const std::lock_guard lock(sending->mutex);
+      sending->fill();
     }
-    if (failed) {
+    try {
+      sending->done.get_future().get();
+    } catch (...) {
       channel_.reset();  // returns when every callback has been called
-      std::rethrow_exception(failed);
+      throw;
     }
     return seconds() - start;
   }
 
   // A network's thread asks for something small while another's tensors are under way.
   std::vector<double> waits(std::size_t large, std::size_t small, std::size_t count) override {
-    std::atomic<bool> stop = false;
-    auto busy = std::async(std::launch::async, [&] {
-      Tensors tensors(large, 1);
-      while (!stop) tensors.acknowledge(ack_of(channel_->call(tensor_call(tensors))));
-    });
-    std::vector<double> times;
-    try {
-      times = calls("echo on a worker", small, count);
-    } catch (...) {
-      stop = true;
-      throw;
-    }
-    stop = true;
-    busy.get();
-    return times;
+    Tensors tensors(large, 1);
+    return waits_behind(
+        [&] { tensors.acknowledge(ack_of(channel_->call(tensor_call(tensors)))); },
+        [&] { calls("echo on a worker", small, 1); }, count);
   }
 
  protected:

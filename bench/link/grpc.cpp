@@ -3,6 +3,7 @@
 // copied for protobuf's sake. What a generated stub and service would contain is written out.
 #include "bench/link/peer.hpp"
 #include "bench/link/tensors.hpp"
+#include "bench/link/waits.hpp"
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/client_unary_call.h>
@@ -156,21 +157,10 @@ class GrpcClient final : public Client {
   }
 
   std::vector<double> waits(std::size_t large, std::size_t small, std::size_t count) override {
-    std::atomic<bool> stop = false;
-    auto busy = std::async(std::launch::async, [&] {
-      Tensors tensors(large, 1);
-      while (!stop) tensors.acknowledge(ack_of(call(tensor_name, borrow(*tensors.take()))));
-    });
-    std::vector<double> times;
-    try {
-      times = round_trips(small, count);
-    } catch (...) {
-      stop = true;
-      throw;
-    }
-    stop = true;
-    busy.get();
-    return times;
+    Tensors tensors(large, 1);
+    return waits_behind(
+        [&] { tensors.acknowledge(ack_of(call(tensor_name, borrow(*tensors.take())))); },
+        [&] { round_trips(small, 1); }, count);
   }
 
  private:

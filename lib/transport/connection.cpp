@@ -17,7 +17,7 @@ constexpr std::size_t most_room = 1U << 20;
 constexpr std::size_t turn = 4U << 20;
 // Frames are gathered up to a chunk's size for one write, within these bounds: more would hold back
 // urgent ones.
-constexpr std::size_t least_write = 16U << 10;
+constexpr std::size_t least_write = 4096;
 constexpr std::size_t most_write = 1U << 20;
 constexpr std::size_t most_frames = 64;
 
@@ -38,6 +38,7 @@ Connection::Connection(std::unique_ptr<Stream> stream, const Limits& limits,
     : stream_(std::move(stream)),
       protocol_(limits),
       clock_(std::move(clock)),
+      paced_(limits.chunk_time > 0),
       peer_(stream_->peer()) {}
 
 void Connection::start(Handlers handlers) {
@@ -171,8 +172,8 @@ bool Connection::took(std::span<std::byte> room, std::size_t count) {
   for (Event& event : events_) {
     if (!open_)
       break;
-    if (std::holds_alternative<event::Rate>(event))
-      stream_->keep_unsent_below(std::clamp(protocol_.chunk(), least_write, most_write));
+    if (const auto* rate = std::get_if<event::Rate>(&event); rate != nullptr && paced_)
+      stream_->pace(rate->rate, std::clamp(protocol_.chunk(), least_write, most_write));
     handlers->on_event(std::move(event));
   }
   handling_ = false;
@@ -203,6 +204,10 @@ core::Result<void> Connection::take(std::span<std::byte> room, std::size_t count
 bool Connection::write_some(error_code& error) {
   while (open_) {
     if (unwritten_ == 0) {
+      if (stream_->full()) {
+        error = asio::error::would_block;
+        return false;
+      }
       frames_.clear();
       buffers_.clear();
       next_buffer_ = 0;
@@ -211,6 +216,8 @@ bool Connection::write_some(error_code& error) {
       while (unwritten_ < most && frames_.size() < most_frames && protocol_.next(frame)) {
         unwritten_ += frame.head.size() + frame.body.size();
         frames_.push_back(std::move(frame));
+        if (!frames_.back().body.empty() && stream_->paced())
+          break;
       }
       if (frames_.empty())
         return true;

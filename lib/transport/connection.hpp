@@ -70,6 +70,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<Stream> stream_;
   Protocol protocol_;
   std::shared_ptr<const core::Clock> clock_;
+  const bool paced_;
   std::shared_ptr<const Handlers> handlers_;  // null: closed, or not started
   std::string peer_;
   core::Seconds last_heard_;

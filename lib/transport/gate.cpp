@@ -136,7 +136,12 @@ class GatedStream final : public Stream {
   asio::awaitable<void> ready(Wait what, error_code& error) override {
     return inner_->ready(what, error);
   }
-  void keep_unsent_below(std::size_t bytes) override { inner_->keep_unsent_below(bytes); }
+  asio::awaitable<std::size_t> read_later(asio::mutable_buffer into, error_code& error) override {
+    return hello_.empty() ? inner_->read_later(into, error) : Stream::read_later(into, error);
+  }
+  void pace(core::BytesPerSecond rate, std::size_t chunk) override { inner_->pace(rate, chunk); }
+  [[nodiscard]] bool paced() const override { return inner_->paced(); }
+  [[nodiscard]] bool full() const override { return inner_->full(); }
   void close() override {
     delay_.cancel();
     inner_->close();

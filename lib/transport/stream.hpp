@@ -37,8 +37,14 @@ class Stream {
   virtual std::size_t write(std::span<const asio::const_buffer> from, error_code& error) = 0;
   // Until read() or write() may get further, or the stream is closed (operation_aborted).
   virtual asio::awaitable<void> ready(Wait what, error_code& error) = 0;
-  // So many unsent bytes are worth keeping in the kernel, where nothing overtakes them. A hint.
-  virtual void keep_unsent_below(std::size_t /*bytes*/) {}
+  // What the link carries, and how much is written at a time: more than it takes to keep the link
+  // busy need not be in the kernel or in the network, where nothing overtakes it. A hint.
+  virtual void pace(core::BytesPerSecond /*rate*/, std::size_t /*chunk*/) {}
+  // What comes behind what is written next has to wait: it is best written by itself.
+  [[nodiscard]] virtual bool paced() const { return false; }
+  // write() would find that enough is on its way. Who knows that before it decides what to write
+  // can still change its mind.
+  [[nodiscard]] virtual bool full() const { return false; }
   // At once, without lingering over what is unsent; ends every wait.
   virtual void close() = 0;
   [[nodiscard]] virtual asio::any_io_executor executor() = 0;
@@ -48,7 +54,7 @@ class Stream {
   [[nodiscard]] virtual std::string peer() const = 0;
 };
 
-// `unsent_low_water` bytes are kept unsent in the kernel until keep_unsent_below() knows better; 0:
+// `unsent_low_water` bytes are kept unsent in the kernel until pace() knows better; 0:
 // as the kernel likes, now and later.
 std::unique_ptr<Stream> make_tcp_stream(tcp::socket socket, std::uint32_t unsent_low_water);
 

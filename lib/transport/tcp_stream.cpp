@@ -1,6 +1,6 @@
+#include "lib/transport/send_window.hpp"
 #include "lib/transport/stream.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace cleave::inline v0::transport {
@@ -9,12 +9,11 @@ namespace {
 class TcpStream final : public Stream {
  public:
   TcpStream(tcp::socket socket, std::uint32_t unsent_low_water)
-      : socket_(std::move(socket)), limits_unsent_(unsent_low_water > 0) {
+      : socket_(std::move(socket)), window_(socket_, unsent_low_water) {
     error_code error;
     const auto endpoint = socket_.remote_endpoint(error);
     peer_ = error ? "unknown" : to_string(endpoint);
     socket_.non_blocking(true, error);  // if it fails, so will the first read
-    tune(socket_, unsent_low_water);
   }
 
   asio::awaitable<void> handshake(error_code& error) override {
@@ -40,18 +39,24 @@ class TcpStream final : public Stream {
     co_return count;
   }
   std::size_t write(std::span<const asio::const_buffer> from, error_code& error) override {
+    if (window_.full()) {
+      error = asio::error::would_block;
+      return 0;
+    }
     return socket_.write_some(from, error);
   }
   asio::awaitable<void> ready(Wait what, error_code& error) override {
-    co_await socket_.async_wait(
-        what == Wait::read ? tcp::socket::wait_read : tcp::socket::wait_write,
-        asio::redirect_error(asio::use_awaitable, error));
+    if (what == Wait::write)
+      co_await window_.ready(error);
+    else
+      co_await socket_.async_wait(tcp::socket::wait_read,
+                                  asio::redirect_error(asio::use_awaitable, error));
   }
-  void keep_unsent_below(std::size_t bytes) override {
-    if (limits_unsent_)
-      tune(socket_, static_cast<std::uint32_t>(std::min<std::size_t>(bytes, 1U << 30)));
-  }
+  [[nodiscard]] bool paced() const override { return window_.active(); }
+  [[nodiscard]] bool full() const override { return window_.full(); }
+  void pace(core::BytesPerSecond rate, std::size_t chunk) override { window_.pace(rate, chunk); }
   void close() override {
+    window_.cancel();
     error_code ignored;
     socket_.close(ignored);
   }
@@ -60,8 +65,8 @@ class TcpStream final : public Stream {
 
  private:
   tcp::socket socket_;
+  SendWindow window_;
   std::string peer_;
-  bool limits_unsent_;
   bool drained_ = false;
 };
 

@@ -1,5 +1,6 @@
 // TLS on a socket that never blocks. OpenSSL is driven directly: it reads from the socket many
 // records at a time, and writes into memory, from where several records leave in one call.
+#include "lib/transport/send_window.hpp"
 #include "lib/transport/tls_context.hpp"
 
 #include <sys/socket.h>
@@ -93,13 +94,12 @@ class TlsStream final : public Stream {
   TlsStream(tcp::socket socket, std::shared_ptr<const TlsContext> context,
             std::uint32_t unsent_low_water)
       : socket_(std::move(socket)),
-        context_(std::move(context)),
-        limits_unsent_(unsent_low_water > 0) {
+        window_(socket_, unsent_low_water),
+        context_(std::move(context)) {
     error_code error;
     const auto endpoint = socket_.remote_endpoint(error);
     peer_ = error ? "unknown" : to_string(endpoint);
     socket_.non_blocking(true, error);  // if it fails, so will the first read
-    tune(socket_, unsent_low_water);
     wire_.fd = socket_.native_handle();
     auto ssl = context_->make_ssl();
     if (!ssl) {
@@ -172,6 +172,10 @@ class TlsStream final : public Stream {
   // them again, as it does by going on behind what was written.
   std::size_t write(std::span<const asio::const_buffer> from, error_code& error) override {
     error = {};
+    if (window_.full()) {
+      error = asio::error::would_block;
+      return 0;
+    }
     Cursor rest(from);
     rest.skip(ahead_);
     std::size_t written = 0;
@@ -200,18 +204,22 @@ class TlsStream final : public Stream {
   }
 
   asio::awaitable<void> ready(Wait what, error_code& error) override {
-    co_await socket_.async_wait(
-        what == Wait::read ? tcp::socket::wait_read : tcp::socket::wait_write,
-        asio::redirect_error(asio::use_awaitable, error));
+    if (what == Wait::write)
+      co_await window_.ready(error);
+    else
+      co_await socket_.async_wait(tcp::socket::wait_read,
+                                  asio::redirect_error(asio::use_awaitable, error));
   }
 
-  void keep_unsent_below(std::size_t bytes) override {
-    staged_wanted_ = std::clamp(bytes, max_record, most_staged);
-    if (limits_unsent_)
-      tune(socket_, static_cast<std::uint32_t>(std::min<std::size_t>(bytes, 1U << 30)));
+  [[nodiscard]] bool paced() const override { return window_.active(); }
+  [[nodiscard]] bool full() const override { return window_.full(); }
+  void pace(core::BytesPerSecond rate, std::size_t chunk) override {
+    staged_wanted_ = std::clamp(chunk, max_record, most_staged);
+    window_.pace(rate, chunk);
   }
 
   void close() override {
+    window_.cancel();
     error_code ignored;
     if (ssl_ && !failed() && !read_error_ && SSL_is_init_finished(ssl_.get()) == 1 &&
         socket_.is_open()) {
@@ -439,13 +447,13 @@ class TlsStream final : public Stream {
   }
 
   tcp::socket socket_;
+  SendWindow window_;
   std::shared_ptr<const TlsContext> context_;
   std::string peer_;
   Wire wire_;
   SslPtr ssl_;  // after what its BIO points to
   std::array<std::byte, max_record> record_{};
   std::size_t staged_wanted_ = most_staged;
-  bool limits_unsent_;
   std::size_t ahead_ = 0;  // plaintext whose records are staged, at the front of the next write
   error_code read_error_;
   core::Error failure_;

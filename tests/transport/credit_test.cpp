@@ -235,7 +235,7 @@ TEST(Credit, ChunksFollowTheRateThatTheReceiverSees) {
       }
       now += 1;
     }
-    const double expected = std::clamp(rate * 0.005, 4096.0, (1 << 20) - 4096.0);
+    const double expected = std::clamp(rate * Limits{}.chunk_time, 4096.0, (1 << 20) - 4096.0);
     EXPECT_NEAR(static_cast<double>(a.chunk()), expected, 0.2 * expected) << rate;
   }
 }

@@ -26,7 +26,7 @@ struct Limits {
   /// Bytes of a body that go out in one frame, until the link's rate is known. Then it is what the
   /// link carries in chunk_time, from 4 KiB to the peer's max_frame.
   std::uint32_t chunk = 64U << 10;
-  double chunk_time = 0.005;  ///< seconds; 0: chunks stay as they are
+  double chunk_time = 0.004;  ///< seconds; 0: chunks stay as they are
 };
 
 }  // namespace cleave::inline v0::transport
