@@ -14,7 +14,7 @@ Val sequence_of(std::vector<Val> items) {
 }
 
 Arg Arg::optional_list(std::vector<Val> list) {
-  Arg arg(c10::nullopt);
+  Arg arg(std::nullopt);
   arg.data_ = OptionalList{std::move(list)};
   return arg;
 }
@@ -182,9 +182,9 @@ c10::IValue Builder::constant_of(const Arg& arg) {
     return tensors;
   }
   if (const auto* list = std::get_if<Arg::OptionalList>(&arg.data_)) {
-    c10::List<c10::optional<at::Tensor>> tensors;
+    c10::impl::GenericList tensors(c10::OptionalType::ofTensor());
     for (const Val& item : list->items)
-      tensors.push_back(item.present() ? c10::optional<at::Tensor>(item.constant) : c10::nullopt);
+      tensors.push_back(item.present() ? c10::IValue(item.constant) : c10::IValue());
     return tensors;
   }
   return std::get<c10::IValue>(arg.data_);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -100,7 +101,7 @@ class Arg {
   /* implicit */ Arg(double number) : data_(c10::IValue(number)) {}
   /* implicit */ Arg(bool flag) : data_(c10::IValue(flag)) {}
   /* implicit */ Arg(const char* text) : data_(c10::IValue(std::string(text))) {}
-  /* implicit */ Arg(c10::nullopt_t) : data_(c10::IValue()) {}
+  /* implicit */ Arg(std::nullopt_t) : data_(c10::IValue()) {}
   /* implicit */ Arg(c10::IValue value) : data_(std::move(value)) {}
   /// For what an operator takes by name only.
   static Arg named(const char* name, Arg value);

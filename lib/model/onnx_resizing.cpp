@@ -118,7 +118,7 @@ Val by_matrix(Builder& b, const Val& x, std::int64_t dim, const at::Tensor& matr
   std::int64_t work = 0;
   if (__builtin_mul_overflow(count(sizes), matrix.size(1), &work))
     too_large("its arithmetic");
-  y = b.emit("aten::linear", {y, matrix.to(x.dtype), c10::nullopt}, x.dtype, sizes, work);
+  y = b.emit("aten::linear", {y, matrix.to(x.dtype), std::nullopt}, x.dtype, sizes, work);
   if (dim == last)
     return y;
   std::swap(sizes[static_cast<std::size_t>(dim)], sizes[static_cast<std::size_t>(last)]);
@@ -153,7 +153,7 @@ Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, co
     if (image && as_aten_nearest(nearest_places(plan, dims[2]), dims[2], false) &&
         as_aten_nearest(nearest_places(plan, dims[3]), dims[3], false))
       return b.emit("aten::upsample_nearest2d",
-                    {x, Sizes{dims[2].out, dims[3].out}, c10::nullopt, c10::nullopt}, x.dtype,
+                    {x, Sizes{dims[2].out, dims[3].out}, std::nullopt, std::nullopt}, x.dtype,
                     sizes);
     for (const std::int64_t d : changed)
       x = pick(b, x, d, nearest_places(plan, dims[static_cast<std::size_t>(d)]));
