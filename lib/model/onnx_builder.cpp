@@ -62,6 +62,13 @@ std::int64_t count(const Sizes& sizes) {
   return empty ? 0 : product;
 }
 
+std::int64_t count_one(const Sizes& sizes) {
+  const std::int64_t elements = count(sizes);
+  if (elements > most_elements)
+    too_large("a value of the sizes " + to_text(sizes) + " is too large");
+  return elements;
+}
+
 Sizes broadcast(const Sizes& a, const Sizes& b) {
   Sizes result(std::max(a.size(), b.size()));
   for (std::size_t i = 0; i < result.size(); ++i) {
@@ -146,10 +153,7 @@ jit::Value* Builder::use(const Val& value) {
 }
 
 void Builder::count_value(const Sizes& sizes, std::int64_t work) {
-  const std::int64_t elements = count(sizes);
-  if (elements > most_elements)
-    too_large("a value of the sizes " + to_text(sizes) + " is too large");
-  elements_ += elements;
+  elements_ += count_one(sizes);
   if (elements_ > most_elements_all)
     too_large("the network's values are too large together");
   if (work < 0 || work > most_work || (work_ += work) > most_work)

@@ -125,6 +125,9 @@ using Args = std::vector<Arg>;
 std::string to_text(const Sizes& sizes);
 /// Elements of a value of these sizes; unknown sizes count as one. Throws when it overflows.
 std::int64_t count(const Sizes& sizes);
+/// The same, and throws where they are too many for one value: for whoever makes something of a
+/// value's length before the value itself.
+std::int64_t count_one(const Sizes& sizes);
 /// NumPy's rule, which ONNX shares. Throws where the sizes do not fit.
 Sizes broadcast(const Sizes& a, const Sizes& b);
 /// Into [0, rank); throws if it is not in [-rank, rank).

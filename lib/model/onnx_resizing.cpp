@@ -139,6 +139,13 @@ bool as_aten_nearest(const Sizes& places, const Dim& d, bool by_scale) {
   return true;
 }
 
+// What a value's sizes become where one dimension is resized, which may be more than in the end.
+Sizes resized(const Val& x, const std::vector<Dim>& dims, std::int64_t dim) {
+  Sizes sizes = x.sizes;
+  sizes[static_cast<std::size_t>(dim)] = dims[static_cast<std::size_t>(dim)].out;
+  return sizes;
+}
+
 Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, const Sizes& sizes) {
   std::vector<std::int64_t> changed;
   for (std::size_t d = 0; d < dims.size(); ++d) {
@@ -155,8 +162,10 @@ Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, co
       return b.emit("aten::upsample_nearest2d",
                     {x, Sizes{dims[2].out, dims[3].out}, std::nullopt, std::nullopt}, x.dtype,
                     sizes);
-    for (const std::int64_t d : changed)
+    for (const std::int64_t d : changed) {
+      count_one(resized(x, dims, d));
       x = pick(b, x, d, nearest_places(plan, dims[static_cast<std::size_t>(d)]));
+    }
     return x;
   }
   if (!x.is_floating())
@@ -175,8 +184,10 @@ Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, co
     return b.emit(op, {x, Sizes{dims[2].out, dims[3].out}, corners, dims[2].scale, dims[3].scale},
                   x.dtype, sizes, count(sizes) * (plan.mode == "linear" ? 4 : 16));
   }
-  for (const std::int64_t d : changed)
+  for (const std::int64_t d : changed) {
+    count_one(resized(x, dims, d));
     x = by_matrix(b, x, d, weights(b, plan, dims[static_cast<std::size_t>(d)]));
+  }
   return x;
 }
 
