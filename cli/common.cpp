@@ -2,6 +2,7 @@
 
 #include <cleave/core/version.hpp>
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -90,6 +91,16 @@ ExitCode exit_code_of(const core::Error& error) {
   return failed;
 }
 
+namespace {
+
+// Whether the other end of a pipe was closed, as `head` does when it has seen enough.
+bool reader_has_gone(int descriptor) {
+  pollfd polled{descriptor, POLLOUT, 0};
+  return ::poll(&polled, 1, 0) == 1 && (polled.revents & POLLERR) != 0;
+}
+
+}  // namespace
+
 int print_error(const core::Error& error) {
   std::string line = error.message();
   for (char& c : line)
@@ -107,7 +118,7 @@ int run_app(CLI::App& app, int argc, char** argv, const int& result) {
   try {
     app.parse(argc, argv);
     std::cout.flush();
-    if (!std::cout) {
+    if (!std::cout && !reader_has_gone(STDOUT_FILENO)) {
       std::cerr << "cleave: standard output: cannot write (is the disk full?)\n";
       return failed;
     }

@@ -33,7 +33,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_G
 endif()
 
 if(CLEAVE_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    add_compile_options(-fsanitize=fuzzer-no-link)
+  else()
+    add_compile_options(-fsanitize-coverage=trace-pc)  # see tests/fuzz/afl_coverage.cpp
+  endif()
 endif()
 if(CLEAVE_SANITIZE)
   string(REPLACE "," ";" sanitize_list "${CLEAVE_SANITIZE}")

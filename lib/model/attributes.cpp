@@ -27,7 +27,7 @@ class Renamer {
  public:
   /// `identify` tells which attribute a prim::GetAttr or prim::SetAttr is about, if any; `start`
   /// what one holds before the graph's first node, null if nothing.
-  using Identify = std::function<c10::optional<Attribute>(jit::Node*)>;
+  using Identify = std::function<std::optional<Attribute>(jit::Node*)>;
   using Start = std::function<jit::Value*(jit::Node* assignment)>;
   Renamer(Identify identify, Start start)
       : identify_(std::move(identify)), start_(std::move(start)) {}
@@ -155,12 +155,12 @@ bool stays_here(jit::Value* object) {
 
 }  // namespace
 
-c10::optional<std::vector<std::string>> path_to(const jit::Value* object, const jit::Value* self) {
+std::optional<std::vector<std::string>> path_to(const jit::Value* object, const jit::Value* self) {
   std::vector<std::string> path;
   while (object != self) {
     const jit::Node* node = object->node();
     if (node->kind() != prim::GetAttr)
-      return c10::nullopt;
+      return std::nullopt;
     path.push_back(node->s(c10::attr::name));
     object = node->input(0);
   }
@@ -170,15 +170,15 @@ c10::optional<std::vector<std::string>> path_to(const jit::Value* object, const 
 
 void assignments_to_values(jit::Graph& graph, const jit::Module& module) {
   jit::Value* const self = graph.inputs()[0];
-  const auto identify = [&](jit::Node* node) -> c10::optional<Attribute> {
+  const auto identify = [&](jit::Node* node) -> std::optional<Attribute> {
     const auto path = path_to(node->input(0), self);
     if (!path)
-      return c10::nullopt;
+      return std::nullopt;
     auto object = module._ivalue();
     for (const std::string& name : *path) {
       const c10::IValue next = object->getAttr(name);
       if (!next.isObject())
-        return c10::nullopt;
+        return std::nullopt;
       object = next.toObject();
     }
     return Attribute{object.get(), node->s(c10::attr::name)};
@@ -199,10 +199,10 @@ void objects_to_values(jit::Graph& graph) {
   find_objects(graph.block(), objects);
   for (auto it = objects.begin(); it != objects.end();)
     it = stays_here((*it)->output()) ? std::next(it) : objects.erase(it);
-  const auto identify = [&](jit::Node* node) -> c10::optional<Attribute> {
+  const auto identify = [&](jit::Node* node) -> std::optional<Attribute> {
     jit::Node* made_by = without_casts(node->input(0))->node();
     if (!objects.count(made_by))
-      return c10::nullopt;
+      return std::nullopt;
     return Attribute{made_by, node->s(c10::attr::name)};
   };
   Renamer(identify, [](jit::Node*) -> jit::Value* { return nullptr; }).run(graph);

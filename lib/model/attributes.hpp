@@ -3,6 +3,7 @@
 
 #include "lib/model/torch_pch.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,7 @@ namespace cleave::inline v0::model {
 
 /// The names from the module (the graph's first input) down to an object, "encoder", "0"; nothing
 /// if the object is not reached by attributes alone.
-c10::optional<std::vector<std::string>> path_to(const torch::jit::Value* object,
+std::optional<std::vector<std::string>> path_to(const torch::jit::Value* object,
                                                 const torch::jit::Value* self);
 
 /// What forward() assigns to attributes of the module becomes a variable of the pass, through

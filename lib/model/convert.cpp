@@ -85,7 +85,7 @@ c10::TypePtr without_optional(const c10::TypePtr& type) {
 
 }  // namespace
 
-c10::optional<core::DType> to_dtype(c10::ScalarType type) {
+std::optional<core::DType> to_dtype(c10::ScalarType type) {
   switch (type) {
     case c10::ScalarType::Byte:
       return core::DType::uint8;
@@ -112,7 +112,7 @@ c10::optional<core::DType> to_dtype(c10::ScalarType type) {
     case c10::ScalarType::ComplexDouble:
       return core::DType::complex128;
     default:
-      return c10::nullopt;
+      return std::nullopt;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cleave/core/tensor.hpp>
 
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 namespace cleave::inline v0::model {
@@ -37,7 +38,7 @@ class ToTorch {
 };
 
 /// Nothing if cleave has no such element type.
-c10::optional<core::DType> to_dtype(c10::ScalarType type);
+std::optional<core::DType> to_dtype(c10::ScalarType type);
 c10::ScalarType to_scalar_type(core::DType dtype);
 
 }  // namespace cleave::inline v0::model

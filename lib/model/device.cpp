@@ -150,6 +150,7 @@ Result<Plan> on_device(Plan plan, c10::Device device) {
       moved->steps[i].op = plan.steps[i].op;
       moved->steps[i].layer = plan.steps[i].layer;
     }
+    moved->unit = plan.unit;
     moved->input_names = plan.input_names;
     moved->device = device;
     return moved;

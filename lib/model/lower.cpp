@@ -15,6 +15,7 @@
 #include <torch/csrc/jit/passes/remove_mutation.h>
 #include <torch/csrc/jit/passes/shape_analysis.h>
 
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -164,12 +165,12 @@ void remove_warnings(jit::Block* block) {
 
 // Operators that give a tensor another shape or another memory in place. libtorch's passes merge
 // values that are different tensors over one memory, such as x and x.detach(), and so change both.
-c10::optional<std::string> reshapes_in_place(const jit::Block* block) {
+std::optional<std::string> reshapes_in_place(const jit::Block* block) {
   static const std::set<std::string> names = {
       "aten::as_strided_", "aten::resize_",    "aten::resize_as_", "aten::set_",
       "aten::set_data",    "aten::squeeze_",   "aten::swapaxes_",  "aten::swapdims_",
       "aten::t_",          "aten::transpose_", "aten::unsqueeze_"};
-  c10::optional<std::string> found;
+  std::optional<std::string> found;
   for_each_node(block, [&](jit::Node* node) {
     if (const std::string name = node->kind().toQualString(); names.count(name))
       found = name;

@@ -14,7 +14,7 @@ Val sequence_of(std::vector<Val> items) {
 }
 
 Arg Arg::optional_list(std::vector<Val> list) {
-  Arg arg(c10::nullopt);
+  Arg arg(std::nullopt);
   arg.data_ = OptionalList{std::move(list)};
   return arg;
 }
@@ -60,6 +60,13 @@ std::int64_t count(const Sizes& sizes) {
       too_large("a value of the sizes " + to_text(sizes) + " is too large");
   }
   return empty ? 0 : product;
+}
+
+std::int64_t count_one(const Sizes& sizes) {
+  const std::int64_t elements = count(sizes);
+  if (elements > most_elements)
+    too_large("a value of the sizes " + to_text(sizes) + " is too large");
+  return elements;
 }
 
 Sizes broadcast(const Sizes& a, const Sizes& b) {
@@ -146,10 +153,7 @@ jit::Value* Builder::use(const Val& value) {
 }
 
 void Builder::count_value(const Sizes& sizes, std::int64_t work) {
-  const std::int64_t elements = count(sizes);
-  if (elements > most_elements)
-    too_large("a value of the sizes " + to_text(sizes) + " is too large");
-  elements_ += elements;
+  elements_ += count_one(sizes);
   if (elements_ > most_elements_all)
     too_large("the network's values are too large together");
   if (work < 0 || work > most_work || (work_ += work) > most_work)
@@ -182,9 +186,9 @@ c10::IValue Builder::constant_of(const Arg& arg) {
     return tensors;
   }
   if (const auto* list = std::get_if<Arg::OptionalList>(&arg.data_)) {
-    c10::List<c10::optional<at::Tensor>> tensors;
+    c10::impl::GenericList tensors(c10::OptionalType::ofTensor());
     for (const Val& item : list->items)
-      tensors.push_back(item.present() ? c10::optional<at::Tensor>(item.constant) : c10::nullopt);
+      tensors.push_back(item.present() ? c10::IValue(item.constant) : c10::IValue());
     return tensors;
   }
   return std::get<c10::IValue>(arg.data_);

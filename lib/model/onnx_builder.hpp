@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -100,7 +101,7 @@ class Arg {
   /* implicit */ Arg(double number) : data_(c10::IValue(number)) {}
   /* implicit */ Arg(bool flag) : data_(c10::IValue(flag)) {}
   /* implicit */ Arg(const char* text) : data_(c10::IValue(std::string(text))) {}
-  /* implicit */ Arg(c10::nullopt_t) : data_(c10::IValue()) {}
+  /* implicit */ Arg(std::nullopt_t) : data_(c10::IValue()) {}
   /* implicit */ Arg(c10::IValue value) : data_(std::move(value)) {}
   /// For what an operator takes by name only.
   static Arg named(const char* name, Arg value);
@@ -124,6 +125,9 @@ using Args = std::vector<Arg>;
 std::string to_text(const Sizes& sizes);
 /// Elements of a value of these sizes; unknown sizes count as one. Throws when it overflows.
 std::int64_t count(const Sizes& sizes);
+/// The same, and throws where they are too many for one value: for whoever makes something of a
+/// value's length before the value itself.
+std::int64_t count_one(const Sizes& sizes);
 /// NumPy's rule, which ONNX shares. Throws where the sizes do not fit.
 Sizes broadcast(const Sizes& a, const Sizes& b);
 /// Into [0, rank); throws if it is not in [-rank, rank).

@@ -419,7 +419,7 @@ std::vector<Val> clip(Node& node) {
   if (!low && !high)
     return {x};
   return {same(b, "aten::clamp",
-               {x, low ? Arg(*low) : Arg(c10::nullopt), high ? Arg(*high) : Arg(c10::nullopt)}, x)};
+               {x, low ? Arg(*low) : Arg(std::nullopt), high ? Arg(*high) : Arg(std::nullopt)}, x)};
 }
 
 std::vector<Val> cast(Node& node) {

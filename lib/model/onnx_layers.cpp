@@ -289,7 +289,7 @@ Val window_mean(Builder& b, const Val& x, const Pool& pool) {
   const Sizes none(pool.window.dims(), 0);
   Args args{padded, pool.window.kernel, pool.window.strides, none, false, true};
   if (pool.window.dims() > 1)
-    args.emplace_back(c10::nullopt);
+    args.emplace_back(std::nullopt);
   return b.emit(
       by_dims(pool.window.dims(), {"aten::avg_pool1d", "aten::avg_pool2d", "aten::avg_pool3d"}),
       args, x.dtype, pool.sizes, pool_work(pool));
@@ -312,7 +312,7 @@ std::vector<Val> average_pool(Node& node) {
   if (pool.plain) {
     Args args{x, w.kernel, w.strides, w.before, false, with_padding};
     if (w.dims() > 1)
-      args.emplace_back(c10::nullopt);
+      args.emplace_back(std::nullopt);
     return {b.emit(by_dims(w.dims(), {"aten::avg_pool1d", "aten::avg_pool2d", "aten::avg_pool3d"}),
                    args, x.dtype, pool.sizes, pool_work(pool))};
   }
@@ -491,7 +491,7 @@ std::vector<Val> mat_mul(Node& node) {
   const std::int64_t work = product_work(sizes, x.size(x.rank() - 1));
   if (y.is_constant() && !x.is_constant() && y.rank() == 2 && x.rank() >= 2 && x.is_floating()) {
     return {
-        b.emit("aten::linear", {x, b.transposed(y.constant), c10::nullopt}, x.dtype, sizes, work)};
+        b.emit("aten::linear", {x, b.transposed(y.constant), std::nullopt}, x.dtype, sizes, work)};
   }
   return {b.emit("aten::matmul", {x, y}, x.dtype, sizes, work)};
 }

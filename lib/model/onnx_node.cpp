@@ -189,7 +189,7 @@ Val permute(Builder& builder, const Val& x, const Sizes& order) {
 Val cast(Builder& builder, const Val& x, at::ScalarType dtype) {
   if (x.dtype == dtype)
     return x;
-  return builder.emit("aten::to", {x, static_cast<std::int64_t>(dtype), false, false, c10::nullopt},
+  return builder.emit("aten::to", {x, static_cast<std::int64_t>(dtype), false, false, std::nullopt},
                       dtype, x.sizes);
 }
 

@@ -76,7 +76,7 @@ std::vector<Val> instance_normalization(Node& node) {
   if (x.rank() < 3 || node.in(1).sizes != Sizes{x.size(1)} || node.in(2).sizes != Sizes{x.size(1)})
     corrupt("scales of the sizes " + to_text(node.in(1).sizes) + " for " + to_text(x.sizes));
   return {same(node.builder, "aten::instance_norm",
-               {x, node.in(1), node.in(2), c10::nullopt, c10::nullopt, true, 0.1,
+               {x, node.in(1), node.in(2), std::nullopt, std::nullopt, true, 0.1,
                 node.real("epsilon", 1e-5), false},
                x)};
 }
@@ -94,7 +94,7 @@ std::vector<Val> layer_normalization(Node& node) {
   const Val &scale = node.in(1), &bias = node.maybe(2);
   if (scale.sizes == shape && (!bias.present() || bias.sizes == shape))
     return {same(b, "aten::layer_norm", {x, shape, scale, bias, epsilon, false}, x)};
-  Val y = same(b, "aten::layer_norm", {x, shape, c10::nullopt, c10::nullopt, epsilon, false}, x);
+  Val y = same(b, "aten::layer_norm", {x, shape, std::nullopt, std::nullopt, epsilon, false}, x);
   if (broadcast(x.sizes, scale.sizes) != x.sizes ||
       (bias.present() && broadcast(x.sizes, bias.sizes) != x.sizes))
     corrupt("scales of the sizes " + to_text(scale.sizes) + " for " + to_text(x.sizes));
@@ -141,7 +141,7 @@ std::vector<Val> lrn(Node& node) {
   y = b.emit("aten::constant_pad_nd", {y, Sizes{0, 0, before, after}, 0.0}, x.dtype,
              {x.size(0), 1, channels + size - 1, places});
   y = b.emit("aten::avg_pool2d",
-             {y, Sizes{size, 1}, Sizes{1, 1}, Sizes{0, 0}, false, true, c10::nullopt}, x.dtype,
+             {y, Sizes{size, 1}, Sizes{1, 1}, Sizes{0, 0}, false, true, std::nullopt}, x.dtype,
              {x.size(0), 1, channels, places}, count(x.sizes) * size);
   y = reshape(b, y, x.sizes);
   y = same(b, "aten::mul", {y, alpha}, y);
@@ -211,13 +211,13 @@ std::vector<Val> softmax(Node& node) {
   return over_rows(node, [](Builder& b, const Val& x, std::int64_t axis) {
     // The last is written as such: kernels look for that.
     const bool last = axis == static_cast<std::int64_t>(x.sizes.size()) - 1;
-    return same(b, "aten::softmax", {x, last ? -1 : axis, c10::nullopt}, x);
+    return same(b, "aten::softmax", {x, last ? -1 : axis, std::nullopt}, x);
   });
 }
 
 std::vector<Val> log_softmax(Node& node) {
   return over_rows(node, [](Builder& b, const Val& x, std::int64_t axis) {
-    return same(b, "aten::log_softmax", {x, axis, c10::nullopt}, x);
+    return same(b, "aten::log_softmax", {x, axis, std::nullopt}, x);
   });
 }
 

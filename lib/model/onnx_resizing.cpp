@@ -118,7 +118,7 @@ Val by_matrix(Builder& b, const Val& x, std::int64_t dim, const at::Tensor& matr
   std::int64_t work = 0;
   if (__builtin_mul_overflow(count(sizes), matrix.size(1), &work))
     too_large("its arithmetic");
-  y = b.emit("aten::linear", {y, matrix.to(x.dtype), c10::nullopt}, x.dtype, sizes, work);
+  y = b.emit("aten::linear", {y, matrix.to(x.dtype), std::nullopt}, x.dtype, sizes, work);
   if (dim == last)
     return y;
   std::swap(sizes[static_cast<std::size_t>(dim)], sizes[static_cast<std::size_t>(last)]);
@@ -139,6 +139,13 @@ bool as_aten_nearest(const Sizes& places, const Dim& d, bool by_scale) {
   return true;
 }
 
+// What a value's sizes become where one dimension is resized, which may be more than in the end.
+Sizes resized(const Val& x, const std::vector<Dim>& dims, std::int64_t dim) {
+  Sizes sizes = x.sizes;
+  sizes[static_cast<std::size_t>(dim)] = dims[static_cast<std::size_t>(dim)].out;
+  return sizes;
+}
+
 Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, const Sizes& sizes) {
   std::vector<std::int64_t> changed;
   for (std::size_t d = 0; d < dims.size(); ++d) {
@@ -153,10 +160,12 @@ Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, co
     if (image && as_aten_nearest(nearest_places(plan, dims[2]), dims[2], false) &&
         as_aten_nearest(nearest_places(plan, dims[3]), dims[3], false))
       return b.emit("aten::upsample_nearest2d",
-                    {x, Sizes{dims[2].out, dims[3].out}, c10::nullopt, c10::nullopt}, x.dtype,
+                    {x, Sizes{dims[2].out, dims[3].out}, std::nullopt, std::nullopt}, x.dtype,
                     sizes);
-    for (const std::int64_t d : changed)
+    for (const std::int64_t d : changed) {
+      count_one(resized(x, dims, d));
       x = pick(b, x, d, nearest_places(plan, dims[static_cast<std::size_t>(d)]));
+    }
     return x;
   }
   if (!x.is_floating())
@@ -175,8 +184,10 @@ Val resize(Builder& b, Val x, const Plan& plan, const std::vector<Dim>& dims, co
     return b.emit(op, {x, Sizes{dims[2].out, dims[3].out}, corners, dims[2].scale, dims[3].scale},
                   x.dtype, sizes, count(sizes) * (plan.mode == "linear" ? 4 : 16));
   }
-  for (const std::int64_t d : changed)
+  for (const std::int64_t d : changed) {
+    count_one(resized(x, dims, d));
     x = by_matrix(b, x, d, weights(b, plan, dims[static_cast<std::size_t>(d)]));
+  }
   return x;
 }
 

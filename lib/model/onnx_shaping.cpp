@@ -457,6 +457,9 @@ std::vector<Val> pad(Node& node) {
       continue;
     if (x.sizes[d] == 0)
       corrupt("padding of nothing by its own elements");
+    Sizes padded = x.sizes;
+    padded[d] = sizes[d];
+    count_one(padded);
     b.count_folded(sizes[d]);
     x = pick(b, x, static_cast<std::int64_t>(d), mirrored(x.sizes[d], before[d], after[d], mode));
   }

@@ -306,29 +306,26 @@ class Fuser {
     return true;
   }
 
+  // Whether a step gives the mean of each channel of images.
+  bool global_mean(std::uint32_t i) const {
+    const Arguments given = arguments(i);
+    if (op(i) == "aten::adaptive_avg_pool2d")
+      return given.pair(1) == std::array<std::int64_t, 2>{1, 1};
+    const c10::IValue* over = given.constant(1);
+    const c10::IValue* dtype = given.constant(3);
+    if (op(i) != "aten::mean" || !over || !over->isIntList() || given.flag(2) != true || !dtype ||
+        !dtype->isNone())
+      return false;
+    std::vector<std::int64_t> dimensions = over->toIntVector();
+    for (std::int64_t& d : dimensions) d += d < 0 ? 4 : 0;
+    std::sort(dimensions.begin(), dimensions.end());
+    return dimensions == std::vector<std::int64_t>{2, 3};
+  }
+
   bool pooling(std::uint32_t i, Group& group) const {
     const Arguments given = arguments(i);
     PoolingShape shape;
-    if (op(i) == "aten::adaptive_avg_pool2d") {
-      const auto size = given.pair(1);
-      if (!size || *size != std::array<std::int64_t, 2>{1, 1})
-        return false;
-      shape.global = true;
-      shape.form.maximum = false;
-      group.pooling = shape;
-      return true;
-    }
-    if (op(i) == "aten::mean") {
-      // Of images it is the same.
-      const c10::IValue* over = given.constant(1);
-      const c10::IValue* dtype = given.constant(3);
-      if (!over || !over->isIntList() || given.flag(2) != true || !dtype || !dtype->isNone())
-        return false;
-      std::vector<std::int64_t> dimensions = over->toIntVector();
-      for (std::int64_t& d : dimensions) d += d < 0 ? 4 : 0;
-      std::sort(dimensions.begin(), dimensions.end());
-      if (dimensions != std::vector<std::int64_t>{2, 3})
-        return false;
+    if (global_mean(i)) {
       shape.global = true;
       shape.form.maximum = false;
       group.pooling = shape;

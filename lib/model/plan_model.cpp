@@ -164,7 +164,10 @@ PlanModel::PlanModel(std::shared_ptr<const Plan> plan, Analysis analysis, ModelF
   writes_ = std::any_of(plan_->steps.begin(), plan_->steps.end(),
                         [](const PlacedStep& step) { return !step.written.empty(); });
   look_again_ = facts_.writes || depends_on_sizes(*plan_);
-  known_ = Signature::of(example_inputs(0));
+  // The analysis is the CPU's. Elsewhere kernels may choose other strides, so that a reshape copies
+  // what it shares here, or the other way round: there the example's sizes are looked at, too.
+  if (plan_->device.is_cpu())
+    known_ = Signature::of(example_inputs(0));
   describe_steps();
   list_cuts();
 }
@@ -473,10 +476,10 @@ Result<Frame> PlanModel::enter(const Place& place, const core::Values& values) c
                   facts_.name);
     entering.push_back(std::move(*value));
   }
+  // The caller's values stay as they are, so that it can run the tail again.
   if (!plan_->device.is_cpu())
     Mover(plan_->device).move(entering);
-  // The caller's values stay as they are, so that it can run the tail again.
-  if (std::find(place.written.begin(), place.written.end(), true) != place.written.end())
+  else if (std::find(place.written.begin(), place.written.end(), true) != place.written.end())
     entering = separate(entering, place.written);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const bool blocked = plan_->slots[slots[i]].blocked;
@@ -532,6 +535,9 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
   if (begin == end && begin != positions_.front()->cut.id)
     return values;
   return guarded(Errc::invalid_argument, facts_.name, [&]() -> Result<core::Values> {
+    c10::OptionalDeviceGuard here;
+    if (!plan_->device.is_cpu())
+      here.reset_device(plan_->device);
     if (begin == positions_.front()->cut.id && look_again_ &&
         values.size() == facts_.inputs.size()) {
       if (auto checked = check_sizes(values, **to); !checked)
@@ -543,9 +549,6 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
     // conjugate, say), so what is written through one is lost.
     const c10::InferenceMode inference(!writes_);
     const at::NoGradGuard no_grad;
-    c10::OptionalDeviceGuard here;
-    if (!plan_->device.is_cpu())
-      here.reset_device(plan_->device);
     auto frame = enter(**from, values);
     if (!frame)
       return fail(frame);

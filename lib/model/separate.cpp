@@ -3,7 +3,6 @@
 #include "lib/model/containers.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <unordered_map>
 
 namespace cleave::inline v0::model {
@@ -68,14 +67,12 @@ class Separator {
     constexpr std::int64_t widest = 16;
     const std::int64_t from = part.begin / widest * widest;
     if (!part.copy) {
-      const at::Tensor bytes = at::empty({part.end - from}, at::kByte);
-      if (part.end > from)
-        std::memcpy(
-            bytes.data_ptr(),
-            static_cast<const char*>(tensor.storage().unsafeGetStorageImpl()->data_ptr().get()) +
-                from,
-            static_cast<std::size_t>(part.end - from));
-      part.copy = bytes.storage();
+      // By libtorch, since the bytes may lie on another device.
+      at::Tensor bytes = at::empty({0}, tensor.options().dtype(at::kByte));
+      // An empty tensor may start behind its storage's end.
+      const auto end = std::min(part.end, static_cast<std::int64_t>(tensor.storage().nbytes()));
+      bytes.set_(tensor.storage(), from, {std::max<std::int64_t>(end - from, 0)}, {1});
+      part.copy = bytes.clone().storage();
     }
     at::Tensor view = at::empty({0}, tensor.options());
     view.set_(part.copy,

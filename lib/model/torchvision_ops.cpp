@@ -190,6 +190,20 @@ at::Tensor roi_align(const at::Tensor& input, const at::Tensor& rois, double spa
                              sampling_ratio, aligned);
 }
 
+// Where the bytes are not the processor's to read: there and back.
+at::Tensor nms_elsewhere(const at::Tensor& boxes, const at::Tensor& scores, double threshold) {
+  return nms(boxes.cpu(), scores.cpu(), threshold).to(boxes.device());
+}
+
+at::Tensor roi_align_elsewhere(const at::Tensor& input, const at::Tensor& rois,
+                               double spatial_scale, std::int64_t pooled_height,
+                               std::int64_t pooled_width, std::int64_t sampling_ratio,
+                               bool aligned) {
+  return roi_align(input.cpu(), rois.cpu(), spatial_scale, pooled_height, pooled_width,
+                   sampling_ratio, aligned)
+      .to(input.device());
+}
+
 }  // namespace
 
 bool names_torchvision(std::string_view complaint) {
@@ -206,17 +220,21 @@ bool register_torchvision_ops() {
   const bool has_nms = known("torchvision::nms"), has_align = known("torchvision::roi_align");
   if (has_nms && has_align)
     return false;
-  auto fresh = std::make_unique<torch::Library>(torch::Library::FRAGMENT, "torchvision",
-                                                c10::nullopt, __FILE__, __LINE__);
+  // {}: an optional that is libtorch's own in 1.13, and the standard's in later ones.
+  std::unique_ptr<torch::Library> fresh(
+      new torch::Library(torch::Library::FRAGMENT, "torchvision", {}, __FILE__, __LINE__));
   if (!has_nms) {
     fresh->def("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor");
     fresh->impl("nms", torch::dispatch(c10::DispatchKey::CPU, TORCH_FN(nms)));
+    fresh->impl("nms", torch::dispatch(c10::DispatchKey::CUDA, TORCH_FN(nms_elsewhere)));
   }
   if (!has_align) {
     fresh->def(
         "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int "
         "pooled_width, int sampling_ratio, bool aligned) -> Tensor");
     fresh->impl("roi_align", torch::dispatch(c10::DispatchKey::CPU, TORCH_FN(roi_align)));
+    fresh->impl("roi_align",
+                torch::dispatch(c10::DispatchKey::CUDA, TORCH_FN(roi_align_elsewhere)));
   }
   library = std::move(fresh);
   return true;

@@ -42,6 +42,10 @@ expect 3 'short.table' "${run[@]}" --table short.table
 expect 3 'text.pt' "$cleave" optimize text.pt -o no.table
 [ ! -e no.table ] || fail "a failed optimize left a file"
 expect 1 'full' "$cleave" optimize p.profile --quiet -o /dev/full
+expect 1 'full' bash -c '"$0" doctor >/dev/full' "$cleave"
+# Who has read enough is no error.
+{ sleep 0.5; "$cleave" doctor 2>pipe.err || echo "exit code $?" >>pipe.err; } | :
+[ ! -s pipe.err ] || fail "a pipe that nobody reads: $(cat pipe.err)"
 
 # Another model than the table's, and than the cloud's.
 "$cleave" zoo build fashion_residual --seed 5 -o other.pt >/dev/null

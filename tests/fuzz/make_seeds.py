@@ -120,3 +120,25 @@ graph = (
     + field(12, value_info(b"y", [1, 3]))
 )
 write("onnx", "conv.onnx", field(1, 8) + field(8, field(2, 13)) + field(7, graph))
+
+
+def numbers(name, kind, values):
+    """A constant vector: of int64 (7) or float (1)."""
+    content = struct.pack(f"<{len(values)}{'q' if kind == 7 else 'f'}", *values)
+    return field(5, field(1, len(values)) + field(2, kind) + field(8, name) + field(9, content))
+
+
+def word(name, value):
+    return field(5, field(1, name) + field(4, value) + field(20, 3))
+
+
+# Results that are too large, behind constants as long as one of their dimensions.
+for name, graph in {
+    "pad_too_far.onnx": field(1, node(b"Pad", [b"x", b"p"], [b"y"]) + word(b"mode", b"reflect"))
+    + numbers(b"p", 7, [0, 0, 0, 0, 0, 0, 0, 1 << 24]),
+    "resize_too_far.onnx": field(1, node(b"Resize", [b"x", b"", b"", b"s"], [b"y"]) + word(b"mode", b"linear")
+                                 + word(b"coordinate_transformation_mode", b"asymmetric"))
+    + numbers(b"s", 7, [9, 3, 1 << 23, 1]),
+}.items():
+    graph += field(2, b"network") + field(11, value_info(b"x", [9, 3, 4, 7])) + field(12, value_info(b"y", [1]))
+    write("onnx", name, field(1, 8) + field(8, field(2, 13)) + field(7, graph))

@@ -2,7 +2,7 @@
 //
 // CLEAVE_ALIAS_SEED and CLEAVE_ALIAS_GRAPHS choose the first seed and how many follow it.
 #include "tests/model/hostile_source.hpp"
-#include "tests/model/split_support.hpp"
+#include "tests/model/on_device.hpp"
 
 #include <cleave/transport/codec.hpp>
 
@@ -83,7 +83,8 @@ struct Counts {
 
 // One set of inputs: the whole against the module, and every cut against the whole.
 void check_inputs(const model::Model& model, const torch::jit::Module& module,
-                  const core::Values& inputs, std::uint64_t seed, Counts& counts) {
+                  const core::Values& inputs, std::uint64_t seed, double tolerance,
+                  Counts& counts) {
   const auto expected = by_itself(module, inputs);
   if (!expected)
     return;
@@ -98,7 +99,7 @@ void check_inputs(const model::Model& model, const torch::jit::Module& module,
     ++counts.refused_runs;
     return;
   }
-  EXPECT_LT(relative_difference(*whole, *expected), 1e-5) << "the whole";
+  EXPECT_LT(relative_difference(*whole, *expected), tolerance) << "the whole";
   std::size_t index = 0;
   for (const core::Cut& cut : cuts) {
     SCOPED_TRACE("cut at " + std::to_string(cut.position) + " after " + cut.op);
@@ -126,7 +127,7 @@ void check_inputs(const model::Model& model, const torch::jit::Module& module,
   EXPECT_TRUE(bit_equal(inputs, given)) << "the inputs were changed";
 }
 
-void check_graph(std::uint64_t seed, Counts& counts) {
+void check_graph(std::uint64_t seed, const std::string& device, double tolerance, Counts& counts) {
   const std::string source = HostileSource(seed).forward();
   SCOPED_TRACE("CLEAVE_ALIAS_SEED=" + std::to_string(seed) + " CLEAVE_ALIAS_GRAPHS=1\n" + source);
   ++counts.graphs;
@@ -137,6 +138,7 @@ void check_graph(std::uint64_t seed, Counts& counts) {
   }
   model::LoadOptions options;
   options.all_cuts = true;
+  options.device = device;
   for (const char* text : {"4x4", "4x4"}) options.inputs.push_back(*model::parse_input_spec(text));
   options.inputs.push_back(*model::parse_input_spec("int:" + std::to_string(seed % 3)));
   options.inputs.push_back(*model::parse_input_spec("[4x4,4x4]"));
@@ -158,18 +160,22 @@ void check_graph(std::uint64_t seed, Counts& counts) {
     EXPECT_NE(refused.reason.find(':'), std::string::npos) << refused.reason;
   // Other numbers take other branches; other sizes, other loops, one tensor in several places.
   for (std::uint64_t i = 0; i < 3; ++i)
-    check_inputs(**model, module, inputs_of(4, seed + i, false), seed, counts);
-  check_inputs(**model, module, inputs_of(5, seed, false), seed, counts);
-  check_inputs(**model, module, inputs_of(4, seed, true), seed, counts);
+    check_inputs(**model, module, inputs_of(4, seed + i, false), seed, tolerance, counts);
+  check_inputs(**model, module, inputs_of(5, seed, false), seed, tolerance, counts);
+  check_inputs(**model, module, inputs_of(4, seed, true), seed, tolerance, counts);
 }
 
-TEST(AliasRandom, NoCutOfAHostileNetworkChangesAResult) {
+using AliasRandom = OnDevice;
+
+INSTANTIATE_TEST_SUITE_P(Devices, AliasRandom, testing::ValuesIn(devices()), device_name);
+
+TEST_P(AliasRandom, NoCutOfAHostileNetworkChangesAResult) {
   const std::uint64_t first = from_environment("CLEAVE_ALIAS_SEED", 1);
   const std::uint64_t count = from_environment("CLEAVE_ALIAS_GRAPHS", 400);
   at::set_num_threads(1);
   Counts counts;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
-    check_graph(seed, counts);
+    check_graph(seed, device(), tolerance(), counts);
     if (HasFailure() && std::getenv("CLEAVE_ALIAS_GO_ON") == nullptr)
       break;  // one wrong result says enough
   }

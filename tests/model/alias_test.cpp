@@ -3,21 +3,10 @@
 #include "lib/model/convert.hpp"
 #include "lib/model/lower.hpp"
 #include "lib/model/plan.hpp"
-#include "tests/model/split_support.hpp"
+#include "tests/model/on_device.hpp"
 
 namespace cleave::test {
 namespace {
-
-// Cuts what can be cut, and compares the whole with libtorch's own run of the module.
-std::shared_ptr<const model::Model> check(const std::string& source,
-                                          const std::vector<std::string>& inputs = {"2x6"}) {
-  const auto module = script(source, {{"a", weights({6, 6})}});
-  const auto model = lowered(module, inputs);
-  const auto values = model->example_inputs(3);
-  check_every_cut(*model, values);
-  EXPECT_LT(relative_difference(run_whole(*model, values), forward(module, values)), 1e-5);
-  return model;
-}
 
 bool refused_between(const model::Model& model, const std::string& after,
                      const std::string& before) {
@@ -28,7 +17,24 @@ bool refused_between(const model::Model& model, const std::string& after,
   return false;
 }
 
-TEST(Alias, ACutBetweenAViewAndAWriteThroughItIsRefused) {
+class Alias : public OnDevice {
+ protected:
+  // Cuts what can be cut, and compares the whole with libtorch's own run of the module on the CPU.
+  std::shared_ptr<const model::Model> check(const std::string& source,
+                                            const std::vector<std::string>& inputs = {
+                                                "2x6"}) const {
+    const auto module = script(source, {{"a", weights({6, 6})}});
+    const auto model = lowered(module, inputs);
+    const auto values = model->example_inputs(3);
+    check_every_cut(*model, values);
+    EXPECT_LT(relative_difference(run_whole(*model, values), forward(module, values)), tolerance());
+    return model;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, Alias, testing::ValuesIn(devices()), device_name);
+
+TEST_P(Alias, ACutBetweenAViewAndAWriteThroughItIsRefused) {
   // Both x and its view cross; relu_ on a copy of the view would not reach x. (The list keeps
   // libtorch from replacing relu_ by relu.)
   const auto model = check(R"(
@@ -46,7 +52,7 @@ def forward(self, x):
     EXPECT_NE(refused.reason.find("share memory"), std::string::npos) << refused.reason;
 }
 
-TEST(Alias, BroadcastTensorsSharesMemoryThoughItsSchemaDeniesIt) {
+TEST_P(Alias, BroadcastTensorsSharesMemoryThoughItsSchemaDeniesIt) {
   const auto model = check(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -58,7 +64,7 @@ def forward(self, x):
   EXPECT_FALSE(model->refused_cuts().empty());
 }
 
-TEST(Alias, AtLeast2dSharesMemoryThoughItsSchemaDeniesIt) {
+TEST_P(Alias, AtLeast2dSharesMemoryThoughItsSchemaDeniesIt) {
   const auto model = check(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -70,7 +76,7 @@ def forward(self, x):
   EXPECT_FALSE(model->refused_cuts().empty());
 }
 
-TEST(Alias, EinsumOfOneOperandSharesMemoryThoughItsSchemaDeniesIt) {
+TEST_P(Alias, EinsumOfOneOperandSharesMemoryThoughItsSchemaDeniesIt) {
   const auto model = check(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -82,7 +88,7 @@ def forward(self, x):
   EXPECT_FALSE(model->refused_cuts().empty());
 }
 
-TEST(Alias, DropoutInEvaluationPassesItsArgumentOn) {
+TEST_P(Alias, DropoutInEvaluationPassesItsArgumentOn) {
   check(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -101,7 +107,7 @@ def forward(self, x):
 )");
 }
 
-TEST(Alias, AViewThatReachesBeyondItsArgumentIsNotCutOff) {
+TEST_P(Alias, AViewThatReachesBeyondItsArgumentIsNotCutOff) {
   check(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -112,7 +118,7 @@ def forward(self, x):
 )");
 }
 
-TEST(Alias, AListThatIsAppendedToCrossesAsItIs) {
+TEST_P(Alias, AListThatIsAppendedToCrossesAsItIs) {
   check(R"(
 def forward(self, x):
     features = [x]
@@ -122,14 +128,14 @@ def forward(self, x):
 )");
 }
 
-TEST(Alias, TheInputItselfMayBeAnOutput) {
+TEST_P(Alias, TheInputItselfMayBeAnOutput) {
   check(R"(
 def forward(self, x):
     return x, torch.matmul(x, self.a), x[0]
 )");
 }
 
-TEST(Alias, APlanThatLibtorchsPassesSpoiltIsRefusedAtLoading) {
+TEST_P(Alias, APlanThatLibtorchsPassesSpoiltIsRefusedAtLoading) {
   // The two products differ, since x is changed between them through memory that atleast_2d does
   // not declare to share; common subexpression elimination makes them one.
   const auto module = script(R"(
@@ -142,18 +148,20 @@ def forward(self, x):
 )",
                              {{"a", weights({6, 6})}});
   model::LoadOptions options;
+  options.device = device();
   options.inputs = {*model::parse_input_spec("2x6")};
   const auto model = model::from_module(module, "network", options);
   if (model) {
     const auto inputs = (*model)->example_inputs(3);
-    EXPECT_LT(relative_difference(run_whole(**model, inputs), forward(module, inputs)), 1e-5);
+    EXPECT_LT(relative_difference(run_whole(**model, inputs), forward(module, inputs)),
+              tolerance());
   } else {
     EXPECT_EQ(model.error().code, core::Errc::unsupported);
     EXPECT_NE(model.error().message().find("in place"), std::string::npos);
   }
 }
 
-TEST(Alias, WritingIntoTheWeightsIsRefusedAtLoading) {
+TEST_P(Alias, WritingIntoTheWeightsIsRefusedAtLoading) {
   const auto module = script(R"(
 def forward(self, x):
     same = torch.atleast_2d(self.a)
@@ -162,6 +170,7 @@ def forward(self, x):
 )",
                              {{"a", weights({6, 6})}});
   model::LoadOptions options;
+  options.device = device();
   options.inputs = {*model::parse_input_spec("2x6")};
   const auto model = model::from_module(module, "network", options);
   ASSERT_FALSE(model);
@@ -169,7 +178,7 @@ def forward(self, x):
 }
 
 // The analysis itself, on a plan whose in-place operators were left alone.
-TEST(Alias, TheAnalysisSeesWhatEachCutWouldBreak) {
+TEST_P(Alias, TheAnalysisSeesWhatEachCutWouldBreak) {
   const auto module = script(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -181,13 +190,14 @@ def forward(self, x):
                              {{"a", weights({6, 6})}});
   const auto graph = model::lower(module);
   ASSERT_TRUE(graph) << graph.error().message();
-  const auto plan = model::plan_aten(*graph);
-  ASSERT_TRUE(plan) << plan.error().message();
-  const auto analysis = model::analyse(*plan, {at::randn({2, 6})});
+  auto made = model::plan_aten(*graph);
+  ASSERT_TRUE(made) << made.error().message();
+  const model::Plan plan = place(*std::move(made));
+  const auto analysis = model::analyse(plan, place({at::randn({2, 6})}));
   ASSERT_TRUE(analysis) << analysis.error().message();
-  for (std::uint32_t position = 1; position < plan->steps.size(); ++position) {
-    const auto& before = plan->steps[position - 1];
-    const auto& after = plan->steps[position];
+  for (std::uint32_t position = 1; position < plan.steps.size(); ++position) {
+    const auto& before = plan.steps[position - 1];
+    const auto& after = plan.steps[position];
     SCOPED_TRACE(before.op + " | " + after.op);
     // x and view are both alive from the slice to relu_.
     const bool both_alive = before.op == "aten::slice" || after.op == "aten::relu_";

@@ -1,9 +1,22 @@
-#include "tests/model/split_support.hpp"
+#include "tests/model/on_device.hpp"
 
 namespace cleave::test {
 namespace {
 
-TEST(Cut, AChainGivesTheWholeBitForBit) {
+class Cut : public OnDevice {
+ protected:
+  // Every cut of a small network, and the whole against libtorch's own run on the CPU.
+  void check(const torch::jit::Module& module, const std::vector<std::string>& shapes) const {
+    const auto model = lowered(module, shapes);
+    const auto inputs = model->example_inputs(3);
+    EXPECT_GT(check_every_cut(*model, inputs), 2u);
+    EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), tolerance());
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, Cut, testing::ValuesIn(devices()), device_name);
+
+TEST_P(Cut, AChainGivesTheWholeBitForBit) {
   const auto module = script(
       R"(
 def forward(self, x):
@@ -17,10 +30,10 @@ def forward(self, x):
   const auto model = lowered(module, {"1x3x8x8"});
   const auto inputs = model->example_inputs();
   EXPECT_EQ(check_every_cut(*model, inputs), model->step_count() + 1);
-  EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), 1e-5);
+  EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), tolerance());
 }
 
-TEST(Cut, AResidualSumSurvivesInPlaceOperators) {
+TEST_P(Cut, AResidualSumSurvivesInPlaceOperators) {
   const auto module = script(R"(
 def forward(self, x):
     identity = torch.conv2d(x, self.a, None, [1, 1], [1, 1])
@@ -36,10 +49,10 @@ def forward(self, x):
   const auto model = lowered(module, {"1x3x8x8"});
   const auto inputs = model->example_inputs();
   EXPECT_GE(check_every_cut(*model, inputs), 4u);
-  EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), 1e-5);
+  EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), tolerance());
 }
 
-TEST(Cut, WritingThroughAViewIsRefusedOrSafe) {
+TEST_P(Cut, WritingThroughAViewIsRefusedOrSafe) {
   const auto module = script(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -52,10 +65,10 @@ def forward(self, x):
   const auto model = lowered(module, {"2x6"});
   const auto inputs = model->example_inputs();
   check_every_cut(*model, inputs);
-  EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), 1e-5);
+  EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), tolerance());
 }
 
-TEST(Cut, TheInputsAreNeverChanged) {
+TEST_P(Cut, TheInputsAreNeverChanged) {
   const auto module = script(R"(
 def forward(self, x):
     x.add_(1)
@@ -64,19 +77,10 @@ def forward(self, x):
   const auto model = lowered(module, {"2x6"});
   const auto inputs = model->example_inputs();
   check_every_cut(*model, inputs);
-  EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), 1e-5);
+  EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), tolerance());
 }
 
-// Every cut of a small network, and the whole against libtorch's own run.
-void check(const torch::jit::Module& module, const std::vector<std::string>& shapes) {
-  const auto model = lowered(module, shapes);
-  const auto inputs = model->example_inputs(3);
-  EXPECT_GT(check_every_cut(*model, inputs), 2u);
-  core::Values whole = run_whole(*model, inputs);
-  EXPECT_LT(relative_difference(whole, forward(module, inputs)), 1e-5);
-}
-
-TEST(Cut, BranchesMeetInAConcatenation) {
+TEST_P(Cut, BranchesMeetInAConcatenation) {
   check(script(R"(
 def forward(self, x):
     a = torch.relu(torch.conv2d(x, self.a))
@@ -88,7 +92,7 @@ def forward(self, x):
         {"1x3x8x8"});
 }
 
-TEST(Cut, PartsOfAListCross) {
+TEST_P(Cut, PartsOfAListCross) {
   check(script(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -101,7 +105,7 @@ def forward(self, x):
         {"4x6"});
 }
 
-TEST(Cut, NumbersTuplesAndStringsCross) {
+TEST_P(Cut, NumbersTuplesAndStringsCross) {
   check(script(R"(
 def forward(self, x):
     n, c = x.shape
@@ -121,7 +125,7 @@ def forward(self, x):
         {"4x6"});
 }
 
-TEST(Cut, ControlFlowThatDependsOnDataIsOneStep) {
+TEST_P(Cut, ControlFlowThatDependsOnDataIsOneStep) {
   const auto module = script(R"(
 def forward(self, x):
     x = torch.matmul(x, self.a)
@@ -142,11 +146,11 @@ def forward(self, x):
   const auto model = lowered(module, {"4x6"});
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
     const auto inputs = model->example_inputs(seed);
-    EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), 1e-5);
+    EXPECT_LT(relative_difference(run_whole(*model, inputs), forward(module, inputs)), tolerance());
   }
 }
 
-TEST(Cut, SeveralInputsAndATupleOfOutputs) {
+TEST_P(Cut, SeveralInputsAndATupleOfOutputs) {
   check(script(R"(
 def forward(self, x, ids, mask):
     e = torch.embedding(self.a, ids)
@@ -159,7 +163,7 @@ def forward(self, x, ids, mask):
         {"6x6", "5:int64", "5x6:bool"});
 }
 
-TEST(Cut, ChannelsLastStaysChannelsLast) {
+TEST_P(Cut, ChannelsLastStaysChannelsLast) {
   const auto module = script(R"(
 def forward(self, x):
     x = x.contiguous(memory_format=2)
@@ -177,7 +181,7 @@ def forward(self, x):
   EXPECT_EQ(across[0].tensor()->strides.at(1), 1) << "after " << cut.op;
 }
 
-TEST(Cut, NormalisationIsFoldedWithoutChangingTheResult) {
+TEST_P(Cut, NormalisationIsFoldedWithoutChangingTheResult) {
   at::manual_seed(5);
   torch::jit::Module module("Network");
   module.register_parameter("w", weights({8, 3, 3, 3}), false);
@@ -197,7 +201,7 @@ def forward(self, x):
   EXPECT_EQ(model->parameter_count(), 8 * 3 * 3 * 3 + 8 + 8);
 }
 
-TEST(Cut, BytesCountAStorageOnceAndAViewByItself) {
+TEST_P(Cut, BytesCountAStorageOnceAndAViewByItself) {
   const auto model = lowered(script(R"(
 def forward(self, x):
     y = torch.matmul(x, self.a)
@@ -234,7 +238,7 @@ def forward(self, x):
   EXPECT_EQ(with_half->bytes.count(), 4 * 3 * sizeof(float));
 }
 
-TEST(Cut, PlacesWhereNothingIsComputedAreListedOnce) {
+TEST_P(Cut, PlacesWhereNothingIsComputedAreListedOnce) {
   const auto module = script(R"(
 def forward(self, x):
     x = torch.relu(torch.matmul(x, self.a))

@@ -7,7 +7,9 @@
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/lower.hpp"
 #include "lib/model/plan.hpp"
-#include "tests/model/split_support.hpp"
+#include "lib/model/separate.hpp"
+#include "lib/model/zoo_torch.hpp"
+#include "tests/model/on_device.hpp"
 
 #include <cleave/model/zoo.hpp>
 
@@ -127,6 +129,34 @@ TEST(Device, MovingKeepsStridesAndSharedMemoryAndTakesNoMoreThanIsReached) {
   EXPECT_TRUE(at::equal(copies[6].toTensor(), values[6].toTensor()));
 }
 
+// No bytes lie where the processor could read them.
+TEST(Device, ValuesAreSeparatedWhereTheyLie) {
+  const at::Tensor base = at::empty({100}, at::TensorOptions(at::kFloat).device(meta));
+  const at::Tensor view = base.slice(0, 10, 30).reshape({4, 5}).t();
+  const at::Tensor empty = base.slice(0, 100, 100);
+  const at::Tensor other = at::empty({3}, base.options());
+  const auto copies =
+      model::separate({view, base.slice(0, 20, 40), empty, other}, {true, false, false, false});
+  const at::Tensor copy = copies[0].toTensor();
+  EXPECT_EQ(copy.device(), meta);
+  EXPECT_EQ(copy.sizes(), view.sizes());
+  EXPECT_EQ(copy.strides(), view.strides());
+  EXPECT_FALSE(copy.is_alias_of(base));
+  EXPECT_TRUE(copies[1].toTensor().is_alias_of(copy));
+  EXPECT_EQ(copies[2].toTensor().numel(), 0);
+  EXPECT_TRUE(copies[3].toTensor().is_alias_of(other));
+}
+
+// The classes that a graph names live as long as what they were compiled in.
+TEST(Device, APlanThatWasMovedKeepsItsClasses) {
+  model::Plan plan = plan_of(script("def forward(self, x):\n    return x + 1\n"));
+  plan.unit = std::make_shared<torch::jit::CompilationUnit>();
+  const auto unit = plan.unit;
+  const auto moved = model::on_device(std::move(plan), meta);
+  ASSERT_TRUE(moved) << moved.error().message();
+  EXPECT_EQ(moved->unit, unit);
+}
+
 TEST(Device, OneThatIsNotThereIsAClearError) {
   EXPECT_TRUE(model::find_device("cpu"));
   for (const char* name : {"", "gpu", "cuda:x", "cuda:-1"})
@@ -143,66 +173,46 @@ TEST(Device, OneThatIsNotThereIsAClearError) {
   EXPECT_EQ(model.error().message().find('\n'), std::string::npos);
 }
 
-// What the other tests of this folder show on the CPU, on an accelerator.
-class Cuda : public testing::Test {
+// A GPU beside the CPU; what a network does on one of them alone, the other tests of this folder
+// show on both.
+class Cuda : public DeviceTest {
  protected:
-  void SetUp() override {
-    if (const auto device = model::find_device("cuda"); !device)
-      GTEST_SKIP() << "no GPU: " << device.error().message();
-  }
-  static std::shared_ptr<const model::Model> load(const torch::jit::Module& module,
-                                                  const std::string& input,
-                                                  const std::string& device) {
-    model::LoadOptions options;
-    options.device = device;
-    options.all_cuts = true;
-    options.inputs = {*model::parse_input_spec(input)};
-    auto model = model::from_module(module, "network", options);
-    if (!model)
-      throw std::runtime_error(model.error().message());
-    return *model;
-  }
-  static core::Values received(const core::Values& values) {
-    core::Values copies;
-    for (const core::Value& value : values) copies.push_back(resettled(value));
-    return copies;
-  }
-  // Whole against the CPU, every cut in two on the device, heads on the CPU with tails on the
-  // device and the other way round; copies between, as a link makes them.
-  static void check(const torch::jit::Module& module, const std::string& input) {
-    const auto cpu = load(module, input, "cpu"), cuda = load(module, input, "cuda");
+  Cuda() : DeviceTest("cuda") {}
+
+  // The same cuts on both; heads on the CPU with tails on the device and the other way round, with
+  // copies between, as a link makes them.
+  void check(const torch::jit::Module& module, const std::string& input,
+             model::PlanKind plan) const {
+    const auto cpu = test::lowered(module, {input}, true, plan);
+    const auto cuda = lowered(module, {input}, true, plan);
     EXPECT_EQ(cuda->fingerprint(), cpu->fingerprint());
     ASSERT_EQ(cuda->cuts().size(), cpu->cuts().size());
     const auto inputs = cpu->example_inputs(5);
-    const core::Values expected = run_whole(*cpu, inputs), whole = run_whole(*cuda, inputs);
-    EXPECT_LT(relative_difference(whole, expected), 1e-2);
+    const core::Values expected = run_whole(*cpu, inputs);
+    EXPECT_LT(relative_difference(run_whole(*cuda, inputs), expected), tolerance());
     const core::CutId first = cpu->cuts().front().id, last = cpu->cuts().back().id;
     for (std::size_t i = 0; i < cpu->cuts().size(); ++i) {
       const core::CutId cut = cpu->cuts()[i].id;
       ASSERT_EQ(cuda->cuts()[i].id, cut);
-      const auto across = received(test::run(*cuda, first, cut, inputs));
-      EXPECT_LT(relative_difference(test::run(*cuda, cut, last, across), whole), 1e-5) << i;
-      EXPECT_LT(relative_difference(test::run(*cpu, cut, last, across), expected), 1e-2) << i;
-      const auto from_edge = received(test::run(*cpu, first, cut, inputs));
-      EXPECT_LT(relative_difference(test::run(*cuda, cut, last, from_edge), expected), 1e-2) << i;
+      for (const auto& [edge, cloud] : {std::pair(cpu, cuda), std::pair(cuda, cpu)}) {
+        const auto across = resettled(test::run(*edge, first, cut, inputs));
+        EXPECT_LT(relative_difference(test::run(*cloud, cut, last, across), expected), tolerance())
+            << "cut " << i << (edge == cpu ? ", head on the CPU" : ", tail on the CPU");
+      }
     }
   }
 };
 
-TEST_F(Cuda, NetworksAreCutAnywhereAndWorkWithTheCpu) {
+TEST_F(Cuda, WorksWithTheCpuAtEveryCutOfANetwork) {
   for (const char* name : {"mobilenet_v2", "vit_b_16"}) {
     SCOPED_TRACE(name);
-    const auto path = std::filesystem::temp_directory_path() /
-                      ("cleave-cuda-" + std::to_string(::getpid()) + ".pt");
-    ASSERT_TRUE(model::build_zoo_model(name, 1, path));
-    const auto module = model::load_module(path);
-    std::filesystem::remove(path);
+    const auto module = model::make_zoo_module(name, 1);
     ASSERT_TRUE(module);
-    check(*module, "1x3x224x224");
+    check(*module, "1x3x224x224", model::PlanKind::fused);
   }
 }
 
-TEST_F(Cuda, AliasesAndControlFlowKeepTheirMeaning) {
+TEST_F(Cuda, WorksWithTheCpuWhereMemoryIsShared) {
   for (const char* source : {
            "def forward(self, x):\n    x = torch.matmul(x, self.a)\n    y = x[:, 0:2]\n"
            "    z = torch.sigmoid(x)\n    y.mul_(3)\n    return torch.matmul(x, self.a) + z\n",
@@ -213,14 +223,14 @@ TEST_F(Cuda, AliasesAndControlFlowKeepTheirMeaning) {
            "        x = torch.relu(torch.matmul(x, self.a)) + torch.zeros([4])\n    return x\n",
        }) {
     SCOPED_TRACE(source);
-    check(script(source, {{"a", weights({4, 4})}}), "4x4");
+    check(script(source, {{"a", weights({4, 4})}}), "4x4", model::PlanKind::unfused);
   }
 }
 
 TEST_F(Cuda, StepsAreTimedToTheirEnd) {
-  const auto model = load(script("def forward(self, x):\n    return torch.matmul(x, self.a)\n",
-                                 {{"a", weights({512, 512})}}),
-                          "512x512", "cuda");
+  const auto model = lowered(script("def forward(self, x):\n    return torch.matmul(x, self.a)\n",
+                                    {{"a", weights({512, 512})}}),
+                             {"512x512"});
   std::vector<core::StepTime> times;
   ASSERT_TRUE(model->run_timed(model->cuts().front().id, model->cuts().back().id,
                                model->example_inputs(), times));

@@ -1,6 +1,6 @@
 // Fused plans against plans of ATen's own operators: two implementations of the same network.
 #include "lib/model/dnnl.hpp"
-#include "tests/model/split_support.hpp"
+#include "tests/model/on_device.hpp"
 
 #include <unistd.h>
 
@@ -153,41 +153,50 @@ def forward(self, x):
   };
 }
 
-class Fused : public testing::TestWithParam<Sample> {
+class Fused : public DeviceTest,
+              public testing::WithParamInterface<std::tuple<Sample, std::string>> {
  protected:
-  static std::shared_ptr<const model::Model> load(PlanKind plan) {
-    const Sample& sample = GetParam();
-    return lowered(script(sample.source, sample.parameters), {sample.input}, true, plan);
+  Fused() : DeviceTest(std::get<1>(GetParam())) {}
+
+  static std::shared_ptr<const model::Model> load(PlanKind plan, const std::string& device) {
+    const Sample& sample = std::get<0>(GetParam());
+    return test::lowered(script(sample.source, sample.parameters), {sample.input}, true, plan,
+                         device);
   }
 };
 
 TEST_P(Fused, ComputesWhatItsOperatorsDo) {
-  const auto fused = load(PlanKind::fused), unfused = load(PlanKind::unfused);
+  const auto fused = load(PlanKind::fused, device()), unfused = load(PlanKind::unfused, "cpu");
   ASSERT_TRUE(fused->set_threads(1));
   for (const std::uint64_t seed : {1, 2}) {
     const auto inputs = fused->example_inputs(seed);
-    EXPECT_LT(relative_difference(run_whole(*fused, inputs), run_whole(*unfused, inputs)), 1e-5);
+    EXPECT_LT(relative_difference(run_whole(*fused, inputs), run_whole(*unfused, inputs)),
+              tolerance());
   }
 }
 
 TEST_P(Fused, CanBeCutAnywhere) {
-  const auto fused = load(PlanKind::fused);
+  const auto fused = load(PlanKind::fused, device());
   EXPECT_GE(check_every_cut(*fused, fused->example_inputs(3)), 2u);
 }
 
 TEST_P(Fused, ComputesTheSameOnTwoThreads) {
-  const auto fused = load(PlanKind::fused);
+  const auto fused = load(PlanKind::fused, device());
   const auto inputs = fused->example_inputs(4);
   ASSERT_TRUE(fused->set_threads(1));
   const auto alone = run_whole(*fused, inputs);
   ASSERT_TRUE(fused->set_threads(2));
-  EXPECT_LT(relative_difference(run_whole(*fused, inputs), alone), 1e-5);
+  EXPECT_LT(relative_difference(run_whole(*fused, inputs), alone), tolerance());
   ASSERT_TRUE(fused->set_threads(1));
   EXPECT_TRUE(bit_equal(run_whole(*fused, inputs), alone));
 }
 
-INSTANTIATE_TEST_SUITE_P(Samples, Fused, testing::ValuesIn(samples()),
-                         [](const auto& entry) { return entry.param.name; });
+INSTANTIATE_TEST_SUITE_P(Samples, Fused,
+                         testing::Combine(testing::ValuesIn(samples()),
+                                          testing::ValuesIn(devices())),
+                         [](const auto& entry) {
+                           return std::get<0>(entry.param).name + "_" + std::get<1>(entry.param);
+                         });
 
 std::shared_ptr<const model::Model> block(const fs::path& cache) {
   const Sample sample = samples().front();

@@ -1,6 +1,6 @@
 // Heads that are no prefix of the sequence: what they compute, what is refused, and where they win.
 #include "lib/model/zoo_torch.hpp"
-#include "tests/model/split_support.hpp"
+#include "tests/model/on_device.hpp"
 
 #include <cleave/exec/executor.hpp>
 #include <cleave/exec/infer_service.hpp>
@@ -78,8 +78,10 @@ std::size_t check_heads(const model::Model& model, const core::Values& inputs,
   return heads.size();
 }
 
-std::shared_ptr<const model::Model> branches() {
-  return lowered(script(R"(
+class GraphCut : public OnDevice {
+ protected:
+  std::shared_ptr<const model::Model> branches() const {
+    return lowered(script(R"(
 def forward(self, x):
     x = torch.conv2d(x, self.a)
     a = torch.relu(torch.conv2d(x, self.b))
@@ -87,18 +89,21 @@ def forward(self, x):
     c = torch.sigmoid(torch.max_pool2d(x, [2, 2], [1, 1]))
     return torch.cat([a, b, c], 1), b.sum()
 )",
-                        {{"a", weights({4, 3, 2, 2})},
-                         {"b", weights({4, 4, 2, 2}, 2)},
-                         {"b2", weights({4, 4, 2, 2}, 3)}}),
-                 {"1x3x8x8"});
-}
+                          {{"a", weights({4, 3, 2, 2})},
+                           {"b", weights({4, 4, 2, 2}, 2)},
+                           {"b2", weights({4, 4, 2, 2}, 3)}}),
+                   {"1x3x8x8"});
+  }
+};
 
-TEST(GraphCut, HeadsOfBranchesGiveTheWholeBitForBit) {
+INSTANTIATE_TEST_SUITE_P(Devices, GraphCut, testing::ValuesIn(devices()), device_name);
+
+TEST_P(GraphCut, HeadsOfBranchesGiveTheWholeBitForBit) {
   const auto model = branches();
   EXPECT_GT(check_heads(*model, model->example_inputs(3), 600), 20u);
 }
 
-TEST(GraphCut, NestedHeadsRunOneAfterTheOther) {
+TEST_P(GraphCut, NestedHeadsRunOneAfterTheOther) {
   const auto model = branches();
   const auto inputs = model->example_inputs(3);
   ASSERT_TRUE(model->set_threads(1));
@@ -127,7 +132,7 @@ TEST(GraphCut, NestedHeadsRunOneAfterTheOther) {
   EXPECT_GT(apart, 20u);
 }
 
-TEST(GraphCut, EachHeadHasAnIdOfItsOwnWhichAnotherCopyOfTheModelGivesItToo) {
+TEST_P(GraphCut, EachHeadHasAnIdOfItsOwnWhichAnotherCopyOfTheModelGivesItToo) {
   const auto model = branches(), peer = branches();
   const core::StepGraph graph = model->step_graph();
   std::mt19937_64 random(1);
@@ -147,7 +152,7 @@ TEST(GraphCut, EachHeadHasAnIdOfItsOwnWhichAnotherCopyOfTheModelGivesItToo) {
   EXPECT_GT(known.size(), 20u);
 }
 
-TEST(GraphCut, WhatIsNoHeadIsRefused) {
+TEST_P(GraphCut, WhatIsNoHeadIsRefused) {
   const auto model = branches();
   const auto steps = model->step_count();
   const auto code = [&](std::vector<StepRange> head) {
@@ -167,7 +172,7 @@ TEST(GraphCut, WhatIsNoHeadIsRefused) {
       core::Errc::not_found);
 }
 
-TEST(GraphCut, AnIdThatNobodyMadeIsNotKnown) {
+TEST_P(GraphCut, AnIdThatNobodyMadeIsNotKnown) {
   const auto model = branches(), peer = branches();
   const core::StepGraph graph = model->step_graph();
   std::mt19937_64 random(3);
@@ -184,7 +189,7 @@ TEST(GraphCut, AnIdThatNobodyMadeIsNotKnown) {
       bit_equal(run(*peer, cut->id, peer->cuts().back().id, across), run_whole(*model, inputs)));
 }
 
-TEST(GraphCut, ManyThreadsMakeAndRunCutsAtOnce) {
+TEST_P(GraphCut, ManyThreadsMakeAndRunCutsAtOnce) {
   const auto model = branches();
   const auto inputs = model->example_inputs(3);
   ASSERT_TRUE(model->set_threads(1));
@@ -226,7 +231,7 @@ class Peer final : public exec::Remote {
   exec::InferService service_{models_, nullptr};
 };
 
-TEST(GraphCut, AHostThatHasNotHeardOfTheCutLearnsItFromTheRequest) {
+TEST_P(GraphCut, AHostThatHasNotHeardOfTheCutLearnsItFromTheRequest) {
   const auto model = branches();
   Peer cloud(branches());
   exec::Executor edge(branches(), nullptr, &cloud);
@@ -262,7 +267,7 @@ TEST(GraphCut, AHostThatHasNotHeardOfTheCutLearnsItFromTheRequest) {
 }
 
 // Networks where reordering or copying at the wrong place would show.
-TEST(GraphCut, NoHeadOfAHostileNetworkChangesTheResult) {
+TEST_P(GraphCut, NoHeadOfAHostileNetworkChangesTheResult) {
   const std::vector<std::string> sources = {
       R"(
 def forward(self, x):
@@ -333,6 +338,7 @@ def forward(self, x):
     SCOPED_TRACE(source);
     model::LoadOptions options;
     options.all_cuts = true;
+    options.device = device();
     options.inputs = {*model::parse_input_spec("2x6")};
     const auto model =
         model::from_module(script(source, {{"a", weights({6, 6})}}), "network", options);
@@ -378,13 +384,14 @@ std::string random_source(std::uint64_t seed) {
          "\n";
 }
 
-TEST(GraphCut, NoHeadOfARandomHostileNetworkChangesTheResult) {
+TEST_P(GraphCut, NoHeadOfARandomHostileNetworkChangesTheResult) {
   std::size_t heads = 0, networks = 0;
   for (std::uint64_t seed = 0; seed < 150; ++seed) {
     const std::string source = random_source(seed);
     SCOPED_TRACE(source);
     model::LoadOptions options;
     options.all_cuts = true;
+    options.device = device();
     options.inputs = {*model::parse_input_spec("6x6")};
     const auto model =
         model::from_module(script(source, {{"a", weights({6, 6})}}), "network", options);
@@ -518,7 +525,7 @@ TEST_P(GoogLeNetCut, AcrossBranchesBeatsEveryPrefixAndAllOptimalOnesAreExact) {
               graph.steps, found->heads.size(), across_branches, found->solved);
 }
 
-TEST(GraphCut, OnAChainTheOptimalCutsArePrefixes) {
+TEST_P(GraphCut, OnAChainTheOptimalCutsArePrefixes) {
   const auto model = lowered(script(R"(
 def forward(self, x):
     x = torch.relu(torch.conv2d(x, self.a))

@@ -1,6 +1,7 @@
 // Flipped bits and truncation in ONNX files, which carry no checksum: each is refused with an error
 // or is a network that runs; none crashes, hangs or takes memory without bound.
 #if __has_include("lib/model/onnx_import.hpp")
+#include "lib/model/onnx_import.hpp"
 #include "tests/model/split_support.hpp"
 
 #include <cleave/core/file.hpp>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <random>
 
 namespace cleave::test {
@@ -58,6 +60,40 @@ TEST(HostileOnnx, EveryFlipAndTruncationIsAnErrorOrANetworkThatRuns) {
   EXPECT_GT(refused, 100u);
   EXPECT_GT(ran, 100u) << "weights are most of the file, and any weight makes a network";
   EXPECT_LT(peak_kilobytes() - before, 512 * 1024);
+}
+
+// Address space beyond what the process has now, while it lives.
+class WithLittleMemory {
+ public:
+  explicit WithLittleMemory(rlim_t more) {
+    ::getrlimit(RLIMIT_AS, &before_);
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    rlimit less = before_;
+    less.rlim_cur = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + more;
+    ::setrlimit(RLIMIT_AS, &less);
+  }
+  ~WithLittleMemory() { ::setrlimit(RLIMIT_AS, &before_); }
+  WithLittleMemory(const WithLittleMemory&) = delete;
+  WithLittleMemory& operator=(const WithLittleMemory&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+// 183 bytes that asked for 420 MB before they were refused.
+TEST(HostileOnnx, AValueThatIsTooLargeIsRefusedBeforeAnythingOfItsLengthIsMade) {
+  for (const char* name : {"pad_too_far.onnx", "resize_too_far.onnx"}) {
+    SCOPED_TRACE(name);
+    const auto bytes = *core::read_file(
+        fs::path(CLEAVE_SOURCE_DIR) / "tests/fuzz/seeds/onnx" / name, std::size_t{1} << 20);
+    const WithLittleMemory little(rlim_t{40} << 20);
+    const auto imported = model::import_onnx(bytes, {});
+    ASSERT_FALSE(imported);
+    EXPECT_EQ(imported.error().code, core::Errc::exhausted);
+    EXPECT_NE(imported.error().what.find("too large"), std::string::npos) << imported.error().what;
+  }
 }
 
 }  // namespace

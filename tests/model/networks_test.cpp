@@ -1,5 +1,5 @@
 // Every cut of every network of the zoo, from files, as a deployment would load them.
-#include "tests/model/split_support.hpp"
+#include "tests/model/on_device.hpp"
 
 #include <cleave/model/zoo.hpp>
 #include <cleave/transport/codec.hpp>
@@ -41,15 +41,20 @@ core::Values as_received(const core::Values& values) {
   return *std::move(received);
 }
 
-class Networks : public testing::TestWithParam<std::tuple<model::ZooEntry, model::PlanKind>> {
+using Entry = std::tuple<model::ZooEntry, model::PlanKind, std::string>;
+
+class Networks : public DeviceTest, public testing::WithParamInterface<Entry> {
  protected:
+  Networks() : DeviceTest(std::get<2>(GetParam())) {}
+
   /// The network from a file, at a smaller size than the published one where it takes any.
-  std::shared_ptr<const model::Model> load(bool all_cuts = false, std::int64_t size = 96) {
+  std::shared_ptr<const model::Model> load(const std::string& device) {
+    constexpr std::int64_t size = 96;
     const fs::path file = scratch_.path() / (entry().name + ".pt");
     if (const auto built = model::build_zoo_model(entry().name, 1, file); !built)
       throw std::runtime_error(built.error().message());
     model::LoadOptions options;
-    options.all_cuts = all_cuts;
+    options.device = device;
     options.plan = std::get<1>(GetParam());
     options.plan_cache = "";
     model::InputSpec input{"", core::DType::float32, entry().input};
@@ -69,10 +74,13 @@ class Networks : public testing::TestWithParam<std::tuple<model::ZooEntry, model
 };
 
 TEST_P(Networks, HeadThenTailEqualsWholeBitForBitAtEveryCut) {
-  const auto model = load();
+  const auto model = load(device());
   ASSERT_TRUE(model->set_threads(1));
   const auto inputs = model->example_inputs(7);
   const core::Values whole = run_whole(*model, inputs);
+  if (device() != "cpu") {
+    EXPECT_LT(relative_difference(whole, run_whole(*load("cpu"), inputs)), tolerance());
+  }
   const auto cuts = model->cuts();
   ASSERT_GT(cuts.size(), std::get<1>(GetParam()) == model::PlanKind::fused ? 12u : 20u);
   EXPECT_TRUE(model->refused_cuts().empty());
@@ -100,11 +108,12 @@ TEST_P(Networks, HeadThenTailEqualsWholeBitForBitAtEveryCut) {
 INSTANTIATE_TEST_SUITE_P(Zoo, Networks,
                          testing::Combine(testing::ValuesIn(model::zoo()),
                                           testing::Values(model::PlanKind::fused,
-                                                          model::PlanKind::unfused)),
+                                                          model::PlanKind::unfused),
+                                          testing::ValuesIn(devices())),
                          [](const auto& entry) {
+                           const bool fused = std::get<1>(entry.param) == model::PlanKind::fused;
                            return std::get<0>(entry.param).name +
-                                  (std::get<1>(entry.param) == model::PlanKind::fused ? "_fused"
-                                                                                      : "_unfused");
+                                  (fused ? "_fused_" : "_unfused_") + std::get<2>(entry.param);
                          });
 
 }  // namespace

@@ -1,7 +1,7 @@
 // What TorchScript may hold: inputs and outputs of any kind, sizes that change, attributes that are
 // assigned, operators from libraries.
 #include "lib/model/op_library.hpp"
-#include "tests/model/split_support.hpp"
+#include "tests/model/on_device.hpp"
 
 #include <torch/csrc/jit/frontend/resolver.h>
 #include <torch/csrc/jit/frontend/sugared_value.h>
@@ -24,7 +24,8 @@ class Ops : public torch::jit::SugaredValue {
     if (library_.empty())
       return std::make_shared<Ops>(field);
     return std::make_shared<torch::jit::BuiltinFunction>(
-        c10::Symbol::fromQualString(library_ + "::" + field), c10::nullopt);
+        c10::Symbol::fromQualString(library_ + "::" + field),
+        decltype(torch::jit::BuiltinFunction::self)());
   }
 
  private:
@@ -51,35 +52,41 @@ core::Values whole_of(const model::Model& model, const core::Values& inputs) {
   return run_whole(model, inputs);
 }
 
-// Every cut with the example inputs, and the whole against the module.
-std::shared_ptr<const model::Model> check(const torch::jit::Module& module,
-                                          const std::vector<std::string>& inputs) {
-  const auto model = lowered(module, inputs);
-  const auto values = model->example_inputs(3);
-  check_every_cut(*model, values);
-  torch::jit::Module plain = module.deepcopy();
-  plain.eval();
-  const at::NoGradGuard no_grad;
-  const torch::jit::GraphOptimizerEnabledGuard line_by_line(false);
-  const auto& arguments = plain.get_method("forward").function().getSchema().arguments();
-  std::vector<c10::IValue> given;
-  const core::Values copies = resettled(values);
-  for (std::size_t i = 0; i < copies.size(); ++i)
-    given.push_back(*model::to_torch(copies[i], arguments[i + 1].type()));
-  const core::Values expected = {*model::from_torch(plain.forward(std::move(given)))};
-  EXPECT_LT(relative_difference(whole_of(*model, values), expected), 1e-5);
-  return model;
-}
+class TorchScript : public OnDevice {
+ protected:
+  // Every cut with the example inputs, and the whole against the module on the CPU.
+  std::shared_ptr<const model::Model> check(const torch::jit::Module& module,
+                                            const std::vector<std::string>& inputs) const {
+    const auto model = lowered(module, inputs);
+    const auto values = model->example_inputs(3);
+    check_every_cut(*model, values);
+    torch::jit::Module plain = module.deepcopy();
+    plain.eval();
+    const at::NoGradGuard no_grad;
+    const torch::jit::GraphOptimizerEnabledGuard line_by_line(false);
+    const auto& arguments = plain.get_method("forward").function().getSchema().arguments();
+    std::vector<c10::IValue> given;
+    const core::Values copies = resettled(values);
+    for (std::size_t i = 0; i < copies.size(); ++i)
+      given.push_back(*model::to_torch(copies[i], arguments[i + 1].type()));
+    const core::Values expected = {*model::from_torch(plain.forward(std::move(given)))};
+    EXPECT_LT(relative_difference(whole_of(*model, values), expected), tolerance());
+    return model;
+  }
 
-core::Result<std::shared_ptr<const model::Model>> load(const torch::jit::Module& module,
-                                                       const std::vector<std::string>& inputs) {
-  model::LoadOptions options;
-  options.all_cuts = true;
-  for (const auto& input : inputs) options.inputs.push_back(*model::parse_input_spec(input));
-  return model::from_module(module, "network", options);
-}
+  core::Result<std::shared_ptr<const model::Model>> load(
+      const torch::jit::Module& module, const std::vector<std::string>& inputs) const {
+    model::LoadOptions options;
+    options.all_cuts = true;
+    options.device = device();
+    for (const auto& input : inputs) options.inputs.push_back(*model::parse_input_spec(input));
+    return model::from_module(module, "network", options);
+  }
+};
 
-TEST(TorchScript, ListsTuplesDictionariesAndNumbersAreInputsAndOutputs) {
+INSTANTIATE_TEST_SUITE_P(Devices, TorchScript, testing::ValuesIn(devices()), device_name);
+
+TEST_P(TorchScript, ListsTuplesDictionariesAndNumbersAreInputsAndOutputs) {
   const auto module = script(R"(
 def forward(self, images: List[Tensor], pair: Tuple[Tensor, int], named: Dict[str, Tensor], scale: float, flag: bool, mode: str, counts: Dict[int, Tensor]):
     total = torch.zeros_like(pair[0])
@@ -108,7 +115,7 @@ def forward(self, images: List[Tensor], pair: Tuple[Tensor, int], named: Dict[st
   EXPECT_EQ(wrong.error().code, Errc::invalid_argument);
 }
 
-TEST(TorchScript, OptionalValuesMayBeGivenOrNot) {
+TEST_P(TorchScript, OptionalValuesMayBeGivenOrNot) {
   const auto module = script(R"(
 def forward(self, x: Tensor, mask: Optional[Tensor], bias: Optional[Tensor] = None, times: int = 2):
     x = torch.matmul(x, self.a)
@@ -133,7 +140,7 @@ def forward(self, x: Tensor, mask: Optional[Tensor], bias: Optional[Tensor] = No
       << too_few.error().message();
 }
 
-TEST(TorchScript, AnInputOfAnotherKindIsRefusedByName) {
+TEST_P(TorchScript, AnInputOfAnotherKindIsRefusedByName) {
   const auto module = script("def forward(self, x: Tensor, k: int):\n    return x * k\n");
   const auto model = load(module, {"4", "4"});
   ASSERT_FALSE(model);
@@ -141,7 +148,7 @@ TEST(TorchScript, AnInputOfAnotherKindIsRefusedByName) {
   EXPECT_NE(model.error().message().find("'k"), std::string::npos) << model.error().message();
 }
 
-TEST(TorchScript, OtherBatchesAndImageSizesRunCutAsTheWhole) {
+TEST_P(TorchScript, OtherBatchesAndImageSizesRunCutAsTheWhole) {
   const auto module = script(R"(
 def forward(self, x):
     x = torch.conv2d(x, self.a, None, [1, 1], [1, 1])
@@ -156,7 +163,7 @@ def forward(self, x):
   for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{5, 3, 8, 8}, {2, 3, 14, 10}}) {
     const core::Values inputs = {*model::from_torch(at::randn(sizes))};
     check_every_cut(*model, inputs);
-    EXPECT_LT(relative_difference(whole_of(*model, inputs), forward(module, inputs)), 1e-5);
+    EXPECT_LT(relative_difference(whole_of(*model, inputs), forward(module, inputs)), tolerance());
   }
   const auto run_with = [&](const at::Tensor& input) {
     return model->run(model->cuts().front().id, model->cuts().back().id,
@@ -169,7 +176,7 @@ def forward(self, x):
   EXPECT_EQ(run_with(at::randn({1, 5, 8, 8})).error().code, Errc::invalid_argument);
 }
 
-TEST(TorchScript, UnseenSizesMayComeFromSeveralThreadsAtOnce) {
+TEST_P(TorchScript, UnseenSizesMayComeFromSeveralThreadsAtOnce) {
   const auto module = script(R"(
 def forward(self, x, y):
     x.add_(1)
@@ -187,7 +194,7 @@ def forward(self, x, y):
         const core::Values given = resettled(inputs);
         const core::Values whole = whole_of(*model, inputs);
         EXPECT_TRUE(bit_equal(inputs, given)) << "thread " << t;
-        EXPECT_LT(relative_difference(whole, forward(module, inputs)), 1e-5);
+        EXPECT_LT(relative_difference(whole, forward(module, inputs)), tolerance());
       }
     });
   }
@@ -195,7 +202,7 @@ def forward(self, x, y):
 }
 
 // Which elements of a list are one tensor depends on how many the caller gives.
-TEST(TorchScript, ACutThatIsUnsafeForOtherSizesIsRefusedThere) {
+TEST_P(TorchScript, ACutThatIsUnsafeForOtherSizesIsRefusedThere) {
   const auto module = script(R"(
 def forward(self, x: Tensor, parts: List[Tensor]):
     y = torch.tanh(x)
@@ -223,7 +230,7 @@ def forward(self, x: Tensor, parts: List[Tensor]):
   }
 }
 
-TEST(TorchScript, ATracedNetworkForgetsTheSizesOfItsExample) {
+TEST_P(TorchScript, ATracedNetworkForgetsTheSizesOfItsExample) {
   // A traced graph carries the example's sizes in its types; passes would fold them.
   const auto module = script(R"(
 def forward(self, x):
@@ -235,11 +242,12 @@ def forward(self, x):
   method->inputs()[1]->setType(c10::TensorType::create(at::zeros({2, 3, 4})));
   const auto model = lowered(typed, {"2x3x4"});
   const core::Values inputs = {*model::from_torch(at::randn({5, 2, 2}))};
-  EXPECT_LT(relative_difference(whole_of(*model, inputs), forward(module, inputs)), 1e-6);
+  EXPECT_LT(relative_difference(whole_of(*model, inputs), forward(module, inputs)),
+            tolerance() / 10);
 }
 
-TEST(TorchScript, AModelThatChangesItsOwnAttributesIsRefusedByName) {
-  const auto named = [](const char* source, const char* attribute) {
+TEST_P(TorchScript, AModelThatChangesItsOwnAttributesIsRefusedByName) {
+  const auto named = [this](const char* source, const char* attribute) {
     torch::jit::Module module("Network");
     module.register_buffer("seen", at::zeros({1}));
     module.register_attribute("calls", c10::IntType::get(), 0);
@@ -278,7 +286,7 @@ def forward(self, x: Tensor):
         "first");
 }
 
-TEST(TorchScript, AnAttributeThatIsFilledOnceAndChangesNothingIsAllowed) {
+TEST_P(TorchScript, AnAttributeThatIsFilledOnceAndChangesNothingIsAllowed) {
   torch::jit::Module module("Network");
   module.register_attribute("scale", c10::OptionalType::create(c10::FloatType::get()),
                             c10::IValue());
@@ -299,7 +307,7 @@ def forward(self, x: Tensor):
   EXPECT_TRUE(module.attr("scale").isNone()) << "the module was changed";
 }
 
-TEST(TorchScript, OperatorsOfTorchvisionAreThereWhenAFileNeedsThem) {
+TEST_P(TorchScript, OperatorsOfTorchvisionAreThereWhenAFileNeedsThem) {
   model::register_torchvision_ops();
   const auto module = with_operators(R"(
 def forward(self, boxes: Tensor, scores: Tensor, maps: Tensor, rois: Tensor):
@@ -326,7 +334,7 @@ def forward(self, boxes: Tensor, scores: Tensor, maps: Tensor, rois: Tensor):
   check_every_cut(*model, inputs);
 }
 
-TEST(TorchScript, AnOperatorLibraryThatCannotBeOpenedSaysWhy) {
+TEST(OperatorLibrary, OneThatCannotBeOpenedSaysWhy) {
   namespace fs = std::filesystem;
   model::LoadOptions options;
   options.op_libraries = {"/nowhere/ops.so"};
@@ -338,7 +346,7 @@ TEST(TorchScript, AnOperatorLibraryThatCannotBeOpenedSaysWhy) {
   EXPECT_NE(text.error().message().find("README.md"), std::string::npos);
 }
 
-TEST(TorchScript, AnOperatorFromALibraryIsUsed) {
+TEST_P(TorchScript, AnOperatorFromALibraryIsUsed) {
   namespace fs = std::filesystem;
   const fs::path library = fs::path(CLEAVE_OP_LIBRARY);
   ASSERT_TRUE(model::open_op_library(library));

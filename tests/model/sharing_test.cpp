@@ -1,6 +1,6 @@
 // One copy of the weights, whatever cuts are in use and from however many threads.
 #include "lib/model/zoo_torch.hpp"
-#include "tests/model/split_support.hpp"
+#include "tests/model/on_device.hpp"
 
 #include <cleave/model/zoo.hpp>
 
@@ -63,7 +63,11 @@ TEST(Sharing, AllCutsOfResnet50TakeNoMoreThanASeventhOnTop) {
   EXPECT_LE(resident() - before, 1.15 * one);
 }
 
-TEST(Sharing, ThreadsRunDifferentCutsAtOnce) {
+using SharingOnDevice = OnDevice;
+
+INSTANTIATE_TEST_SUITE_P(Devices, SharingOnDevice, testing::ValuesIn(devices()), device_name);
+
+TEST_P(SharingOnDevice, ThreadsRunDifferentCutsAtOnce) {
   const auto model = lowered(script(R"(
 def forward(self, x):
     for i in range(6):

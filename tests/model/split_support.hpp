@@ -32,13 +32,16 @@ inline at::Tensor weights(std::vector<std::int64_t> sizes, std::uint64_t seed = 
   return at::randn(sizes) * 0.3;
 }
 
-inline std::shared_ptr<const model::Model> lowered(
-    const torch::jit::Module& module, std::vector<std::string> inputs, bool all_cuts = true,
-    model::PlanKind plan = model::PlanKind::unfused) {
+inline std::shared_ptr<const model::Model> lowered(const torch::jit::Module& module,
+                                                   std::vector<std::string> inputs,
+                                                   bool all_cuts = true,
+                                                   model::PlanKind plan = model::PlanKind::unfused,
+                                                   const std::string& device = "cpu") {
   model::LoadOptions options;
   options.all_cuts = all_cuts;
   options.plan = plan;
   options.plan_cache = "";
+  options.device = device;
   for (const auto& input : inputs) options.inputs.push_back(*model::parse_input_spec(input));
   auto model = model::from_module(module, "network", options);
   if (!model)
