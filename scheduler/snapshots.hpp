@@ -21,6 +21,8 @@ namespace cleave::inline v0::scheduler {
 /// the writer has published in between, which makes the slot's contents visible.
 template <class T>
 class Snapshots {
+  struct Slot;
+
  public:
   static constexpr std::size_t slot_count = 4;
 
@@ -41,7 +43,7 @@ class Snapshots {
     const T* operator->() const { return &slot_.value; }
 
    private:
-    const typename Snapshots::Slot& slot_;
+    const Slot& slot_;
   };
   [[nodiscard]] Reader read() const { return Reader(*this); }
 

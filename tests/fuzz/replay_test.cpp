@@ -108,6 +108,56 @@ INSTANTIATE_TEST_SUITE_P(Reader, Fuzz,
                          testing::ValuesIn(fuzz::targets().begin(), fuzz::targets().end()),
                          [](const auto& target) { return std::string(target.param.name); });
 
+// What one side of a connection says, as seeds: calls in pieces, cancelled ones, a farewell; and
+// answers to the two calls that the target makes.
+std::vector<std::pair<std::string, Bytes>> own_conversations() {
+  transport::Limits limits;
+  limits.chunk = 1024;
+  transport::OutgoingFrame frame;
+  const auto said = [&](transport::Protocol& by, unsigned habits) {
+    Bytes bytes{std::byte{100}, std::byte(habits)};
+    while (by.next(frame)) {
+      bytes.insert(bytes.end(), frame.head.begin(), frame.head.end());
+      bytes.insert(bytes.end(), frame.body.begin(), frame.body.end());
+    }
+    return bytes;
+  };
+  const auto heard = [&](transport::Protocol& by, transport::Protocol& from) {
+    std::vector<transport::Event> events;
+    while (from.next(frame)) {
+      EXPECT_TRUE(by.receive(frame.head, core::Seconds(1), events));
+      EXPECT_TRUE(by.receive(frame.body, core::Seconds(1), events));
+    }
+  };
+  std::vector<std::pair<std::string, Bytes>> seeds;
+  for (const unsigned habits : {0U, 2U, 4U, 8U, 14U}) {
+    transport::Protocol caller(limits), callee(limits);
+    heard(caller, callee);
+    caller.ping(core::Seconds(2));
+    EXPECT_TRUE(caller.request({"s", "m", 3, core::Seconds(1)}, Bytes(1500, std::byte{5})));
+    const auto streamed = caller.begin_request({"s", "p", 1, core::Seconds(0)}, 2000);
+    EXPECT_TRUE(streamed);
+    EXPECT_TRUE(caller.append(*streamed, Bytes(700, std::byte{6})));
+    caller.finish(*streamed);
+    EXPECT_TRUE(caller.request({"s", "m", 1, core::Seconds(0)}, {}));
+    Bytes bytes = said(caller, habits);
+    caller.cancel(*streamed);
+    caller.go_away("done");
+    const Bytes more = said(caller, habits);
+    bytes.insert(bytes.end(), more.begin() + 2, more.end());
+    seeds.emplace_back("protocol/calls-" + std::to_string(habits), bytes);
+  }
+  transport::Protocol caller(limits), callee(limits);
+  heard(caller, callee);
+  for (int i = 0; i < 2; ++i)
+    EXPECT_TRUE(caller.request({"s", "m", 1, core::Seconds(0)}, Bytes(300)));
+  heard(callee, caller);
+  callee.respond(1, Bytes(2500, std::byte{7}), {});
+  callee.respond_error(2, {core::Errc::not_found, "what", "where", "hint"});
+  seeds.emplace_back("protocol/answers", said(callee, 17));
+  return seeds;
+}
+
 // The messages that cleave writes itself, as seeds.
 std::vector<std::pair<std::string, Bytes>> own_messages() {
   core::Tensor tensor = core::empty_tensor(core::DType::float32, {2, 3, 5, 6});
@@ -180,6 +230,7 @@ std::vector<std::pair<std::string, Bytes>> own_messages() {
       greeting.insert(greeting.end(), frame.head.begin(), frame.head.end());
     seeds.emplace_back(letter == 'a' ? "gate/right" : "gate/wrong", greeting);
   }
+  for (auto& seed : own_conversations()) seeds.push_back(std::move(seed));
   return seeds;
 }
 

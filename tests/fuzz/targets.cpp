@@ -14,13 +14,20 @@
 #include <cleave/exec/push_protocol.hpp>
 #include <cleave/model/model.hpp>
 #include <cleave/transport/codec.hpp>
+#include <cleave/transport/protocol.hpp>
 #include <cleave/transport/tls.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <map>
+#include <set>
 #include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 namespace cleave::fuzz {
 namespace {
@@ -175,11 +182,158 @@ void gate(const std::uint8_t* data, std::size_t size) {
             "admitted without the token");
 }
 
+// A connection's other side: bytes for the protocol's state machine, and what its owner does about
+// them. Byte 0 tells how the rest is cut into reads, byte 1 what the owner does.
+class ProtocolRun {
+ public:
+  ProtocolRun(std::size_t step, unsigned habits) : step_(step), habits_(habits), here_(limits()) {
+    if ((habits_ & by_pieces) != 0)
+      here_.stream([](const transport::RequestHead& head) { return head.method == "p"; });
+    for (int i = 0; i < 2; ++i) {
+      const auto id = here_.request({"s", "m", 1, core::Seconds(0)}, std::vector<std::byte>(300));
+      require(id.has_value());
+      calls_.insert(*id);
+    }
+    write();
+    if ((habits_ & introduced) != 0) {
+      transport::Protocol peer{transport::Limits{}};
+      transport::OutgoingFrame hello;
+      require(peer.next(hello) && feed(hello.head) && ready_, "cleave does not know its own hello");
+    }
+  }
+
+  void run(std::span<const std::byte> all) {
+    for (std::size_t at = 0; at < all.size(); at += step_)
+      if (!feed(all.subspan(at, std::min(step_, all.size() - at))))
+        return;
+  }
+
+  // The requests that were whole, if nobody did anything about them.
+  std::vector<std::pair<std::uint64_t, std::vector<std::byte>>> requests;
+  bool failed = false;
+
+ private:
+  enum Habit : unsigned { introduced = 1, by_pieces = 2, in_place = 4, answers = 8, drops_calls = 16 };
+
+  static transport::Limits limits() {
+    transport::Limits limits;
+    limits.max_body = 8192;
+    limits.max_incoming = 16384;
+    limits.max_outgoing = 16384;
+    limits.first_credit = 4096;
+    limits.max_frame = 8192;
+    limits.max_in_flight = 4;
+    limits.chunk = 1024;
+    return limits;
+  }
+
+  bool feed(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      std::vector<transport::Event> events;
+      now_ += core::Seconds(0.001);
+      const auto room = (habits_ & in_place) != 0 ? here_.room(bytes.size()) : std::span<std::byte>();
+      require(room.size() <= bytes.size(), "more room than was asked for");
+      const std::size_t count = room.empty() ? bytes.size() : room.size();
+      std::copy_n(bytes.begin(), room.size(), room.begin());
+      const auto done = room.empty() ? here_.receive(bytes.first(count), now_, events)
+                                     : here_.direct(count, now_, events);
+      bytes = bytes.subspan(count);
+      for (transport::Event& event : events) std::visit([&](auto& e) { on(e); }, event);
+      require_clear(done);
+      failed = !done;
+      require(here_.incoming_budget() <= limits().max_incoming, "over its budget");
+      require(here_.unanswered() <= limits().max_in_flight, "more requests than are allowed");
+      if (failed)
+        return false;
+      write();
+    }
+    return true;
+  }
+
+  void write() {
+    transport::OutgoingFrame frame;
+    while (here_.next(frame)) {
+      transport::FrameHeader header;
+      require(frame.head.size() >= sizeof header);
+      std::memcpy(&header, frame.head.data(), sizeof header);
+      require(sizeof header + header.length == frame.head.size() + frame.body.size(),
+              "a frame's length is not what it says");
+      require(frame.body.empty() || ready_, "a body before the peer's hello");
+      require(!ready_ || header.length <= peer_.max_frame, "a frame over the peer's limit");
+    }
+    require(here_.outgoing_bytes() <= limits().max_outgoing);
+  }
+
+  void on(const transport::event::Ready& event) {
+    require(!ready_, "ready twice");
+    ready_ = true;
+    peer_ = event.peer;
+  }
+  void on(const transport::event::Begun& event) {
+    require(event.bound <= limits().max_body);
+    pieces_[event.id] = {event.bound, 0};
+  }
+  void on(const transport::event::Piece& event) {
+    auto& [bound, seen] = pieces_.at(event.id);
+    seen += event.bytes.size();
+    require(seen <= bound, "more bytes than were announced");
+  }
+  void on(transport::event::Request& event) {
+    require(ready_ && event.body.size() <= limits().max_body);
+    if ((habits_ & answers) == 0)
+      requests.emplace_back(event.id, std::move(event.body));
+    else if (event.id % 3 == 0)
+      here_.respond_error(event.id, {core::Errc::not_found, "no", {}, {}});
+    else
+      here_.respond(event.id, std::move(event.body), {});
+  }
+  void on(const transport::event::Response& event) { end(event.id); }
+  void on(const transport::event::Failed& event) { end(event.id); }
+  void on(const transport::event::Cancelled& event) { here_.release(event.id); }
+  void on(const transport::event::Wanted& event) {
+    here_.grant(std::min(event.bytes, limits().max_incoming - here_.incoming_budget()));
+  }
+  void on(const transport::event::Rate&) {
+    if ((habits_ & drops_calls) != 0 && !calls_.empty()) {
+      here_.cancel(*calls_.begin());
+      calls_.erase(calls_.begin());
+    }
+  }
+  template <class Other>
+  void on(const Other&) {}
+
+  void end(std::uint64_t id) { require(calls_.erase(id) == 1, "an answer to no call of ours"); }
+
+  const std::size_t step_;
+  const unsigned habits_;
+  transport::Protocol here_;
+  transport::Limits peer_;
+  bool ready_ = false;
+  core::Seconds now_{1};
+  std::set<std::uint64_t> calls_;
+  std::map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>> pieces_;  // bound, so far
+};
+
+void protocol(const std::uint8_t* data, std::size_t size) {
+  if (size < 2)
+    return;
+  const auto rest = bytes(data, size).subspan(2);
+  ProtocolRun cut(data[0] % 200U + 1, data[1]);
+  cut.run(rest);
+  // What nobody reacts to does not depend on how it was cut.
+  if (constexpr unsigned reacts = 8; (data[1] & reacts) == 0) {
+    ProtocolRun whole(std::max<std::size_t>(rest.size(), 1), data[1]);
+    whole.run(rest);
+    require(whole.failed == cut.failed && whole.requests == cut.requests,
+            "the requests depend on how the bytes are cut");
+  }
+}
+
 constexpr std::array all{
     Target{"archive", archive}, Target{"pickle", pickle}, Target{"input_spec", input_spec},
     Target{"values", values},   Target{"codec", codec},   Target{"infer", infer},
     Target{"measure", measure}, Target{"npy", npy},       Target{"push", push},
-    Target{"gate", gate},
+    Target{"gate", gate},       Target{"protocol", protocol},
 #ifdef CLEAVE_FUZZ_ONNX
     Target{"onnx", onnx},
 #endif
