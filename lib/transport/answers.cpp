@@ -1,5 +1,7 @@
 #include "lib/transport/answers.hpp"
 
+#include <utility>
+
 namespace cleave::inline v0::transport {
 
 using core::Errc;
@@ -9,6 +11,12 @@ using core::Seconds;
 
 Peer::~Peer() = default;
 BodySink::~BodySink() = default;
+
+Result<std::vector<std::byte>> BodySink::take(Incoming incoming) {
+  if (auto added = add(std::exchange(incoming.body, {})); !added)
+    return fail(added);
+  return finish(incoming);
+}
 
 void Answers::To::send(Result<std::vector<std::byte>> reply, Seconds queue, Seconds handler) const {
   const auto context = io.lock();
