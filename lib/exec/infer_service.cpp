@@ -125,7 +125,7 @@ class InferService::Parts {
 class InferService::Tail final : public transport::BodySink {
  public:
   explicit Tail(const InferService& service) : service_(service) {}
-  Result<std::vector<std::byte>> take(transport::Incoming incoming) override {
+  Result<std::vector<std::byte>> take(const transport::Incoming& incoming) override {
     return service_.tail(incoming.body);
   }
   Result<void> add(std::span<const std::byte> piece) override {

@@ -1,7 +1,5 @@
 #include "lib/transport/answers.hpp"
 
-#include <utility>
-
 namespace cleave::inline v0::transport {
 
 using core::Errc;
@@ -12,10 +10,16 @@ using core::Seconds;
 Peer::~Peer() = default;
 BodySink::~BodySink() = default;
 
-Result<std::vector<std::byte>> BodySink::take(Incoming incoming) {
-  if (auto added = add(std::exchange(incoming.body, {})); !added)
+Result<std::vector<std::byte>> BodySink::take(const Incoming& incoming) {
+  if (auto added = add(incoming.body); !added)
     return fail(added);
-  return finish(incoming);
+  return finish({{},
+                 incoming.priority,
+                 incoming.remaining,
+                 incoming.behind,
+                 incoming.peer,
+                 incoming.cancelled,
+                 incoming.caller});
 }
 
 void Answers::To::send(Result<std::vector<std::byte>> reply, Seconds queue, Seconds handler) const {

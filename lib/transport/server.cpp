@@ -434,10 +434,10 @@ class Core : public std::enable_shared_from_this<Core> {
       return;
     }
     submit(job_for(session, std::move(request), flag, to,
-                   [handler](Incoming& incoming) {
+                   [handler](const Incoming& incoming) {
                      return guarded([&] {
                        if (const auto* make = std::get_if<SinkFactory>(handler.get()))
-                         return (*make)()->take(std::move(incoming));
+                         return (*make)()->take(incoming);
                        return std::get<Handler>(*handler)(incoming);
                      });
                    }),

@@ -67,7 +67,7 @@ class CLEAVE_EXPORT BodySink {
   [[nodiscard]] virtual core::Result<std::vector<std::byte>> finish(const Incoming& incoming) = 0;
   /// Instead of both, once, where the body came at once: it is incoming.body. By default it is
   /// added, and then finish() called.
-  [[nodiscard]] virtual core::Result<std::vector<std::byte>> take(Incoming incoming);
+  [[nodiscard]] virtual core::Result<std::vector<std::byte>> take(const Incoming& incoming);
 };
 
 using Handler = std::function<core::Result<std::vector<std::byte>>(const Incoming&)>;
