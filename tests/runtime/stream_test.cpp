@@ -218,23 +218,25 @@ TEST_F(StreamedCallTest, ACallIsCancelledWhenItsBodyIsUnderWay) {
 }
 
 TEST_F(StreamedCallTest, ASlowSenderIsNotTakenForASlowLink) {
+  const core::BytesPerSecond rate(5e6);
+  ASSERT_TRUE(relay->set_link(rate, rate, milliseconds(1), Seconds(0)));
   const auto link = connect();
-  const core::SteadyClock clock;
-  for (int i = 0; i < 5; ++i) {
-    Pieces more(10, 40000);
-    more.before = [&](int) {
-      for (const Seconds until = clock.now() + milliseconds(4); clock.now() < until;)
-        std::this_thread::yield();
-    };
-    ASSERT_TRUE(ask(*link, call_of(piece_of(10, 0), more)));
-  }
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 3; ++i) {
     Pieces fast(10, 40000);
     ASSERT_TRUE(ask(*link, call_of(piece_of(10, 0), fast)));
   }
+  const core::SteadyClock clock;
+  for (int i = 0; i < 6; ++i) {
+    Pieces slow(10, 40000);  // in 200 ms: 2 MB/s
+    slow.before = [&](int) {
+      for (const Seconds until = clock.now() + milliseconds(20); clock.now() < until;)
+        std::this_thread::yield();
+    };
+    ASSERT_TRUE(ask(*link, call_of(piece_of(10, 0), slow)));
+  }
   const auto estimate = link->link();
-  // 400 kB in 40 ms would be 10 MB/s.
-  EXPECT_TRUE(!estimate || !estimate->up_measured || estimate->up.count() > 2e7);
+  ASSERT_TRUE(estimate && estimate->up_measured);
+  EXPECT_GT(estimate->up.count(), 3.3e6);
 }
 
 class PipelineTest : public StreamedCallTest {
