@@ -26,6 +26,8 @@
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <deque>
+#include <future>
 #include <iostream>
 #include <limits>
 #include <thread>
@@ -44,7 +46,7 @@ struct Options {
   std::vector<std::string> clouds;
   std::string table, data, labels, policies = "cleave", deadlines, profile, log, output,
                                    pause = "10ms";
-  std::size_t requests = 1, block = 20;
+  std::size_t requests = 1, block = 20, in_flight = 1;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
   bool json = false, quiet = false;
@@ -166,20 +168,28 @@ class Experiment {
         // a machine that gets slower or faster does so for all of them.
         const std::size_t which = (p + turn) % clients_.size();
         const std::size_t to = std::min(workload.size(), from + options_.block);
+        const Seconds start = clock_.now();
         for (std::size_t i = from; i < to; ++i) {
           if (interrupt_.requested())
             return fail(Errc::cancelled, "interrupted");
           std::this_thread::sleep_for(std::chrono::duration<double>(pause->count()));
-          if (auto one = request(which, workload[i]); !one)
+          if (auto one = begin(which, workload[i]); !one)
             return one;
           progress.update(double(++done) / double(total), "requests");
         }
+        if (auto rest = end_all(which); !rest)
+          return rest;
+        took_[which] += clock_.now() - start;
       }
     progress.finish();
     return {};
   }
 
   [[nodiscard]] const std::vector<table::RunLog>& logs() const { return logs_; }
+  // Of one policy, pauses included.
+  [[nodiscard]] double requests_per_second(std::size_t which) const {
+    return static_cast<double>(logs_[which].outcomes.size()) / took_[which].count();
+  }
   [[nodiscard]] const core::Values& last_outputs() const { return last_outputs_; }
   [[nodiscard]] bool has_data() const { return data_.has_value(); }
 
@@ -215,9 +225,10 @@ class Experiment {
   }
 
   core::Result<void> open_clients() {
-    // An emulated board's energy is not this machine's, so only a real one is metered.
+    // An emulated board's energy is not this machine's, so only a real one is metered; and a meter
+    // does not tell the joules of requests that overlap.
     std::shared_ptr<device::Meter> meter;
-    if (options_.host.emulate_share == 0)
+    if (options_.host.emulate_share == 0 && options_.in_flight == 1)
       if (auto rapl = device::RaplMeter::open())
         meter = std::move(*rapl);
     for (const std::string& policy : split_list(options_.policies)) {
@@ -229,12 +240,13 @@ class Experiment {
       edge.meter = meter;
       edge.policy = policy;
       edge.policy_options.confidence = options_.confidence;
-      edge.workers = 0;
+      edge.workers = options_.in_flight > 1 ? static_cast<int>(options_.in_flight) : 0;
       auto client = runtime::EdgeClient::open(std::move(edge));
       if (!client)
         return fail(client);
       clients_.push_back(std::move(*client));
       logs_.push_back({policy, table_->boundary, {}});
+      took_.emplace_back();
     }
     if (clients_.empty())
       return fail(Errc::invalid_argument, "no policy given", "--policies");
@@ -245,14 +257,17 @@ class Experiment {
   // ones should pay for that.
   core::Result<void> warm_up(const table::RequestSpec& spec) {
     for (std::size_t which = 0; which < clients_.size(); ++which) {
-      if (auto one = request(which, spec); !one)
+      if (auto one = begin(which, spec); !one)
         return one;
+      if (auto rest = end_all(which); !rest)
+        return rest;
       logs_[which].outcomes.clear();
     }
     return {};
   }
 
-  core::Result<void> request(std::size_t which, const table::RequestSpec& spec) {
+  // Waits for the oldest request if as many are in flight as may be.
+  core::Result<void> begin(std::size_t which, const table::RequestSpec& spec) {
     runtime::Request request;
     table::RequestOutcome outcome;
     outcome.request = spec;
@@ -267,7 +282,30 @@ class Experiment {
     }
     request.deadline = spec.deadline;
     request.accuracy_floor = options_.accuracy_floor;
-    auto reply = clients_[which]->infer(request);
+    if (options_.in_flight == 1)
+      return end(which, std::move(outcome), clients_[which]->infer(request));
+    if (in_flight_.size() == options_.in_flight)
+      if (auto oldest = end_oldest(which); !oldest)
+        return oldest;
+    in_flight_.emplace_back(std::move(outcome), clients_[which]->submit(std::move(request)));
+    return {};
+  }
+
+  core::Result<void> end_oldest(std::size_t which) {
+    auto [outcome, reply] = std::move(in_flight_.front());
+    in_flight_.pop_front();
+    return end(which, std::move(outcome), reply.get());
+  }
+
+  core::Result<void> end_all(std::size_t which) {
+    while (!in_flight_.empty())
+      if (auto oldest = end_oldest(which); !oldest)
+        return oldest;
+    return {};
+  }
+
+  core::Result<void> end(std::size_t which, table::RequestOutcome outcome,
+                         core::Result<runtime::Reply> reply) {
     if (!reply) {
       // A refusal or a failed knob is this request's outcome; a model that cannot run is the end.
       if (reply.error().code != Errc::refused)
@@ -299,6 +337,10 @@ class Experiment {
   std::unique_ptr<device::Host> host_;
   std::vector<std::unique_ptr<runtime::EdgeClient>> clients_;
   std::vector<table::RunLog> logs_;
+  const core::SteadyClock clock_;
+  std::vector<Seconds> took_;  // by each policy's requests
+  std::deque<std::pair<table::RequestOutcome, std::future<core::Result<runtime::Reply>>>>
+      in_flight_;  // of the policy whose turn it is, the oldest first
   core::Values last_outputs_;
 };
 
@@ -319,6 +361,11 @@ void print_one(const table::RequestOutcome& outcome, core::Boundary boundary) {
 core::Result<void> run(const Options& options) {
   const device::Recovery recovery = device::recover(device::default_state_dir());
   for (const core::Error& error : recovery.errors) print_error(error);
+  if (options.in_flight > 1 && options.host.emulate_share > 0 &&
+      options.host.emulate_by == device::Emulation::quota)
+    return fail(Errc::invalid_argument,
+                "a quota limits one thread, and requests in flight have one each", "--in-flight",
+                "emulate the share by pace (--emulate-by pace)");
   const Interrupt interrupt;
   Experiment experiment(options, interrupt);
   if (auto opened = experiment.open(); !opened)
@@ -347,6 +394,13 @@ core::Result<void> run(const Options& options) {
     std::vector<table::RunSummary> summaries;
     for (const table::RunLog& log : logs) summaries.push_back(table::summarise(log));
     std::cout << report::policy_table(summaries);
+    if (options.in_flight > 1) {
+      std::printf("%zu in flight, requests a second:", options.in_flight);
+      for (std::size_t i = 0; i < logs.size(); ++i)
+        std::printf("%s %s %.1f", i > 0 ? "," : "", logs[i].policy.c_str(),
+                    experiment.requests_per_second(i));
+      std::printf("\n");
+    }
   }
   return {};
 }
@@ -393,6 +447,12 @@ void add_run(CLI::App& app, int& result) {
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   command->add_option("--pause", options->pause, "Idle time before each request")
+      ->capture_default_str();
+  command
+      ->add_option("--in-flight", options->in_flight,
+                   "Requests under way at once: one computes here while those before it travel or "
+                   "wait for the cloud (with --pause 0ms: as fast as the slowest of these allows)")
+      ->check(CLI::Range(1, 256))
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Of deadlines and inputs")->capture_default_str();
   command->add_option("--log", options->log, "Write every request's outcome (JSON)");

@@ -205,6 +205,8 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   result.model = model->fingerprint();
   result.model_name = options.model_name;
   result.codecs = options.codecs;
+  // What exec::Executor encodes before it sends, and the cloud's decoder takes at a time.
+  result.chunk = core::Bytes(static_cast<double>(transport::piece_bytes));
 
   std::vector<table::HostProfile> cloud_halves;
   const auto time_cloud = [&]() -> core::Result<void> {

@@ -1,3 +1,5 @@
+#include <cleave/core/bytes.hpp>
+#include <cleave/core/hash.hpp>
 #include <cleave/exec/executor.hpp>
 #include <cleave/exec/infer_protocol.hpp>
 #include <cleave/transport/codec.hpp>
@@ -7,6 +9,7 @@
 #include <cmath>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <vector>
 
 namespace cleave::inline v0::exec {
@@ -28,12 +31,16 @@ class Stopwatch {
 // Where a reply arrives, perhaps after its caller has gone. Thread-safe.
 class Mailbox {
  public:
+  // `turns`: whose caller may wait for a turn and for the reply at once; may be null.
+  explicit Mailbox(std::shared_ptr<Turns> turns) : turns_(std::move(turns)) {}
   void put(core::Result<RemoteReply> reply) {
     {
       const std::lock_guard lock(mutex_);
       reply_ = std::move(reply);
     }
     arrived_.notify_all();
+    if (turns_)
+      turns_->look_again();
   }
   // False: nothing came in so long, which may be infinite.
   bool wait(Seconds at_most) {
@@ -57,6 +64,118 @@ class Mailbox {
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
   std::optional<core::Result<RemoteReply>> reply_;
+  const std::shared_ptr<Turns> turns_;
+};
+
+// Fewer bytes than this are not worth sending by themselves: small tensors go together.
+constexpr std::size_t least_piece = 16U << 10;
+
+// A request's body: its header, the values piece by piece, and the check behind them.
+class Body final : public BodySource {
+ public:
+  Body(std::vector<std::byte> header, transport::ValuesEncoder encoder, const core::Clock& clock)
+      : encoder_(std::move(encoder)), clock_(clock), header_(std::move(header)) {}
+
+  [[nodiscard]] std::uint64_t bound() const override {
+    return header_.size() + (encoder_.bound() - encoder_.encoded()) + (check_ ? 0 : sizeof *check_);
+  }
+
+  core::Result<std::vector<std::byte>> next() override {
+    const Stopwatch took(clock_);
+    std::vector<std::byte> piece = std::exchange(header_, {});
+    if (check_)
+      return piece;
+    try {
+      piece.reserve(piece.size() + std::min<std::uint64_t>(bound(), most_reserved));
+      encoder_.next(least_piece, piece);
+      close(piece);
+    } catch (const std::bad_alloc&) {
+      failed_ = true;
+      return core::fail(core::Errc::exhausted, "no memory to encode the cut tensors");
+    }
+    bytes_ += piece.size();
+    time_ += took.elapsed();
+    return piece;
+  }
+
+  [[nodiscard]] bool whole() const { return check_.has_value(); }
+  [[nodiscard]] bool failed() const { return failed_; }
+  // Once it is whole.
+  [[nodiscard]] std::optional<std::uint64_t> check() const { return check_; }
+  // So far.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  [[nodiscard]] Seconds time() const { return time_; }
+
+ private:
+  static constexpr std::uint64_t most_reserved = transport::piece_bytes + (64U << 10);
+
+  // The check goes behind the last piece.
+  void close(std::vector<std::byte>& piece) {
+    if (encoder_.done() && !hasher_) {
+      check_ = seal(piece);
+      return;
+    }
+    if (!hasher_)
+      hasher_.emplace();
+    hasher_->add(piece);
+    if (!encoder_.done())
+      return;
+    check_ = hasher_->hash();
+    core::ByteWriter(piece).put(*check_);
+  }
+
+  transport::ValuesEncoder encoder_;
+  const core::Clock& clock_;
+  std::vector<std::byte> header_;
+  std::optional<core::Hasher> hasher_;  // of what has more than one piece
+  std::optional<std::uint64_t> check_;
+  bool failed_ = false;
+  std::size_t bytes_ = 0;
+  Seconds time_;
+};
+
+// The right to compute here: the caller's turn, and the settings of this request.
+class Edge {
+ public:
+  Edge(device::Arbiter* arbiter, const std::vector<core::LevelIndex>& levels, Turn* turn)
+      : arbiter_(arbiter), levels_(levels), turn_(turn) {}
+
+  // The turn is the caller's already.
+  core::Result<void> begin() {
+    if (arbiter_ == nullptr)
+      return {};
+    auto granted = arbiter_->acquire(levels_);
+    if (!granted)
+      return core::fail(granted);
+    lease_ = std::move(*granted);
+    return {};
+  }
+
+  void leave() {
+    lease_.release();
+    if (turn_ != nullptr)
+      turn_->end();
+  }
+
+  // False: `unless` came true before. A setting that cannot be had any more does not keep the
+  // request from its end.
+  bool come_back(const std::function<bool()>& unless = nullptr) {
+    if (turn_ != nullptr && !turn_->again(unless))
+      return false;
+    if (!lease_.held())
+      (void)begin();
+    return true;
+  }
+
+  [[nodiscard]] std::shared_ptr<Turns> turns() const {
+    return turn_ != nullptr ? turn_->turns() : nullptr;
+  }
+
+ private:
+  device::Arbiter* const arbiter_;
+  const std::vector<core::LevelIndex>& levels_;
+  Turn* const turn_;
+  device::Lease lease_;
 };
 
 // The pieces in which the edge runs a tail while a reply may still come: so many that little work
@@ -87,6 +206,20 @@ std::vector<core::CutId> pieces(const core::Executable& model, const core::Stage
 
 }  // namespace
 
+BodySource::~BodySource() = default;
+
+core::Result<void> gather(RemoteCall& call) {
+  while (call.more != nullptr) {
+    const auto piece = call.more->next();
+    if (!piece)
+      return core::fail(piece);
+    if (piece->empty())
+      call.more = nullptr;
+    call.body.insert(call.body.end(), piece->begin(), piece->end());
+  }
+  return {};
+}
+
 Remote::~Remote() = default;
 
 RemoteStart Remote::start(RemoteCall call, Done done) {
@@ -94,7 +227,10 @@ RemoteStart Remote::start(RemoteCall call, Done done) {
     done(core::fail(core::Errc::unavailable, "there is no other endpoint"));
     return {};
   }
-  done(this->call(std::move(call)));
+  if (auto whole = gather(call); !whole)
+    done(core::fail(whole));
+  else
+    done(this->call(std::move(call)));
   return {0, {}};
 }
 
@@ -124,7 +260,7 @@ class Executor::Tail {
  public:
   Tail(const Executor& executor, const core::Configuration& configuration,
        const core::Values& cut_values, const ExecuteOptions& options, const Stopwatch& request,
-       Execution& execution)
+       Edge& edge, Execution& execution)
       : model_(*executor.model_),
         remote_(executor.remote_),
         clock_(*executor.options_.clock),
@@ -132,6 +268,7 @@ class Executor::Tail {
         cut_values_(cut_values),
         options_(options),
         request_(request),
+        edge_(edge),
         execution_(execution),
         parts_(execution.parts) {}
 
@@ -144,25 +281,38 @@ class Executor::Tail {
     if (remote_ == nullptr)
       why.what = "no cloud is configured";
     while (remote_ != nullptr && lost_ < options_.patience && remote_->available(choice)) {
-      auto call = prepare(choice);
+      if (left_)
+        come_back();
+      auto body = encode();
+      if (!body) {
+        why = body.error();
+        break;
+      }
+      auto call = prepare(*body, choice);
       if (!call) {
         why = call.error();
         break;
       }
-      const auto mailbox = std::make_shared<Mailbox>();
+      const auto mailbox = std::make_shared<Mailbox>(edge_.turns());
       const Stopwatch round(clock_);
+      const Seconds encoded = body->time();
       const RemoteStart started = remote_->start(
           std::move(*call),
           [mailbox](core::Result<RemoteReply> reply) { mailbox->put(std::move(reply)); });
+      parts_.encode_meanwhile += body->time() - encoded;
+      execution_.sent = core::Bytes(static_cast<double>(body->bytes()));
+      edge_.leave();
+      left_ = true;
       if (!mailbox->wait(options_.hedge - request_.elapsed()))
-        return race(started, *mailbox, round);
-      const auto answered = accept(mailbox->take(), started, round);
+        return race(started, *mailbox, round, body->check());
+      const auto answered = accept(mailbox->take(), started, round, body->check());
       parts_.abandoned = lost_;
       if (answered)
         return {};
       why = answered.error();
       lost_ += round.elapsed();
-      if (!started.endpoint)
+      // No other endpoint can help against a fault of ours.
+      if (!started.endpoint || body->failed())
         break;
       choice.avoid |= std::uint64_t{1} << *started.endpoint;
     }
@@ -170,25 +320,40 @@ class Executor::Tail {
   }
 
  private:
-  // The request, encoded. Again for another endpoint: the bytes went with the first call.
-  core::Result<RemoteCall> prepare(RemoteChoice& choice) {
+  // Again for another endpoint: a body is read once.
+  core::Result<Body> encode() {
     const auto codec = transport::find_codec(configuration_.codec());
     if (!codec)
       return core::fail(codec);
     const Stopwatch encode(clock_);
-    RemoteCall call;
+    std::vector<std::byte> header;
     write_tail_request_header({model_.fingerprint(),
                                configuration_.cut(),
                                configuration_.codec(),
                                configuration_.stages.back().levels,
                                {},
                                configuration_.stages.front().head},
-                              call.body);
-    if (auto encoded = transport::encode_values(cut_values_, **codec, call.body); !encoded)
-      return core::fail(encoded);
-    check_ = seal(call.body);
+                              header);
+    auto encoder = transport::ValuesEncoder::make(cut_values_, **codec);
     parts_.encode += encode.elapsed();
-    execution_.sent = choice.body = core::Bytes(static_cast<double>(call.body.size()));
+    if (!encoder)
+      return core::fail(encoder);
+    return Body(std::move(header), std::move(*encoder), clock_);
+  }
+
+  // With the beginning of the body, which may be all of it.
+  core::Result<RemoteCall> prepare(Body& body, RemoteChoice& choice) {
+    RemoteCall call;
+    choice.body = core::Bytes(static_cast<double>(body.bound()));
+    auto first = body.next();
+    if (!first)
+      return core::fail(first);
+    parts_.encode += body.time();
+    call.body = std::move(*first);
+    if (!body.whole())
+      call.more = &body;
+    else
+      choice.body = core::Bytes(static_cast<double>(call.body.size()));
     call.service = infer_service;
     call.method = tail_method;
     call.priority = options_.priority;
@@ -199,14 +364,17 @@ class Executor::Tail {
     return call;
   }
 
-  // The outputs of a reply, and what it says of its parts.
+  // The outputs of a reply, and what it says of its parts. Nothing answers a request whose end was
+  // never sent, and so has no check.
   core::Result<void> accept(core::Result<RemoteReply> reply, const RemoteStart& started,
-                            const Stopwatch& round) {
+                            const Stopwatch& round, std::optional<std::uint64_t> check) {
     if (!reply)
       return core::fail(reply);
     const Seconds took = round.elapsed();
     const Stopwatch receive(clock_);
-    const auto sealed = unseal(reply->body, check_);
+    const auto sealed =
+        check ? unseal(reply->body, *check)
+              : core::fail(core::Errc::corrupt, "a reply to a request that was not sent yet");
     const auto parsed = sealed ? parse_tail_reply(sealed->message) : core::fail(sealed);
     auto outputs = parsed ? transport::decode_values(parsed->outputs) : core::fail(parsed);
     if (!outputs) {
@@ -229,11 +397,13 @@ class Executor::Tail {
   }
 
   // Nothing came by the hedge: the tail runs here, piece by piece, until it or a reply is there.
-  core::Result<void> race(const RemoteStart& started, Mailbox& mailbox, const Stopwatch& round) {
+  core::Result<void> race(const RemoteStart& started, Mailbox& mailbox, const Stopwatch& round,
+                          std::optional<std::uint64_t> check) {
     core::Error why{core::Errc::timed_out,
                     "no reply by the time the edge had to begin itself",
                     {},
                     "the link or the cloud is slow"};
+    edge_.come_back([&mailbox] { return mailbox.full(); });
     const Seconds waited = round.elapsed();
     const Stopwatch tail(clock_);
     bool pending = true;
@@ -241,12 +411,14 @@ class Executor::Tail {
     const auto answered = [&] {
       pending = false;
       const Seconds spent = tail.elapsed();
-      const auto done = accept(mailbox.take(), started, round);
-      if (!done)
-        why = done.error();
-      else
+      const auto done = accept(mailbox.take(), started, round, check);
+      if (done) {
         parts_.hedged = spent;
-      return done.has_value();
+        return true;
+      }
+      why = done.error();
+      edge_.come_back();
+      return false;
     };
     const core::CutId last = model_.cuts().back().id;
     core::CutId from = configuration_.cut();
@@ -277,7 +449,16 @@ class Executor::Tail {
     return answer_here(std::move(values), tail, std::move(why));
   }
 
+  // After a call that failed: for the tail, or to encode again.
+  void come_back() {
+    const Stopwatch waiting(clock_);
+    edge_.come_back();
+    lost_ += waiting.elapsed();
+  }
+
   core::Result<void> run_here(core::Error why) {
+    if (left_)
+      come_back();
     const Stopwatch tail(clock_);
     parts_.abandoned = lost_;
     return answer_here(model_.run(configuration_.cut(), model_.cuts().back().id, cut_values_), tail,
@@ -302,10 +483,11 @@ class Executor::Tail {
   const core::Values& cut_values_;  // kept until there is an answer
   const ExecuteOptions& options_;
   const Stopwatch& request_;
+  Edge& edge_;
   Execution& execution_;
   MeasuredParts& parts_;
-  std::uint64_t check_ = 0;  // of the request that was sent last
-  Seconds lost_;             // to endpoints that failed
+  bool left_ = false;  // the edge, for a call
+  Seconds lost_;       // to endpoints that failed, and waiting for a turn behind them
 };
 
 Executor::Executor(std::shared_ptr<const core::Executable> model, device::Arbiter* arbiter,
@@ -328,15 +510,10 @@ core::Result<Execution> Executor::execute(const core::Configuration& configurati
   Execution execution;
   MeasuredParts& parts = execution.parts;
 
-  device::Lease lease;
-  if (arbiter_ != nullptr) {
-    const Stopwatch apply(*options_.clock);
-    auto granted = arbiter_->acquire(configuration.stages.front().levels);
-    if (!granted)
-      return core::fail(granted);
-    lease = std::move(*granted);
-    parts.apply = apply.elapsed();
-  }
+  Edge edge(arbiter_, configuration.stages.front().levels, options.turn);
+  if (auto begun = edge.begin(); !begun)
+    return core::fail(begun);
+  parts.apply = whole.elapsed();
 
   const Stopwatch head(*options_.clock);
   if (auto known = introduce(*model_, cut, configuration.stages.front().head); !known)
@@ -349,7 +526,7 @@ core::Result<Execution> Executor::execute(const core::Configuration& configurati
   if (cut == last) {
     execution.outputs = std::move(*cut_values);
   } else if (auto finished =
-                 Tail(*this, configuration, *cut_values, options, whole, execution).finish();
+                 Tail(*this, configuration, *cut_values, options, whole, edge, execution).finish();
              !finished) {
     return core::fail(finished);
   }

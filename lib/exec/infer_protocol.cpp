@@ -2,6 +2,7 @@
 #include <cleave/core/hash.hpp>
 #include <cleave/exec/infer_protocol.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace cleave::inline v0::exec {
@@ -81,6 +82,25 @@ core::Result<TailRequest> parse_tail_request(std::span<const std::byte> message)
   return request;
 }
 
+std::size_t least_tail_request_header(std::span<const std::byte> beginning) {
+  // Each count tells where the next one lies; one over its limit is for the parser to refuse.
+  std::size_t size = 0;
+  const auto count_behind = [&](std::size_t bytes, std::uint32_t limit, std::size_t each) {
+    size += bytes + sizeof(std::uint32_t);
+    if (beginning.size() < size)
+      return false;
+    const auto count =
+        core::ByteReader(beginning.subspan(size - sizeof(std::uint32_t))).get<std::uint32_t>();
+    size += std::min(count, limit) * each;
+    return true;
+  };
+  constexpr std::size_t fixed = sizeof(std::uint8_t) + 3 * sizeof(std::uint64_t);
+  if (count_behind(fixed, name_limit, 1) && count_behind(0, knob_limit, sizeof(core::LevelIndex)) &&
+      static_cast<std::uint8_t>(beginning.front()) == format_with_head)
+    count_behind(0, head_limit, 2 * sizeof(std::uint32_t));
+  return size;
+}
+
 void write_tail_reply_header(const TailTimes& times, std::vector<std::byte>& out) {
   core::ByteWriter writer(out);
   writer.put(format);
@@ -110,14 +130,21 @@ std::uint64_t seal(std::vector<std::byte>& message, std::uint64_t seed) {
   return check;
 }
 
-core::Result<Unsealed> unseal(std::span<const std::byte> sealed, std::uint64_t seed) {
-  if (sealed.size() < sizeof(std::uint64_t))
+core::Result<void> check_seal(std::span<const std::byte> written, std::uint64_t check) {
+  if (written.size() != sizeof check)
     return malformed("message, it has no check");
-  const auto message = sealed.first(sealed.size() - sizeof(std::uint64_t));
-  const auto check = core::ByteReader(sealed.subspan(message.size())).get<std::uint64_t>();
-  if (check != core::hash_bytes(message, seed))
+  if (core::ByteReader(written).get<std::uint64_t>() != check)
     return core::fail(core::Errc::corrupt, "the message was changed on the way", {},
                       "a memory or a network device on the way is faulty");
+  return {};
+}
+
+core::Result<Unsealed> unseal(std::span<const std::byte> sealed, std::uint64_t seed) {
+  const std::size_t size = sealed.size() - std::min(sealed.size(), sizeof(std::uint64_t));
+  const auto message = sealed.first(size);
+  const std::uint64_t check = core::hash_bytes(message, seed);
+  if (auto fits = check_seal(sealed.subspan(size), check); !fits)
+    return core::fail(fits);
   return Unsealed{message, check};
 }
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -41,6 +42,18 @@ BreakerOptions breaker_options(const CloudLinkOptions& options) {
                      options.seed != 0 ? options.seed : std::random_device{}()};
   return breaker;
 }
+
+// What the cloud takes at most in one body, unless it was set up otherwise.
+constexpr std::uint64_t most_streamed = transport::Limits{}.max_body;
+// What arrived more slowly than this, against the time in which it was made, shows the link's rate.
+constexpr double clearly_slower = 1.25;
+
+// One call's body, and who says how the call ended.
+struct Sending {
+  std::atomic<bool> over{false};
+  std::atomic<std::size_t> bytes{0};
+  std::atomic<double> made_in{0};  // seconds; 0: it was there before
+};
 
 transport::Call probe_call(Seconds timeout) {
   transport::Call call;
@@ -229,22 +242,55 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     if (!waiting_since)
       waiting_since = now;
     lock.unlock();
-    for (transport::Call& call : calls)
-      send(*over, over_epoch, now, std::move(call), Seconds(0), [](const auto&) {});
+    for (transport::Call& call : calls) {
+      const auto sending = std::make_shared<Sending>();
+      sending->bytes = call.body.bytes.size();
+      over->start(std::move(call), ended(over_epoch, now, sending, Seconds(0), [](const auto&) {}));
+    }
     lock.lock();
   }
 
-  // Makes a call and learns from its end. Without the mutex.
+  // Learns from the end of a call, unless its sender has given it up, and tells it on.
   template <class Done>
-  transport::CallId send(transport::Channel& over, std::uint64_t over_epoch, Seconds now,
-                         transport::Call call, Seconds expected, Done done) {
-    const std::size_t sent = call.body.bytes.size();
-    return over.start(std::move(call),
-                      [self = shared_from_this(), over_epoch, now, sent, expected,
-                       done = std::move(done)](core::Result<transport::Response> reply) mutable {
-                        self->finished(over_epoch, now, sent, expected, reply);
-                        done(std::move(reply));
-                      });
+  transport::CallCallback ended(std::uint64_t over_epoch, Seconds start,
+                                std::shared_ptr<Sending> sending, Seconds expected, Done done) {
+    return [self = shared_from_this(), over_epoch, start, sending = std::move(sending), expected,
+            done = std::move(done)](core::Result<transport::Response> reply) mutable {
+      if (sending->over.exchange(true))
+        return;
+      self->finished(over_epoch, start, *sending, expected, reply);
+      done(std::move(reply));
+    };
+  }
+
+  // A body that is made while it is sent. Gives the call's id. Without the mutex.
+  template <class Done>
+  transport::CallId stream(transport::Channel& over, transport::Call call, exec::BodySource& more,
+                           Sending& sending, const transport::CallCallback& ended,
+                           const Done& done) {
+    auto first = std::move(call.body);
+    auto body = over.start_streamed(std::move(call), first.bytes.size() + more.bound(), ended);
+    const transport::CallId id = body.id();
+    const Seconds begun = clock->now();
+    std::size_t bytes = first.bytes.size();
+    body.write(std::move(first));
+    while (!sending.over) {
+      auto piece = more.next();
+      if (!piece) {
+        if (!sending.over.exchange(true))
+          done(fail(piece));
+        break;  // and so the body cancels the call
+      }
+      bytes += piece->size();
+      if (piece->empty()) {
+        sending.bytes = bytes;
+        sending.made_in = (clock->now() - begun).count();
+        body.finish();
+        break;
+      }
+      body.write(std::move(*piece));
+    }
+    return id;
   }
 
   // A model that was missing may have been put into the cloud's folder.
@@ -269,7 +315,7 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
   void heard() { waiting_since.reset(); }
 
   // What a call came to. On the I/O thread.
-  void finished(std::uint64_t call_epoch, Seconds start, std::size_t sent, Seconds expected,
+  void finished(std::uint64_t call_epoch, Seconds start, const Sending& sent, Seconds expected,
                 const core::Result<transport::Response>& reply) {
     const std::lock_guard lock(mutex);
     const Seconds now = clock->now();
@@ -304,9 +350,12 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
   }
 
   // Feeds the estimates with what a call showed. Needs the mutex.
-  void learn(std::size_t sent, const transport::Response& reply, Seconds took, Seconds now) {
-    if (reply.upload > Seconds(0))
-      estimator.add_upload(core::Bytes(static_cast<double>(sent)), reply.upload, now);
+  void learn(const Sending& sent, const transport::Response& reply, Seconds took, Seconds now) {
+    const core::Bytes up(static_cast<double>(sent.bytes));
+    if (reply.upload > Seconds(clearly_slower * sent.made_in))
+      estimator.add_upload(up, reply.upload, now);
+    else
+      estimator.add_upload_at_least(up, reply.upload, now);
     if (reply.download > Seconds(0))
       estimator.add_download(core::Bytes(static_cast<double>(reply.body.size())), reply.download,
                              now);
@@ -353,8 +402,6 @@ exec::RemoteStart CloudLink::start(exec::RemoteCall call, Done done) {
     if (impl_->usable() && (call.choice.avoid & 1) == 0) {
       channel = impl_->channel;
       epoch = impl_->epoch;
-      if (!impl_->waiting_since)
-        impl_->waiting_since = now;
     }
   }
   if (!channel) {
@@ -362,6 +409,12 @@ exec::RemoteStart CloudLink::start(exec::RemoteCall call, Done done) {
               "is `cleave serve` running there?"));
     return {};
   }
+  // The bytes may be few though the bound is not: as a whole they are what counts.
+  if (call.more != nullptr && call.body.size() + call.more->bound() > most_streamed)
+    if (auto whole = exec::gather(call); !whole) {
+      done(fail(whole));
+      return {0, {}};
+    }
   transport::Call request;
   request.service = call.service;
   request.method = call.method;
@@ -369,15 +422,25 @@ exec::RemoteStart CloudLink::start(exec::RemoteCall call, Done done) {
   request.priority = call.priority;
   request.remaining = call.remaining;
   request.timeout = call.patience;
-  const auto id =
-      impl_->send(*channel, epoch, now, std::move(request), expected,
-                  [done = std::move(done)](core::Result<transport::Response> reply) {
-                    if (!reply)
-                      done(fail(reply));
-                    else
-                      done(exec::RemoteReply{std::move(reply->body), reply->upload, reply->queue,
-                                             reply->handler, reply->download});
-                  });
+  const auto tell = [done = std::move(done)](core::Result<transport::Response> reply) {
+    if (!reply)
+      done(fail(reply));
+    else
+      done(exec::RemoteReply{std::move(reply->body), reply->upload, reply->queue, reply->handler,
+                             reply->download});
+  };
+  const auto sending = std::make_shared<Sending>();
+  sending->bytes = request.body.bytes.size();
+  const auto ended = impl_->ended(epoch, now, sending, expected, tell);
+  const auto id = call.more == nullptr ? channel->start(std::move(request), ended)
+                                       : impl_->stream(*channel, std::move(request), *call.more,
+                                                       *sending, ended, tell);
+  {
+    // From now on the cloud has what it takes to answer.
+    const std::lock_guard lock(impl_->mutex);
+    if (!sending->over && epoch == impl_->epoch && !impl_->waiting_since)
+      impl_->waiting_since = impl_->clock->now();
+  }
   return {0, [over = std::weak_ptr(channel), id] {
             if (const auto alive = over.lock())
               alive->cancel(id);

@@ -34,8 +34,6 @@ core::Result<std::unique_ptr<CloudServer>> CloudServer::start(
   listening.peers = impl->options.peers;
   listening.log = impl->options.log;
   const exec::InferService& infer = impl->infer;
-  services.emplace_back(exec::infer_service, exec::tail_method,
-                        [&infer](std::span<const std::byte> body) { return infer.tail(body); });
   services.emplace_back(
       exec::infer_service, exec::models_method,
       [&infer](std::span<const std::byte>) -> core::Result<std::vector<std::byte>> {
@@ -49,6 +47,8 @@ core::Result<std::unique_ptr<CloudServer>> CloudServer::start(
   auto server = transport::Server::listen(listening);
   if (!server)
     return core::fail(server);
+  (*server)->handle_stream(std::string(exec::infer_service), std::string(exec::tail_method),
+                           [&infer] { return infer.tail_sink(); });
   for (auto& [service, method, handler] : services)
     (*server)->handle(service, method,
                       [handler = std::move(handler)](const transport::Incoming& incoming) {

@@ -5,6 +5,7 @@
 #include <cleave/table/measured.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <mutex>
 
@@ -37,6 +38,17 @@ std::vector<Seconds> local_tails(const table::ParetoTable& table) {
   return tails;
 }
 
+class Counted {
+ public:
+  explicit Counted(std::atomic<int>& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<int>& count_;
+};
+
 table::LatencyParts latency_parts(const exec::MeasuredParts& parts) {
   table::LatencyParts latency;
   latency.edge_compute = parts.edge_compute;
@@ -54,8 +66,9 @@ table::LatencyParts latency_parts(const exec::MeasuredParts& parts) {
 core::Result<void> check(const EdgeOptions& options) {
   if (!options.model || !options.table)
     return fail(Errc::invalid_argument, "an edge client needs a model and a table");
-  if (options.workers < 0)
-    return fail(Errc::invalid_argument, "the number of workers must not be negative");
+  if (options.workers < 0 || options.computing < 0)
+    return fail(Errc::invalid_argument,
+                "the numbers of workers and of computing requests must not be negative");
   const core::Fingerprint model = options.model->fingerprint();
   if (options.table->model.structure != model.structure)
     return fail(Errc::mismatch,
@@ -86,10 +99,13 @@ struct EdgeClient::Impl {
       : options(std::move(given)),
         clock(options.clock ? options.clock : std::make_shared<core::SteadyClock>()),
         tails(local_tails(*options.table)),
+        turns(std::make_shared<exec::Turns>(options.computing)),
         executor(options.model, options.knobs.get(), options.cloud.get(),
                  {.clock = clock, .metrics = options.metrics}) {}
 
   core::Result<Reply> run(const Request& request, Seconds start) {
+    exec::Turn turn(turns);
+    const Counted counted(under_way);
     std::vector<core::LevelIndex> edge_levels;
     std::vector<core::LevelIndex> cloud_levels;
     {
@@ -110,8 +126,13 @@ struct EdgeClient::Impl {
       return fail(Errc::refused, "no configuration meets the deadline and the accuracy floor");
     const table::TableRow& row = options.table->rows.at(reply.decision.row);
 
+    {
+      const std::lock_guard lock(mutex);
+      last_edge_levels = row.configuration.stages.front().levels;
+    }
     exec::ExecuteOptions execute = waiting(request, wanted.elapsed, reply.decision);
     execute.priority = request.priority;
+    execute.turn = &turn;
     const auto metered_from = read_meter();
     auto execution = executor.execute(row.configuration, request.inputs, execute);
     if (!execution)
@@ -123,18 +144,18 @@ struct EdgeClient::Impl {
     reply.energy =
         table::energy_of(row.ingredients, reply.latency, execution->sent, execution->received);
     reply.hedged = execution->parts.hedged;
-    reply.energy.edge_compute += row.ingredients.edge_busy * reply.hedged;
-    reply.energy.edge_wait -= row.ingredients.edge_idle * reply.hedged;
+    // Busy while the request waited, or while its bytes were on their way.
+    const Seconds meanwhile = reply.hedged + execution->parts.encode_meanwhile;
+    reply.energy.edge_compute += row.ingredients.edge_busy * meanwhile;
+    reply.energy.edge_wait -= row.ingredients.edge_idle * meanwhile;
     if (const auto metered_to = read_meter(); metered_from && metered_to)
       use_measured(*metered_to - *metered_from, reply.energy);
     reply.total = clock->now() - start;
 
     policy->observe({reply.decision.row, state.link, reply.latency, !reply.fell_back});
-    {
+    if (row.ingredients.uses_cloud && !reply.fell_back) {
       const std::lock_guard lock(mutex);
-      last_edge_levels = row.configuration.stages.front().levels;
-      if (row.ingredients.uses_cloud && !reply.fell_back)
-        last_cloud_levels = row.configuration.stages.back().levels;
+      last_cloud_levels = row.configuration.stages.back().levels;
     }
     options.metrics->observe("runtime.request_seconds", reply.total.count());
     if (reply.fell_back) {
@@ -156,10 +177,15 @@ struct EdgeClient::Impl {
   [[nodiscard]] exec::ExecuteOptions waiting(const Request& request, Seconds elapsed,
                                              const scheduler::Decision& decision) const {
     const table::LatencyParts& expected = decision.prediction.latency;
+    // The rest is encoded while the first bytes are on their way.
+    const Seconds encode =
+        std::min(expected.encode, options.table->rows.at(decision.row).ingredients.encode_first);
     const Seconds cloud_part =
-        std::max(Seconds(0), decision.bound - expected.edge_compute - expected.encode);
-    // Longer than this is not normal for the cloud's part.
-    const Seconds normal = 2.0 * cloud_part + core::milliseconds(20);
+        std::max(Seconds(0), decision.bound - expected.edge_compute - encode);
+    // Longer than this is not normal for the cloud's part. Requests before this one may take their
+    // share of the link, and their turns in the cloud.
+    const Seconds normal =
+        2.0 * cloud_part * static_cast<double>(under_way) + core::milliseconds(20);
     exec::ExecuteOptions execute;
     execute.local_tail = tails.at(decision.row);
     execute.cloud_work = expected.decode + expected.cloud_compute;
@@ -169,7 +195,7 @@ struct EdgeClient::Impl {
       const Seconds last_moment = left - execute.local_tail;
       // Too late to make the deadline alone: the cloud is the better hope, as long as it is normal.
       execute.hedge =
-          last_moment > Seconds(0) ? last_moment : expected.edge_compute + expected.encode + normal;
+          last_moment > Seconds(0) ? last_moment : expected.edge_compute + encode + normal;
       // Kept for as long as the edge may need, since its reply still counts then.
       execute.patience = std::max(normal, execute.hedge) + execute.local_tail;
     }
@@ -199,6 +225,8 @@ struct EdgeClient::Impl {
   EdgeOptions options;
   std::shared_ptr<const core::Clock> clock;
   std::vector<Seconds> tails;
+  std::shared_ptr<exec::Turns> turns;
+  std::atomic<int> under_way{0};  // requests that have had their turn
   exec::Executor executor;
   std::unique_ptr<scheduler::Policy> policy;
   std::mutex mutex;

@@ -10,6 +10,18 @@ using core::Seconds;
 Peer::~Peer() = default;
 BodySink::~BodySink() = default;
 
+Result<std::vector<std::byte>> BodySink::take(const Incoming& incoming) {
+  if (auto added = add(incoming.body); !added)
+    return fail(added);
+  return finish({{},
+                 incoming.priority,
+                 incoming.remaining,
+                 incoming.behind,
+                 incoming.peer,
+                 incoming.cancelled,
+                 incoming.caller});
+}
+
 void Answers::To::send(Result<std::vector<std::byte>> reply, Seconds queue, Seconds handler) const {
   const auto context = io.lock();
   if (!context)

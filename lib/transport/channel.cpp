@@ -102,7 +102,7 @@ class Core : public std::enable_shared_from_this<Core> {
         continue;
       const auto flag = answers_->expect(request.id);
       service.handler(
-          {std::move(request.body), request.head.priority, request.head.remaining,
+          {std::move(request.body), request.head.priority, request.head.remaining, Seconds(0),
            connection_->peer(), flag, handle_},
           Responder(std::make_unique<Responder::Impl>(Responder::Impl{
               answers_->to(request.id, request.upload), options_.clock, options_.clock->now()})));
@@ -411,6 +411,10 @@ void OutgoingBody::write(SharedBytes piece) {
 void OutgoingBody::finish() {
   if (const auto impl = std::move(impl_))
     impl->calls->finish(impl->id);
+}
+
+CallId OutgoingBody::id() const {
+  return impl_ ? impl_->id : 0;
 }
 
 OutgoingBody Channel::start_streamed(Call call, std::uint64_t bound, Callback done) {

@@ -56,6 +56,8 @@ class Head {
     }
     if (!from_.finished())
       return corrupt("cut short, too long, or over a limit");
+    if (limits_.admit && !limits_.admit(stored_))
+      return over("no room for " + std::to_string(stored_) + " bytes of tensors");
     return {};
   }
 
@@ -107,6 +109,7 @@ class Head {
         return corrupt("a block whose channels do not fit");
       blocks.push_back(std::move(block));
     }
+    stored_ = total;
     return {};
   }
 
@@ -268,6 +271,7 @@ class Head {
   const DecodeLimits& limits_;
   std::vector<std::uint32_t> tensor_blocks_;
   std::size_t next_tensor_ = 0, viewed_ = 0;
+  std::size_t stored_ = 0;  // of all blocks
   std::uint32_t nodes_ = 0;
 };
 

@@ -163,12 +163,14 @@ void LinkEstimator::seen(Seconds now, bool in_doubt) {
     interval_ = options_.first_probe;
 }
 
-void LinkEstimator::add(Way& way, Bytes bytes, Seconds took, Seconds now) {
+void LinkEstimator::add(Way& way, Bytes bytes, Seconds took, Seconds now, bool at_least) {
   if (!usable(took.count()) || !usable(bytes.count()) || !(bytes >= options_.least_for_bandwidth))
     return;
   const BytesPerSecond rate = bytes / took;
   Sample sample{rate.count(), rate.count(), bytes.count() / (bytes.count() + half_weight), now};
-  if (round_trip_.count() > 0) {
+  if (at_least) {
+    sample.high = infinity;
+  } else if (round_trip_.count() > 0) {
     const Seconds round_trip(round_trip_.least());
     const bool idle_before = now - took - way.busy_until > least_timeout + round_trip;
     // Slow start needs at least this long, whatever the bandwidth.
@@ -196,11 +198,15 @@ void LinkEstimator::add(Way& way, Bytes bytes, Seconds took, Seconds now) {
 }
 
 void LinkEstimator::add_upload(Bytes bytes, Seconds took, Seconds now) {
-  add(up_, bytes, took, now);
+  add(up_, bytes, took, now, false);
+}
+
+void LinkEstimator::add_upload_at_least(Bytes bytes, Seconds took, Seconds now) {
+  add(up_, bytes, took, now, true);
 }
 
 void LinkEstimator::add_download(Bytes bytes, Seconds took, Seconds now) {
-  add(down_, bytes, took, now);
+  add(down_, bytes, took, now, false);
 }
 
 void LinkEstimator::add_round_trip(Seconds round_trip, Seconds now) {

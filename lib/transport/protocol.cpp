@@ -303,7 +303,7 @@ struct Protocol::Impl final : FrameParser::Sink {
     }
     unanswered.emplace(id, body.head.priority);
     bodies_held.emplace(id, body.bound);
-    body.streamed = streams && streams(body.head);
+    body.streamed = streams && streams(body.head, body.bound);
     body.since = now;
     if (body.streamed)
       emit(event::Begun{id, body.head, body.bound});
@@ -476,7 +476,7 @@ struct Protocol::Impl final : FrameParser::Sink {
   Inbox inbox;
   IncomingCredit credit;
   FrameParser parser;
-  std::function<bool(const RequestHead&)> streams;
+  std::function<bool(const RequestHead&, std::uint64_t bound)> streams;
   std::uint64_t last_call = 0;
   std::unordered_map<std::uint64_t, OwnCall> calls;
   std::unordered_map<std::uint64_t, std::uint8_t> unanswered;  // the peer's, with their priority
@@ -559,7 +559,7 @@ void Protocol::release(std::uint64_t id) {
   impl_->release(id);
 }
 
-void Protocol::stream(std::function<bool(const RequestHead&)> which) {
+void Protocol::stream(std::function<bool(const RequestHead&, std::uint64_t bound)> which) {
   impl_->streams = std::move(which);
 }
 

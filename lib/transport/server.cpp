@@ -37,6 +37,9 @@ struct Session {
   std::string refusal;
 };
 
+// Bodies of this bound, and smaller ones, are not worth another hand-over between threads.
+constexpr std::uint64_t most_whole = 256U << 10;
+
 // A request whose body goes into a sink as it arrives: there on the decoder's thread, then to a
 // worker.
 struct Streaming {
@@ -44,6 +47,7 @@ struct Streaming {
   std::shared_ptr<std::atomic<bool>> cancelled;
   Answers::To to;
   bool failed = false;  // and answered
+  Seconds behind;
 };
 
 // "No exception crosses": what escapes from a handler becomes the request's answer.
@@ -222,7 +226,9 @@ class Core : public std::enable_shared_from_this<Core> {
         std::make_shared<Calls>(session->connection, options.clock, options.metrics, peer);
     session->handle = std::make_shared<CallsHandle>(io_, session->calls, peer);
     session->answers = std::make_shared<Answers>(session->connection, io_);
-    session->connection->protocol().stream([this](const RequestHead& head) {
+    session->connection->protocol().stream([this](const RequestHead& head, std::uint64_t bound) {
+      if (bound <= most_whole)
+        return false;
       const auto handler = find(head);
       return handler && std::holds_alternative<SinkFactory>(*handler);
     });
@@ -391,7 +397,8 @@ class Core : public std::enable_shared_from_this<Core> {
     streams_.erase(found);
     streaming->to.upload = request.upload;
     Job job = job_for(session, std::move(request), streaming->cancelled, streaming->to,
-                      [streaming](const Incoming& incoming) {
+                      [streaming](Incoming incoming) {
+                        incoming.behind = std::max(Seconds(0), streaming->behind);
                         auto reply = guarded([&] { return streaming->sink->finish(incoming); });
                         streaming->sink.reset();
                         return reply;
@@ -400,6 +407,10 @@ class Core : public std::enable_shared_from_this<Core> {
     decoder.post([self = shared_from_this(), streaming, job = std::move(job)]() mutable {
       if (streaming->failed)
         return;
+      // What the sink was behind by is work, and no waiting for a worker.
+      const Seconds now = self->options.clock->now();
+      streaming->behind = now - job.arrived;
+      job.arrived = now;
       if (*streaming->cancelled)
         discard(*streaming);
       else
@@ -409,14 +420,14 @@ class Core : public std::enable_shared_from_this<Core> {
 
   void serve(const std::shared_ptr<Session>& session, event::Request&& request) {
     const auto handler = find(request.head);
-    if (!handler || std::holds_alternative<SinkFactory>(*handler)) {
+    if (!handler) {
       session->connection->protocol().respond_error(request.id, no_such_service(request.head));
       return;
     }
     const auto flag = session->answers->expect(request.id);
     const Answers::To to = session->answers->to(request.id, request.upload);
     if (const auto* async = std::get_if<AsyncHandler>(handler.get())) {
-      (*async)({std::move(request.body), request.head.priority, request.head.remaining,
+      (*async)({std::move(request.body), request.head.priority, request.head.remaining, Seconds(0),
                 session->connection->peer(), flag, session->handle},
                Responder(std::make_unique<Responder::Impl>(
                    Responder::Impl{to, options.clock, options.clock->now()})));
@@ -424,7 +435,11 @@ class Core : public std::enable_shared_from_this<Core> {
     }
     submit(job_for(session, std::move(request), flag, to,
                    [handler](const Incoming& incoming) {
-                     return guarded([&] { return std::get<Handler>(*handler)(incoming); });
+                     return guarded([&] {
+                       if (const auto* make = std::get_if<SinkFactory>(handler.get()))
+                         return (*make)()->take(incoming);
+                       return std::get<Handler>(*handler)(incoming);
+                     });
                    }),
            to);
   }
@@ -443,7 +458,7 @@ class Core : public std::enable_shared_from_this<Core> {
               Seconds(0));
     };
     const auto incoming = std::make_shared<Incoming>(
-        Incoming{std::move(request.body), request.head.priority, request.head.remaining,
+        Incoming{std::move(request.body), request.head.priority, request.head.remaining, Seconds(0),
                  session->connection->peer(), std::move(cancelled), session->handle});
     job.run = [this, incoming, to, expires = job.expires, arrived = job.arrived,
                work = std::move(work)](Seconds queued) {

@@ -28,6 +28,14 @@ grep -q modelled run.txt || fail "the energy's origin is not told"
 grep -q '<html' report.html || fail "the report is no page"
 ! grep -Eq '(src|href)="https?:' report.html || fail "the report loads something from outside"
 
+# Several requests in flight: each has its outcome, and the rate is told.
+"$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --data "$images" \
+  --labels "$labels" --requests 12 --policies all-cloud,all-edge --in-flight 4 --pause 0ms \
+  --log flight.json >flight.txt
+grep -Eq '4 in flight, requests a second: all-cloud [0-9.]+, all-edge [0-9.]+' flight.txt ||
+  fail "no rate is told of requests in flight"
+"$cleave" report --runs flight.json --json >/dev/null || fail "the log of requests in flight is none"
+
 # One request on a file, its output kept.
 "$cleave" run --model "$model" --table a.table "${edge[@]}" --data "$images" --deadline 10s \
   -o out.npy >one.txt

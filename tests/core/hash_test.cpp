@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -38,6 +39,20 @@ TEST(Hash, TextAndBytesAgreeAndEveryByteAndTheSeedCount) {
     byte ^= std::byte{1};
   }
   EXPECT_EQ(seen.size(), 302u);
+}
+
+TEST(Hash, OfPartsIsThatOfTheWhole) {
+  const auto buffer = sanity_buffer(3000);
+  for (const std::size_t size : {0U, 1U, 8U, 240U, 241U, 1024U, 3000U})
+    for (const std::size_t step : {1U, 7U, 64U, 255U, 1024U, 5000U}) {
+      const auto whole = std::span(buffer).first(size);
+      Hasher hasher(42);
+      for (std::size_t at = 0; at < size; at += step) {
+        EXPECT_EQ(hasher.hash(), hash_bytes(whole.first(at), 42));  // of what there is so far
+        hasher.add(whole.subspan(at, std::min(step, size - at)));
+      }
+      EXPECT_EQ(hasher.hash(), hash_bytes(whole, 42)) << size << " in steps of " << step;
+    }
 }
 
 }  // namespace

@@ -58,6 +58,7 @@ class HeldRemote final : public exec::Remote {
     return core::fail(Errc::internal, "not used");
   }
   exec::RemoteStart start(exec::RemoteCall call, Done when_done) override {
+    EXPECT_TRUE(exec::gather(call));
     body = call.body;
     seen = call.choice;
     const unsigned endpoint = starts++;

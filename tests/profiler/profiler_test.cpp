@@ -9,6 +9,7 @@
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/profiler/service.hpp>
 #include <cleave/table/predictor.hpp>
+#include <cleave/transport/codec.hpp>
 
 #include <gtest/gtest.h>
 
@@ -155,6 +156,7 @@ TEST_F(ProfilerTest, AProfileOfAnIdealSystemPredictsItExactly) {
   configuration.stages = {{core::edge_host, model->cuts()[1].id, {0}},
                           {core::cloud_host, model->cuts().back().id, {0}}};
   configuration.codecs = {"raw"};
+  EXPECT_EQ(profile->chunk, core::Bytes(static_cast<double>(transport::piece_bytes)));
   const auto ingredients = table::price(*profile, configuration);
   if (ingredients) {
     const Seconds predicted =

@@ -15,6 +15,10 @@ class FakeEndpoint final : public runtime::Cloud {
 
   exec::RemoteStart start(exec::RemoteCall call, Done done) override {
     ++starts;
+    if (auto whole = exec::gather(call); !whole) {
+      done(core::fail(whole));
+      return {0, {}};
+    }
     done(answer ? answer(call) : core::fail(core::Errc::unavailable, name_ + " broke", name_));
     return {0, {}};
   }

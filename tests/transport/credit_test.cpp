@@ -172,8 +172,9 @@ TEST(Credit, APeerThatTakesWhatItDoesNotHaveIsCutOff) {
 TEST(Credit, ABodyIsMadeWhileItIsSentAndTakenWhileItArrives) {
   for (const bool by_pieces : {false, true}) {
     Protocol a(Limits{}), b(Limits{});
-    b.stream([&](const transport::RequestHead& head) {
+    b.stream([&](const transport::RequestHead& head, std::uint64_t bound) {
       EXPECT_EQ(head.method, "m");
+      EXPECT_EQ(bound, 100000U);
       return by_pieces;
     });
     introduce(a, b);
@@ -246,7 +247,8 @@ class Chance {
  public:
   explicit Chance(std::uint64_t seed) : random_(seed) {
     for (Side& side : sides_)
-      side.protocol.stream([](const transport::RequestHead& head) { return head.method == "p"; });
+      side.protocol.stream(
+          [](const transport::RequestHead& head, std::uint64_t) { return head.method == "p"; });
     introduce(sides_[0].protocol, sides_[1].protocol);
   }
 

@@ -55,6 +55,17 @@ TEST(LinkEstimator, IgnoresOneOutlierAndFollowsAStepWithinTenSamples) {
   EXPECT_FALSE(estimator.estimate());
 }
 
+TEST(LinkEstimator, ASenderSlowerThanTheLinkShowsALeastBandwidth) {
+  LinkEstimator estimator;
+  estimator.add_round_trip(Seconds(0.01), Seconds(0));
+  for (int i = 0; i < 6; ++i) estimator.add_upload(Bytes(1e6), Seconds(0.1), Seconds(i));
+  for (int i = 0; i < 6; ++i) estimator.add_upload_at_least(Bytes(1e6), Seconds(2), Seconds(6 + i));
+  EXPECT_DOUBLE_EQ(estimator.estimate()->up.count(), 1e7);
+  for (int i = 0; i < 3; ++i)
+    estimator.add_upload_at_least(Bytes(1e6), Seconds(0.02), Seconds(12 + i));
+  EXPECT_DOUBLE_EQ(estimator.estimate()->up.count(), 5e7);
+}
+
 // An estimator that has seen `samples` equal uploads of 1e6 bytes a second and round trips of 10
 // ms.
 LinkEstimator settled(int samples = 9) {

@@ -6,6 +6,7 @@
 #include <cleave/transport/server.hpp>
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <future>
 #include <latch>
@@ -86,6 +87,47 @@ TEST(Loopback, EchoesBodiesOfAllSizes) {
     ASSERT_TRUE(reply) << reply.error().message();
     EXPECT_EQ(reply->body, body_of(size));
     EXPECT_GE(reply->handler, Seconds(0));
+  }
+}
+
+// Gives its bytes back, and the names of the threads that it ran on.
+class EchoSink final : public transport::BodySink {
+ public:
+  Result<void> add(std::span<const std::byte> piece) override {
+    body_.insert(body_.end(), piece.begin(), piece.end());
+    adding_ = thread();
+    if (!body_.empty() && body_.front() == std::byte{255})
+      return core::fail(Errc::invalid_argument, "not these");
+    return {};
+  }
+  Result<Bytes> finish(const Incoming& incoming) override {
+    EXPECT_TRUE(incoming.body.empty());
+    EXPECT_GE(incoming.behind, Seconds(0));
+    EXPECT_EQ(thread().substr(0, 11), "cleave-work");
+    EXPECT_EQ(adding_.substr(0, 11), body_.size() > (256U << 10) ? "cleave-deco" : "cleave-work");
+    return body_;
+  }
+
+ private:
+  static std::string thread() {
+    char name[16];
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    return name;
+  }
+  Bytes body_;
+  std::string adding_;
+};
+
+TEST(Loopback, ABodyGoesIntoASinkAsItArrivesOrAtOnceWhereItIsSmall) {
+  const auto server = serve();
+  server->handle_stream("test", "sink", [] { return std::make_unique<EchoSink>(); });
+  const auto channel = open(server->port());
+  for (const std::size_t size : {1U, 65536U, 256U << 10, (256U << 10) + 1, 3000000U}) {
+    const auto reply = channel->call(call_of("sink", body_of(size)));
+    ASSERT_TRUE(reply) << reply.error().message();
+    EXPECT_EQ(reply->body, body_of(size));
+    const auto refused = channel->call(call_of("sink", Bytes(size, std::byte{255})));
+    EXPECT_EQ(refused.error().code, Errc::invalid_argument);
   }
 }
 

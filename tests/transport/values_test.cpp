@@ -364,6 +364,24 @@ TEST(ValuesDecoder, RefusesALongHeadBeforeItIsThere) {
   EXPECT_EQ(decoder.add(std::span(message).first(9)).error().code, core::Errc::exhausted);
 }
 
+TEST(ValuesDecoder, AsksOnceWhetherThereIsRoomBeforeItAllocates) {
+  const auto message = encoded({floats({1000}), floats({500})}, "int8");
+  for (const bool room : {true, false}) {
+    std::vector<std::size_t> asked;
+    transport::DecodeLimits limits;
+    limits.admit = [&](std::size_t bytes) {
+      asked.push_back(bytes);
+      return room;
+    };
+    const auto decoded = transport::decode_values(message, limits);
+    EXPECT_EQ(decoded.has_value(), room);
+    if (!room) {
+      EXPECT_EQ(decoded.error().code, core::Errc::exhausted);
+    }
+    EXPECT_EQ(asked, std::vector<std::size_t>{6000});
+  }
+}
+
 // An application's own: every byte inverted, and a checksum before the block.
 class Inverted final : public transport::Codec {
  public:

@@ -10,6 +10,7 @@
 #include <cleave/core/sinks.hpp>
 #include <cleave/device/arbiter.hpp>
 #include <cleave/exec/remote.hpp>
+#include <cleave/exec/turns.hpp>
 
 #include <cstddef>
 #include <limits>
@@ -24,15 +25,21 @@ namespace cleave::inline v0::exec {
 struct MeasuredParts {
   core::Seconds apply;         ///< changing knobs
   core::Seconds edge_compute;  ///< the head, and the tail too if the edge ran it
-  core::Seconds encode;        ///< the cut tensors
-  core::Seconds upload;        ///< the request's body arriving at the cloud, first byte to last
-  core::Seconds queue;         ///< waiting for a worker in the cloud
-  core::Seconds decode;        ///< in the cloud
+  core::Seconds encode;        ///< the cut tensors, until the first of their bytes can be sent
+  /// The request's body arriving at the cloud, first byte to last. What is encoded and decoded
+  /// meanwhile is in here: it lasts as long as the slowest of encoder, link and decoder.
+  core::Seconds upload;
+  core::Seconds queue;   ///< waiting for a worker in the cloud
+  core::Seconds decode;  ///< in the cloud, what was left of it when all had arrived
   core::Seconds cloud_compute;
-  core::Seconds reply;      ///< encoding the outputs there, receiving and decoding them here
-  core::Seconds network;    ///< the rest: round trip, framing, hand-overs between threads
-  core::Seconds abandoned;  ///< waiting for a cloud that did not answer
+  core::Seconds reply;    ///< encoding the outputs there, receiving and decoding them here
+  core::Seconds network;  ///< the rest: round trip, framing, hand-overs between threads
+  /// Waiting for a cloud that did not answer, and then for another turn (ExecuteOptions::turn).
+  core::Seconds abandoned;
   core::Seconds total;
+  /// Encoding what followed the first bytes. It ran while these were sent, so it is no part of the
+  /// total.
+  core::Seconds encode_meanwhile;
   /// The edge's work on the tail that was not needed, since the reply came before it was done. It
   /// ran while the request waited, so it is no part of the total.
   core::Seconds hedged;
@@ -54,7 +61,8 @@ struct ExecutorOptions {
 struct ExecuteOptions {
   /// What the cloud may drop the work after; told to it with the request. 0: never.
   core::Seconds remaining = {};
-  /// How long to wait for the cloud before it is given up, from when the request is encoded.
+  /// How long to wait for the cloud before it is given up, from when the request's first bytes are
+  /// encoded.
   core::Seconds patience = core::Seconds(30);
   /// From the call of execute(): when the edge begins with the tail itself without giving the cloud
   /// up. Whoever is done first gives the answer, and the other one stops. So a request with a
@@ -66,6 +74,10 @@ struct ExecuteOptions {
   /// What the cloud is expected to take for it: decode, compute and encode.
   core::Seconds cloud_work = {};
   std::uint8_t priority = 1;
+  /// A turn that the caller holds: it ends when the request is encoded and the knobs are free for
+  /// the next one, and is taken again for a tail. So heads and tails on this host wait for one
+  /// another, and not for requests that are elsewhere. Null: nobody waits.
+  Turn* turn = nullptr;
 };
 
 /// Makes a cut whose head is no prefix known to the model, by the head's steps; nothing to do for
@@ -74,7 +86,10 @@ struct ExecuteOptions {
 CLEAVE_EXPORT core::Result<void> introduce(const core::Executable& model, core::CutId cut,
                                            std::span<const core::StepRange> head);
 
-/// Thread-safe. execute() runs on the calling thread; thread-count knobs are applied there.
+/// Thread-safe. execute() runs on the calling thread; thread-count knobs are applied there. The
+/// cut tensors are encoded piece by piece while the pieces before are sent; those of one piece
+/// (transport::piece_bytes) are encoded first. The knobs are leased while something runs on this
+/// host, not while the request is elsewhere.
 class CLEAVE_EXPORT Executor {
  public:
   /// `arbiter` may be null if the configurations name no edge knobs; `remote` may be null, which is

@@ -6,7 +6,8 @@
 //                    Format 2, for a head that is no prefix of the sequence: before the tensors
 //                    u32 count + (u32, u32) ranges of the head's steps, at most head_limit of them.
 //                    reply: u8 format (1), f64 decode, f64 compute, f64 encode (seconds), then the
-//                    outputs, encoded with "raw".
+//                    outputs, encoded with "raw". decode is what was left of it when the request's
+//                    last byte was there.
 //                    Both end with a u64 check, see seal(): bytes that were changed on the way, or
 //                    a reply that belongs to another request, never become an answer.
 //   method "models": request: empty. reply: u8 format (1), u32 count of (u64 structure, u64
@@ -72,6 +73,10 @@ CLEAVE_EXPORT void write_tail_request_header(const TailRequest& request,
 /// have written.
 CLEAVE_EXPORT core::Result<TailRequest> parse_tail_request(std::span<const std::byte> message);
 
+/// How long the header of a request is that begins like this, as far as that can be told: if there
+/// are so many bytes, parse_tail_request() says what the header is, or that it is none.
+CLEAVE_EXPORT std::size_t least_tail_request_header(std::span<const std::byte> beginning);
+
 /// Appends the reply up to, and without, the encoded outputs.
 CLEAVE_EXPORT void write_tail_reply_header(const TailTimes& times, std::vector<std::byte>& out);
 CLEAVE_EXPORT core::Result<TailReply> parse_tail_reply(std::span<const std::byte> message);
@@ -88,6 +93,10 @@ struct Unsealed {
 /// Errc::corrupt unless seal() wrote the end of this with the same seed.
 CLEAVE_EXPORT core::Result<Unsealed> unseal(std::span<const std::byte> sealed,
                                             std::uint64_t seed = 0);
+
+/// Of what stands behind a message whose hash is `check`: Errc::corrupt unless seal() wrote it.
+CLEAVE_EXPORT core::Result<void> check_seal(std::span<const std::byte> written,
+                                            std::uint64_t check);
 
 CLEAVE_EXPORT std::vector<std::byte> write_description(const HostDescription& description);
 CLEAVE_EXPORT core::Result<HostDescription> parse_description(std::span<const std::byte> message);

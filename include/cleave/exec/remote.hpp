@@ -28,6 +28,16 @@ struct RemoteChoice {
   std::optional<core::Fingerprint> model;  ///< only endpoints that serve it
 };
 
+/// What is left of a body whose beginning is under way already. Used by one thread.
+class CLEAVE_EXPORT BodySource {
+ public:
+  virtual ~BodySource();
+  /// All that is still to come has at most so many bytes.
+  [[nodiscard]] virtual std::uint64_t bound() const = 0;
+  /// The next bytes; none: that was all. After an error nothing more is asked.
+  [[nodiscard]] virtual core::Result<std::vector<std::byte>> next() = 0;
+};
+
 struct RemoteCall {
   std::string_view service, method;  ///< must live until start() returns
   std::vector<std::byte> body;
@@ -35,7 +45,14 @@ struct RemoteCall {
   core::Seconds remaining = {};  ///< the cloud may drop the work after; 0: never
   core::Seconds patience = {};   ///< give up waiting after; 0: never
   RemoteChoice choice = {};
+  /// What follows `body`: asked piece by piece by the thread that calls start() while the pieces
+  /// before are sent, and not after start() has returned. Its error becomes the call's. Null:
+  /// `body` is all.
+  BodySource* more = nullptr;
 };
+
+/// Makes the rest of the body now, for who needs all of it. Errors: the source's.
+CLEAVE_EXPORT core::Result<void> gather(RemoteCall& call);
 
 struct RemoteReply {
   std::vector<std::byte> body;
@@ -62,13 +79,14 @@ class CLEAVE_EXPORT Remote {
   using Done = std::function<void(core::Result<RemoteReply>)>;
 
   virtual ~Remote();
-  /// Blocks the calling thread. Errors: unavailable (no connection, or it broke), timed_out (no
-  /// reply within the patience), refused, exhausted, and whatever the cloud's handler failed with.
-  /// After an error no reply will come.
+  /// Blocks the calling thread; of a call without `more`. Errors: unavailable (no connection, or it
+  /// broke), timed_out (no reply within the patience), refused, exhausted, and whatever the cloud's
+  /// handler failed with. After an error no reply will come.
   [[nodiscard]] virtual core::Result<RemoteReply> call(RemoteCall call) = 0;
 
-  /// The same without blocking. `done` is called exactly once, on any thread, perhaps before this
-  /// returns; it must not block. By default call(), here and now, as endpoint 0.
+  /// The same without waiting for the reply. `done` is called exactly once, on any thread, perhaps
+  /// before this returns; it must not block. By default gather() and call(), here and now, as
+  /// endpoint 0.
   virtual RemoteStart start(RemoteCall call, Done done);
 
   /// Whether start() would find an endpoint now: asked before a request is encoded, so it must

@@ -37,8 +37,14 @@ struct EdgeOptions {
   std::shared_ptr<device::Meter> meter;
   std::string policy = "cleave";  ///< one of scheduler::policy_names()
   scheduler::PolicyOptions policy_options;
-  int workers = 1;                           ///< threads for submit(); each may run a request
-  std::size_t max_queued = 1024;             ///< requests of submit() that may wait for a thread
+  /// Threads for submit(), and so how many of its requests may be in flight: three or four keep
+  /// head, link and tail at work at once.
+  int workers = 1;
+  std::size_t max_queued = 1024;  ///< requests of submit() that may wait for a thread
+  /// Requests that may compute on this host at once, heads and tails. The others wait, tails for
+  /// less long than heads; a request that is in the cloud, or on its way, holds up nobody. More
+  /// than one share processors and knobs. 0: any number.
+  int computing = 1;
   std::shared_ptr<const core::Clock> clock;  ///< a SteadyClock if null
   core::LogSink* log = &core::null_log();
   core::MetricsSink* metrics = &core::null_metrics();
@@ -69,9 +75,11 @@ struct Reply {
 /// Schedules and runs requests. No request is lost to the cloud: when the link breaks or the cloud
 /// refuses, the request goes to another endpoint that is faster than this host, or is finished
 /// here, at once; when the cloud is silent, the edge begins with the tail at the last moment at
-/// which it can still make the deadline by itself, and whoever is done first answers. infer() and
-/// submit() may be called from several threads; requests that overlap share the knobs by the
-/// arbiter's compromise and the cloud by its queue.
+/// which it can still make the deadline by itself, and whoever is done first answers.
+///
+/// infer() and submit() may be called from several threads. Requests that overlap work as a
+/// pipeline: one computes here (EdgeOptions::computing) with the knobs set for it, while those
+/// before it travel and wait for the cloud's queue; a request is decided on when its turn comes.
 class CLEAVE_EXPORT EdgeClient {
  public:
   /// Errc::mismatch: the table or the cloud is of another model; invalid_argument: options, or a
@@ -88,7 +96,8 @@ class CLEAVE_EXPORT EdgeClient {
   /// no answer to a late one; a failing cloud or link is none: the request then finishes here.
   [[nodiscard]] core::Result<Reply> infer(const Request& request);
 
-  /// The same on one of the client's own threads; the deadline counts from this call.
+  /// The same on one of the client's own threads; the deadline counts from this call. Requests
+  /// begin in the order of the calls and may end in another.
   /// Errc::exhausted, at once, if EdgeOptions::max_queued requests wait already.
   [[nodiscard]] std::future<core::Result<Reply>> submit(Request request);
 

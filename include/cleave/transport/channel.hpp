@@ -52,6 +52,8 @@ class CLEAVE_EXPORT OutgoingBody {
   void write(SharedBytes piece);
   /// That was all.
   void finish();
+  /// For Channel::cancel(); 0 once it is finished.
+  [[nodiscard]] CallId id() const;
 
   struct Impl;
   /// For the library's own use.

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -165,6 +166,9 @@ struct DecodeLimits {
   std::uint32_t max_string = 1U << 20;
   /// A codec of the application's own, for messages that name it; null: only find_codec()'s.
   const Codec* codec = nullptr;
+  /// Asked once, before anything is allocated for elements, with the bytes of all tensors as stored
+  /// (at most max_bytes). False: Errc::exhausted. Null: yes.
+  std::function<bool(std::size_t bytes)> admit = nullptr;
 };
 
 /// Takes the message of a ValuesEncoder in parts of any sizes, and decodes elements as they come,

@@ -88,6 +88,9 @@ class CLEAVE_EXPORT LinkEstimator {
   /// `bytes` took `took` to arrive at the far side. Samples that are not positive and finite are
   /// ignored here and below.
   void add_upload(core::Bytes bytes, core::Seconds took, core::Seconds now);
+  /// The same of a message whose sender was perhaps slower than the link: the bandwidth is at least
+  /// bytes / took.
+  void add_upload_at_least(core::Bytes bytes, core::Seconds took, core::Seconds now);
   /// The same towards this side.
   void add_download(core::Bytes bytes, core::Seconds took, core::Seconds now);
   /// What a message and its answer took without the time that their bytes needed and without the
@@ -140,7 +143,7 @@ class CLEAVE_EXPORT LinkEstimator {
     core::Seconds busy_until{-std::numeric_limits<double>::infinity()};
     int unramped = 0;  // how much speaks against slow start here, 0 to 8
   };
-  void add(Way& way, core::Bytes bytes, core::Seconds took, core::Seconds now);
+  void add(Way& way, core::Bytes bytes, core::Seconds took, core::Seconds now, bool at_least);
   void seen(core::Seconds now, bool in_doubt);
   [[nodiscard]] std::size_t probe_bytes(const Way& way, core::Seconds now) const;
 

@@ -176,7 +176,7 @@ class CLEAVE_EXPORT Protocol {
 
   /// Says which requests' bodies are to be handed over piece by piece, as event::Begun, Piece and
   /// in the end Request. Before the first receive().
-  void stream(std::function<bool(const RequestHead&)> which);
+  void stream(std::function<bool(const RequestHead&, std::uint64_t bound)> which);
 
   /// Where bodies that come in get their memory: `make` gives room for so many bytes, at least,
   /// whose contents have no meaning. Without it, memory is new each time. Before the first

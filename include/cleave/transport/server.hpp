@@ -75,7 +75,9 @@ class CLEAVE_EXPORT Server {
   /// handles are answered with Errc::not_found. A later handler replaces an earlier one.
   void handle(std::string service, std::string method, Handler handler);
   /// Of each request `sink` takes the body's pieces as they arrive, in order, on a thread of the
-  /// server's, and then answers on a worker like a handler.
+  /// server's, and then answers on a worker like a handler. A body of a bound up to 256 KiB goes to
+  /// the worker at once (BodySink::take()): it is here before a thread could be woken for its
+  /// beginning.
   void handle_stream(std::string service, std::string method, SinkFactory sink);
   /// `handler` runs on the I/O thread and must not block; it answers when it likes, but before the
   /// server is destroyed.

@@ -34,6 +34,8 @@ struct Incoming {
   std::uint8_t priority = 1;
   /// Time left when the handler was called; 0: no deadline.
   core::Seconds remaining;
+  /// Of a BodySink: how long after the body's last byte it had taken all of it.
+  core::Seconds behind = {};
   std::string peer;  ///< "address:port"
   /// Becomes true when the caller cancels or its connection is lost; long work looks at it.
   std::shared_ptr<const std::atomic<bool>> cancelled;
@@ -63,6 +65,9 @@ class CLEAVE_EXPORT BodySink {
   [[nodiscard]] virtual core::Result<void> add(std::span<const std::byte> piece) = 0;
   /// All bytes were added; Incoming::body is empty. What it gives is the answer.
   [[nodiscard]] virtual core::Result<std::vector<std::byte>> finish(const Incoming& incoming) = 0;
+  /// Instead of both, once, where the body came at once: it is incoming.body. By default it is
+  /// added, and then finish() called.
+  [[nodiscard]] virtual core::Result<std::vector<std::byte>> take(const Incoming& incoming);
 };
 
 using Handler = std::function<core::Result<std::vector<std::byte>>(const Incoming&)>;
