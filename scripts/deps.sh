@@ -27,6 +27,8 @@ packages=(
 optional=(python3-torch python3-torchvision)
 # What the link is compared with (bench/link), built where they are installed.
 optional+=(libgrpc++-dev libzmq3-dev)
+# libFuzzer (scripts/fuzz.sh).
+optional+=(clang libclang-rt-dev)
 # ONNX Runtime, to compare with, comes from npm (scripts/peers.sh). Where node came from elsewhere,
 # Debian's npm would not fit it.
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then

@@ -7,6 +7,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+command -v clang++ >/dev/null || {
+  echo "fuzz.sh: there is no clang++; ./scripts/deps.sh installs it (Debian: clang libclang-rt-dev)" >&2
+  exit 1
+}
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
 cmake --preset fuzz
