@@ -21,6 +21,13 @@ constexpr std::size_t least_write = 4096;
 constexpr std::size_t most_write = 1U << 20;
 constexpr std::size_t most_frames = 64;
 
+// What is read beside a body is parsed at once, so that all connections of a thread share the memory
+// for it: an idle one has next to none.
+std::span<std::byte> read_buffer() {
+  thread_local std::vector<std::byte> buffer(read_size);
+  return buffer;
+}
+
 core::Error lost(const Stream& stream, const error_code& error) {
   if (const core::Error* failure = stream.failure())
     return *failure;
@@ -99,7 +106,6 @@ asio::awaitable<void> Connection::run() {
 }
 
 asio::awaitable<void> Connection::read_loop() {
-  buffer_.resize(read_size);
   room_ = read_size;
   std::size_t read = 0;
   while (open_) {
@@ -116,10 +122,10 @@ asio::awaitable<void> Connection::read_loop() {
       if (protocol_.in_body())
         co_await stream_->ready(Stream::Wait::read, error);
       else
-        count = co_await stream_->read_later(asio::buffer(buffer_), error);
+        count = co_await stream_->read_later(asio::buffer(first_), error);
       if (!open_)
         break;
-      if (!error && count > 0 && !took({}, count))
+      if (!error && count > 0 && !took({}, first_, count))
         break;
       if (!error)
         continue;
@@ -141,8 +147,9 @@ asio::awaitable<void> Connection::read_loop() {
 
 bool Connection::read_some(error_code& error) {
   const auto room = protocol_.room(room_);
+  const auto buffer = read_buffer();
   const std::array<asio::mutable_buffer, 2> into{asio::buffer(room.data(), room.size()),
-                                                 asio::buffer(buffer_)};
+                                                 asio::buffer(buffer.data(), buffer.size())};
   const std::size_t count = stream_->read(std::span(into).subspan(room.empty() ? 1 : 0), error);
   if (error) {
     if (!room.empty())
@@ -153,19 +160,20 @@ bool Connection::read_some(error_code& error) {
     room_ = std::min(most_room, 2 * room_);
   else if (count < room.size() / 4)
     room_ = std::max(read_size, room_ / 2);
-  return took(room, count);
+  return took(room, buffer, count);
 }
 
-bool Connection::took(std::span<std::byte> room, std::size_t count) {
+bool Connection::took(std::span<std::byte> room, std::span<const std::byte> buffer,
+                      std::size_t count) {
   last_heard_ = clock_->now();
   bytes_read_ += count;
   if (bytes_read_ == count)
-    if (const auto foreign = foreign_protocol(std::span(buffer_).first(count))) {
+    if (const auto foreign = foreign_protocol(buffer.first(count))) {
       close(*foreign);
       return false;
     }
   events_.clear();
-  const auto done = take(room, count);
+  const auto done = take(room, buffer, count);
   // A copy: a handler may close the connection, which releases the handlers.
   const auto handlers = handlers_;
   handling_ = true;  // what handlers have to say is gathered into one write
@@ -188,13 +196,14 @@ bool Connection::took(std::span<std::byte> room, std::size_t count) {
   return open_;
 }
 
-core::Result<void> Connection::take(std::span<std::byte> room, std::size_t count) {
+core::Result<void> Connection::take(std::span<std::byte> room, std::span<const std::byte> buffer,
+                                    std::size_t count) {
   try {
     const std::size_t direct = std::min(count, room.size());
     if (!room.empty())
       if (auto done = protocol_.direct(direct, last_heard_, events_); !done)
         return done;
-    return protocol_.receive(std::span(buffer_).first(count - direct), last_heard_, events_);
+    return protocol_.receive(buffer.first(count - direct), last_heard_, events_);
   } catch (const std::bad_alloc&) {
     return core::fail(Errc::exhausted, "out of memory for a body that is within the limits",
                       "connection", "lower max_body and max_incoming");

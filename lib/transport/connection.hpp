@@ -6,6 +6,7 @@
 #include <cleave/core/clock.hpp>
 #include <cleave/transport/protocol.hpp>
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -60,9 +61,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<void> read_loop();
   // Reads once, if there is something; false: nothing there now, or closed.
   bool read_some(error_code& error);
-  // What was read, into `room` first and then into buffer_. False: closed.
-  bool took(std::span<std::byte> room, std::size_t count);
-  core::Result<void> take(std::span<std::byte> room, std::size_t count);
+  // What was read, into `room` first and then into `buffer`. False: closed.
+  bool took(std::span<std::byte> room, std::span<const std::byte> buffer, std::size_t count);
+  core::Result<void> take(std::span<std::byte> room, std::span<const std::byte> buffer,
+                          std::size_t count);
   // Writes until there is nothing to say or the stream takes no more. False: the latter.
   bool write_some(error_code& error);
   asio::awaitable<void> write_later();
@@ -78,7 +80,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   core::Error closing_why_;
 
   std::uint64_t bytes_read_ = 0, bytes_written_ = 0;
-  std::vector<std::byte> buffer_;  // of what is read and is no body's
+  std::array<std::byte, 4096> first_;  // of what is waited for
   std::size_t room_ = 0;           // to read into a body at a time
   std::vector<Event> events_;
   // What is being written: the buffers from `next_buffer_` on are still to go.
