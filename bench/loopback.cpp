@@ -44,7 +44,7 @@ transport::Call echo_call(std::size_t size) {
   transport::Call call;
   call.service = "bench";
   call.method = "echo";
-  call.body.resize(size);
+  call.body = std::vector<std::byte>(size);
   return call;
 }
 

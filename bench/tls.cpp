@@ -183,7 +183,7 @@ class CallPeer final : public Peer {
     transport::Call call;
     call.service = "bench";
     call.method = "sink";
-    call.body.resize(size);
+    call.body = std::vector<std::byte>(size);
     const double start = seconds();
     if (!channel_->call(std::move(call)))
       std::abort();

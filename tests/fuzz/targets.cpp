@@ -188,7 +188,8 @@ class ProtocolRun {
  public:
   ProtocolRun(std::size_t step, unsigned habits) : step_(step), habits_(habits), here_(limits()) {
     if ((habits_ & by_pieces) != 0)
-      here_.stream([](const transport::RequestHead& head) { return head.method == "p"; });
+      here_.stream(
+          [](const transport::RequestHead& head, std::uint64_t) { return head.method == "p"; });
     for (int i = 0; i < 2; ++i) {
       const auto id = here_.request({"s", "m", 1, core::Seconds(0)}, std::vector<std::byte>(300));
       require(id.has_value());
