@@ -14,6 +14,9 @@ using transport::SendWindow;
 using transport::tcp;
 namespace asio = boost::asio;
 
+const SendWindow::Path queued{core::milliseconds(60), core::milliseconds(1), 200000};
+const SendWindow::Path empty{core::milliseconds(1), core::milliseconds(1), 0};
+
 // Two ends of a connection; the far one reads when it is told to.
 class SendWindowTest : public testing::Test {
  protected:
@@ -46,7 +49,7 @@ TEST_F(SendWindowTest, IsFullWhileThePeerHasNotTakenWhatTheLinkHolds) {
   SendWindow window(near_, 128U << 10);
   const std::size_t sent = fill();
   EXPECT_FALSE(window.full());  // nothing is known of the link
-  window.pace(BytesPerSecond(1e6), 5000);
+  window.pace(BytesPerSecond(1e6), queued);
   EXPECT_TRUE(window.active());
   EXPECT_TRUE(window.full());
   bool ready = false;
@@ -67,10 +70,28 @@ TEST_F(SendWindowTest, IsFullWhileThePeerHasNotTakenWhatTheLinkHolds) {
   EXPECT_FALSE(window.full());
 }
 
+TEST_F(SendWindowTest, NeedsAQueueAndGrowsWhereThereIsNone) {
+  SendWindow window(near_, 128U << 10);
+  fill();
+  window.pace(BytesPerSecond(1e6), empty);
+  EXPECT_FALSE(window.active());  // a slow sender, say
+  window.pace(BytesPerSecond(1e6), {core::milliseconds(40), core::milliseconds(1), 3000});
+  EXPECT_FALSE(window.active());  // acknowledgements held back
+  window.pace(BytesPerSecond(1e6), queued);
+  EXPECT_TRUE(window.active());
+  // A rate that the window itself keeps low does not make it smaller.
+  int times = 0;
+  for (double rate = 1e6; window.active(); rate /= 2, ++times) {
+    ASSERT_LT(times, 30);
+    window.pace(BytesPerSecond(rate), empty);
+  }
+  EXPECT_GT(times, 3);  // and is not given up at once
+}
+
 TEST_F(SendWindowTest, AFastLinkHasNone) {
   SendWindow window(near_, 128U << 10);
   fill();
-  window.pace(BytesPerSecond(1e9), 1 << 20);
+  window.pace(BytesPerSecond(1e9), queued);
   EXPECT_FALSE(window.active());
   EXPECT_FALSE(window.full());
 }
@@ -78,14 +99,14 @@ TEST_F(SendWindowTest, AFastLinkHasNone) {
 TEST_F(SendWindowTest, WhoLeavesItToTheKernelHasNone) {
   SendWindow window(near_, 0);
   fill();
-  window.pace(BytesPerSecond(1e5), 4096);
+  window.pace(BytesPerSecond(1e5), queued);
   EXPECT_FALSE(window.full());
 }
 
 TEST_F(SendWindowTest, CancelEndsTheWait) {
   SendWindow window(near_, 128U << 10);
   fill();
-  window.pace(BytesPerSecond(1e5), 4096);
+  window.pace(BytesPerSecond(1e5), queued);
   error_code why;
   asio::co_spawn(
       context_, [&]() -> asio::awaitable<void> { co_await window.ready(why); }, asio::detached);
