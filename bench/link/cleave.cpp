@@ -60,11 +60,11 @@ struct Sending : std::enable_shared_from_this<Sending> {
   void fill() {
     while (sent < load.count && sent - answered < load.in_flight) {
       ++sent;
-      channel.start(tensor_call(tensors),
-                    [self = shared_from_this()](
-                        const cleave::core::Result<transport::Response>& response) {
-                      self->answer(response);
-                    });
+      channel.start(
+          tensor_call(tensors),
+          [self = shared_from_this()](const cleave::core::Result<transport::Response>& response) {
+            self->answer(response);
+          });
     }
   }
 
@@ -147,9 +147,8 @@ class CleaveClient : public Client {
   // A network's thread asks for something small while another's tensors are under way.
   std::vector<double> waits(std::size_t large, std::size_t small, std::size_t count) override {
     Tensors tensors(large, 1);
-    return waits_behind(
-        [&] { tensors.acknowledge(ack_of(channel_->call(tensor_call(tensors)))); },
-        [&] { calls("echo on a worker", small, 1); }, count);
+    return waits_behind([&] { tensors.acknowledge(ack_of(channel_->call(tensor_call(tensors)))); },
+                        [&] { calls("echo on a worker", small, 1); }, count);
   }
 
  protected:

@@ -21,8 +21,8 @@ constexpr std::size_t least_write = 4096;
 constexpr std::size_t most_write = 1U << 20;
 constexpr std::size_t most_frames = 64;
 
-// What is read beside a body is parsed at once, so that all connections of a thread share the memory
-// for it: an idle one has next to none.
+// What is read beside a body is parsed at once, so that all connections of a thread share the
+// memory for it: an idle one has next to none.
 std::span<std::byte> read_buffer() {
   thread_local std::vector<std::byte> buffer(read_size);
   return buffer;

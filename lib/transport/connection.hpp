@@ -81,7 +81,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   std::uint64_t bytes_read_ = 0, bytes_written_ = 0;
   std::array<std::byte, 4096> first_;  // of what is waited for
-  std::size_t room_ = 0;           // to read into a body at a time
+  std::size_t room_ = 0;               // to read into a body at a time
   std::vector<Event> events_;
   // What is being written: the buffers from `next_buffer_` on are still to go.
   std::vector<OutgoingFrame> frames_;

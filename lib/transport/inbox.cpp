@@ -65,8 +65,7 @@ Result<void> Inbox::add(std::span<const std::byte> bytes, Seconds now) {
     return fits;
   get_memory(*into, bytes.size());
   const std::size_t over = std::min(bytes.size(), into->bytes.size() - into->filled);
-  std::copy_n(bytes.begin(), over,
-              into->bytes.begin() + static_cast<std::ptrdiff_t>(into->filled));
+  std::copy_n(bytes.begin(), over, into->bytes.begin() + static_cast<std::ptrdiff_t>(into->filled));
   into->bytes.insert(into->bytes.end(), bytes.begin() + static_cast<std::ptrdiff_t>(over),
                      bytes.end());
   into->filled += bytes.size();

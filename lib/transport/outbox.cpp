@@ -277,8 +277,8 @@ bool Outbox::next(OutgoingFrame& out) {
   if (ready_by_age_.empty())
     return false;
   // Who has least to send goes first, so that a small body does not wait for a large one, and of
-  // several large ones the first is whole as soon as can be. Now and then the oldest is served, lest
-  // it wait for ever. Both are of the highest priority that has something to send.
+  // several large ones the first is whole as soon as can be. Now and then the oldest is served,
+  // lest it wait for ever. Both are of the highest priority that has something to send.
   Sending& sending =
       ++turn_ % oldest_first_every == 0 ? *ready_by_age_.begin() : *ready_by_rest_.begin();
   leave_ready(sending);  // before what it is ordered by changes

@@ -385,8 +385,8 @@ struct Protocol::Impl final : FrameParser::Sink {
     if (body.total == 0)
       bodies_held.erase(whole.id);
     give(body.bound - body.total);
-    emit(event::Request{whole.id, std::move(body.head), std::move(body.bytes),
-                        body.arrival.whole(), body.since, body.streamed});
+    emit(event::Request{whole.id, std::move(body.head), std::move(body.bytes), body.arrival.whole(),
+                        body.since, body.streamed});
   }
 
   Result<void> take_error(std::uint64_t id, std::span<const std::byte> payload) {

@@ -22,8 +22,8 @@ constexpr double least_window = 4096;      // bytes
 constexpr double most_window = 1U << 20;
 constexpr double least_pause = 0.001;  // seconds
 constexpr double most_pause = 0.005;
-// How long a packet queues for: what calls for a window, for a smaller one, for a larger one. With the
-// window as it should be it is one to two chunks.
+// How long a packet queues for: what calls for a window, for a smaller one, for a larger one. With
+// the window as it should be it is one to two chunks.
 constexpr double long_queue = 2.5 * slack, longish_queue = slack, short_queue = slack / 4;
 constexpr double growth = 1.25;
 

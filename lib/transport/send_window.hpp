@@ -11,13 +11,13 @@
 namespace cleave::inline v0::transport {
 
 // TCP sends until packets are lost, and so fills whatever buffer the narrowest place of the path
-// has, where nothing overtakes: a tenth of a second and more on many links. Round trips that grow over
-// the shortest one seen, with as many bytes under way, show such a queue (acknowledgements that are
-// only late do not); the rate at which bytes then arrive at the peer is the
-// link's, and what the path holds at that rate keeps the narrowest place busy. Beyond that and a few
-// milliseconds of slack, bytes wait here, where an urgent one goes first. Where there is no queue the
-// window grows until it is none: a low rate may then be its own doing, or a slow sender's. On the I/O
-// thread only.
+// has, where nothing overtakes: a tenth of a second and more on many links. Round trips that grow
+// over the shortest one seen, with as many bytes under way, show such a queue (acknowledgements
+// that are only late do not); the rate at which bytes then arrive at the peer is the link's, and
+// what the path holds at that rate keeps the narrowest place busy. Beyond that and a few
+// milliseconds of slack, bytes wait here, where an urgent one goes first. Where there is no queue
+// the window grows until it is none: a low rate may then be its own doing, or a slow sender's. On
+// the I/O thread only.
 class SendWindow {
  public:
   // Tunes the socket, which must outlive this: packets go at once, and `unsent_low_water` bytes
@@ -34,7 +34,9 @@ class SendWindow {
   void pace(core::BytesPerSecond rate, const Path& path);
   [[nodiscard]] bool active() const { return window_ > 0; }
   // Nothing is to be written now.
-  [[nodiscard]] bool full() const { return window_ > 0 && static_cast<double>(on_the_way()) >= window_; }
+  [[nodiscard]] bool full() const {
+    return window_ > 0 && static_cast<double>(on_the_way()) >= window_;
+  }
   // Until something may be written, or cancel().
   asio::awaitable<void> ready(error_code& error);
   void cancel() { timer_.cancel(); }
@@ -46,8 +48,8 @@ class SendWindow {
   tcp::socket& socket_;
   const bool limited_;
   asio::steady_timer timer_;
-  double rate_ = 0;     // bytes a second, lately
-  double window_ = 0;   // bytes; 0: no limit
+  double rate_ = 0;    // bytes a second, lately
+  double window_ = 0;  // bytes; 0: no limit
 };
 
 }  // namespace cleave::inline v0::transport

@@ -369,17 +369,17 @@ class Core : public std::enable_shared_from_this<Core> {
     const auto found = streams_.find({session.get(), piece.id});
     if (found == streams_.end())
       return;
-    decoder.post([streaming = found->second, bytes = std::move(piece.bytes),
-                  bodies = bodies_]() mutable {
-      if (streaming->failed || *streaming->cancelled)
-        return;
-      const auto added = guarded([&] { return streaming->sink->add(bytes); });
-      bodies->put(std::move(bytes));
-      if (added)
-        return;
-      streaming->failed = true;
-      streaming->to.send(fail(added), Seconds(0), Seconds(0));
-    });
+    decoder.post(
+        [streaming = found->second, bytes = std::move(piece.bytes), bodies = bodies_]() mutable {
+          if (streaming->failed || *streaming->cancelled)
+            return;
+          const auto added = guarded([&] { return streaming->sink->add(bytes); });
+          bodies->put(std::move(bytes));
+          if (added)
+            return;
+          streaming->failed = true;
+          streaming->to.send(fail(added), Seconds(0), Seconds(0));
+        });
   }
 
   // On the decoder's thread.

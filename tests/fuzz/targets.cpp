@@ -214,7 +214,13 @@ class ProtocolRun {
   bool failed = false;
 
  private:
-  enum Habit : unsigned { introduced = 1, by_pieces = 2, in_place = 4, answers = 8, drops_calls = 16 };
+  enum Habit : unsigned {
+    introduced = 1,
+    by_pieces = 2,
+    in_place = 4,
+    answers = 8,
+    drops_calls = 16
+  };
 
   static transport::Limits limits() {
     transport::Limits limits;
@@ -232,7 +238,8 @@ class ProtocolRun {
     while (!bytes.empty()) {
       std::vector<transport::Event> events;
       now_ += core::Seconds(0.001);
-      const auto room = (habits_ & in_place) != 0 ? here_.room(bytes.size()) : std::span<std::byte>();
+      const auto room =
+          (habits_ & in_place) != 0 ? here_.room(bytes.size()) : std::span<std::byte>();
       require(room.size() <= bytes.size(), "more room than was asked for");
       const std::size_t count = room.empty() ? bytes.size() : room.size();
       std::copy_n(bytes.begin(), room.size(), room.begin());
@@ -331,9 +338,9 @@ void protocol(const std::uint8_t* data, std::size_t size) {
 }
 
 constexpr std::array all{
-    Target{"archive", archive}, Target{"pickle", pickle}, Target{"input_spec", input_spec},
-    Target{"values", values},   Target{"codec", codec},   Target{"infer", infer},
-    Target{"measure", measure}, Target{"npy", npy},       Target{"push", push},
+    Target{"archive", archive}, Target{"pickle", pickle},     Target{"input_spec", input_spec},
+    Target{"values", values},   Target{"codec", codec},       Target{"infer", infer},
+    Target{"measure", measure}, Target{"npy", npy},           Target{"push", push},
     Target{"gate", gate},       Target{"protocol", protocol},
 #ifdef CLEAVE_FUZZ_ONNX
     Target{"onnx", onnx},

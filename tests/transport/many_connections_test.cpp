@@ -54,11 +54,10 @@ TEST(ManyConnections, AThousandIdleOnesCostLittleAndSixtyFourBusyOnesAreAllAnswe
   options.max_memory = options.limits.first_credit * options.max_connections + (16U << 20);
   auto server = transport::Server::listen(options);
   ASSERT_TRUE(server) << server.error().message();
-  (*server)->handle("test", "mirror",
-                    [](const transport::Incoming& in) -> core::Result<Bytes> {
-                      Bytes mirrored(in.body.rbegin(), in.body.rend());
-                      return mirrored;
-                    });
+  (*server)->handle("test", "mirror", [](const transport::Incoming& in) -> core::Result<Bytes> {
+    Bytes mirrored(in.body.rbegin(), in.body.rend());
+    return mirrored;
+  });
   const auto io = std::make_shared<transport::IoContext>();
   const auto connect = [&] {
     transport::ChannelOptions client;
@@ -106,9 +105,9 @@ TEST(ManyConnections, AThousandIdleOnesCostLittleAndSixtyFourBusyOnesAreAllAnswe
   EXPECT_EQ((*server)->load().connections, idle + busy);
   for (const auto& channel : channels) EXPECT_TRUE(channel->connected());
   std::sort(seconds.begin(), seconds.end());
-  std::printf("an idle connection: %zu bytes at both ends; %zu busy ones: p50 %.1f ms, p99 %.1f ms\n",
-              each, busy, 1e3 * seconds[seconds.size() / 2],
-              1e3 * seconds[seconds.size() * 99 / 100]);
+  std::printf(
+      "an idle connection: %zu bytes at both ends; %zu busy ones: p50 %.1f ms, p99 %.1f ms\n", each,
+      busy, 1e3 * seconds[seconds.size() / 2], 1e3 * seconds[seconds.size() * 99 / 100]);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_LT(each, 64U << 10);
   // The server's bodies, what it keeps of them (64 MiB), and for each busy caller its own request

@@ -144,8 +144,9 @@ struct OutgoingFrame {
 /// One side of one connection; both sides are alike, and either may call. Not thread-safe.
 ///
 /// Frames go out in this order: control frames, then chunks of the bodies with the highest
-/// priority: of that which has least to send, and every fourth of the oldest. Nothing but hello goes out before the peer's hello is in. Bodies are sent on
-/// the peer's credit; what the peer may send is granted here, see Limits::first_credit and grant().
+/// priority: of that which has least to send, and every fourth of the oldest. Nothing but hello
+/// goes out before the peer's hello is in. Bodies are sent on the peer's credit; what the peer may
+/// send is granted here, see Limits::first_credit and grant().
 class CLEAVE_EXPORT Protocol {
  public:
   explicit Protocol(const Limits& limits);

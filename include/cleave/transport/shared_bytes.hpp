@@ -9,8 +9,8 @@
 
 namespace cleave::inline v0::transport {
 
-/// Bytes that live, and stay as they are, as long as their owner is held: a tensor's storage, say, or
-/// a file's map.
+/// Bytes that live, and stay as they are, as long as their owner is held: a tensor's storage, say,
+/// or a file's map.
 struct SharedBytes {
   SharedBytes() = default;
   SharedBytes(std::span<const std::byte> what, std::shared_ptr<const void> holder)
