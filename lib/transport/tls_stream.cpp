@@ -1,6 +1,6 @@
 // TLS on a socket that never blocks. OpenSSL is driven directly: it reads from the socket many
 // records at a time, and writes into memory, from where several records leave in one call.
-#include "lib/transport/send_window.hpp"
+#include "lib/transport/socket_stream.hpp"
 #include "lib/transport/tls_context.hpp"
 
 #include <sys/socket.h>
@@ -89,18 +89,12 @@ const BIO_METHOD* wire_method() {
   return method.get();
 }
 
-class TlsStream final : public Stream {
+class TlsStream final : public SocketStream {
  public:
-  TlsStream(tcp::socket socket, std::shared_ptr<const TlsContext> context,
+  TlsStream(tcp::socket connected, std::shared_ptr<const TlsContext> context,
             std::uint32_t unsent_low_water)
-      : socket_(std::move(socket)),
-        window_(socket_, unsent_low_water),
-        context_(std::move(context)) {
-    error_code error;
-    const auto endpoint = socket_.remote_endpoint(error);
-    peer_ = error ? "unknown" : to_string(endpoint);
-    socket_.non_blocking(true, error);  // if it fails, so will the first read
-    wire_.fd = socket_.native_handle();
+      : SocketStream(std::move(connected), unsent_low_water), context_(std::move(context)) {
+    wire_.fd = socket().native_handle();
     auto ssl = context_->make_ssl();
     if (!ssl) {
       failure_ = ssl.error();
@@ -172,7 +166,7 @@ class TlsStream final : public Stream {
   // them again, as it does by going on behind what was written.
   std::size_t write(std::span<const asio::const_buffer> from, error_code& error) override {
     error = {};
-    if (window_.full()) {
+    if (full()) {
       error = asio::error::would_block;
       return 0;
     }
@@ -203,39 +197,26 @@ class TlsStream final : public Stream {
     return written;
   }
 
-  asio::awaitable<void> ready(Wait what, error_code& error) override {
-    if (what == Wait::write)
-      co_await window_.ready(error);
-    else
-      co_await socket_.async_wait(tcp::socket::wait_read,
-                                  asio::redirect_error(asio::use_awaitable, error));
-  }
-
-  [[nodiscard]] bool paced() const override { return window_.active(); }
-  [[nodiscard]] bool full() const override { return window_.full(); }
   void pace(core::BytesPerSecond rate, std::size_t chunk) override {
     staged_wanted_ = std::clamp(chunk, max_record, most_staged);
-    window_.pace(rate, chunk);
+    SocketStream::pace(rate, chunk);
   }
 
   void close() override {
-    window_.cancel();
     error_code ignored;
     if (ssl_ && !failed() && !read_error_ && SSL_is_init_finished(ssl_.get()) == 1 &&
-        socket_.is_open()) {
+        socket().is_open()) {
       ERR_clear_error();
       SSL_shutdown(ssl_.get());
       ERR_clear_error();
       send_staged(ignored);
     }
-    socket_.close(ignored);
+    SocketStream::close();
   }
 
-  [[nodiscard]] asio::any_io_executor executor() override { return socket_.get_executor(); }
   [[nodiscard]] const core::Error* failure() const override {
     return failed() ? &failure_ : nullptr;
   }
-  [[nodiscard]] std::string peer() const override { return peer_; }
 
  private:
   // Walks over the buffers of a write in pieces for records: small ones are gathered, large ones
@@ -429,12 +410,12 @@ class TlsStream final : public Stream {
   // Lets the alert arrive: until the peer has closed, or has said more than it should.
   asio::awaitable<void> linger() {
     error_code error;
-    socket_.shutdown(tcp::socket::shutdown_send, error);
+    socket().shutdown(tcp::socket::shutdown_send, error);
     std::array<std::byte, 4096> thrown_away;
     for (std::size_t total = 0; !error && total < most_lingering;) {
       co_await ready(Wait::read, error);
       if (!error)
-        total += socket_.read_some(asio::buffer(thrown_away), error);
+        total += socket().read_some(asio::buffer(thrown_away), error);
       if (error == asio::error::would_block)
         error = {};
     }
@@ -446,10 +427,7 @@ class TlsStream final : public Stream {
       failure_ = std::move(error);
   }
 
-  tcp::socket socket_;
-  SendWindow window_;
   std::shared_ptr<const TlsContext> context_;
-  std::string peer_;
   Wire wire_;
   SslPtr ssl_;  // after what its BIO points to
   std::array<std::byte, max_record> record_{};
