@@ -2,6 +2,8 @@
 #include "bench/link/peer.hpp"
 #include "bench/link/tensors.hpp"
 #include "bench/link/waits.hpp"
+#include "lib/transport/tls_context.hpp"
+#include "tests/support/pki.hpp"
 
 #include <cleave/transport/channel.hpp>
 #include <cleave/transport/server.hpp>
@@ -87,10 +89,10 @@ struct Sending : std::enable_shared_from_this<Sending> {
 
 class CleaveServer final : public Server {
  public:
-  explicit CleaveServer(const std::string& address) {
+  CleaveServer(const std::string& address, transport::ServerSecurity security) {
     transport::ServerOptions options;
     options.address = address;
-    options.security.tls = transport::Tls::off;  // as its peers
+    options.security = std::move(security);
     auto server = transport::Server::listen(std::move(options));
     if (!server)
       throw std::runtime_error(server.error().message());
@@ -116,11 +118,11 @@ class CleaveServer final : public Server {
 
 class CleaveClient : public Client {
  public:
-  explicit CleaveClient(const Place& server) {
+  CleaveClient(const Place& server, transport::ClientSecurity security) {
     transport::ChannelOptions options;
     options.host = server.address;
     options.port = server.port;
-    options.security.tls = transport::Tls::off;
+    options.security = std::move(security);
     auto channel = transport::Channel::connect(std::move(options));
     if (!channel)
       throw std::runtime_error(channel.error().message());
@@ -210,27 +212,77 @@ class CallbackClient final : public CleaveClient {
   }
 };
 
-std::unique_ptr<Server> serve(const std::string& address) {
-  return std::make_unique<CleaveServer>(address);
+// As its peers.
+template <class Security>
+Security plaintext() {
+  Security security;
+  security.tls = transport::Tls::off;
+  return security;
 }
+
+template <class Cleave>
+Peer plaintext_peer(const char* name) {
+  return {name,
+          [](const std::string& address) {
+            return std::make_unique<CleaveServer>(address, plaintext<transport::ServerSecurity>());
+          },
+          [](const Place& server) {
+            return std::make_unique<Cleave>(server, plaintext<transport::ClientSecurity>());
+          }};
+}
+
+// With a certificate that the client verifies.
+class TlsServer final : public Server {
+ public:
+  explicit TlsServer(const std::string& address) {
+    pki_.sign("server", {address});
+    server_ = std::make_unique<CleaveServer>(address, pki_.server("server"));
+    std::filesystem::copy_file(pki_.path("ca.pem"), authority(server_->port()),
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  ~TlsServer() override {
+    std::error_code ignored;
+    std::filesystem::remove(authority(server_->port()), ignored);
+  }
+  TlsServer(const TlsServer&) = delete;
+  TlsServer& operator=(const TlsServer&) = delete;
+  [[nodiscard]] std::uint16_t port() const override { return server_->port(); }
+
+  // Where the client finds whom to trust.
+  static std::string authority(std::uint16_t port) {
+    const std::string name = "cleave_bench_link." + std::to_string(port) + ".pem";
+    return std::filesystem::temp_directory_path() / name;
+  }
+
+ private:
+  cleave::tests::Pki pki_;
+  std::unique_ptr<CleaveServer> server_;
+};
 
 }  // namespace
 
 Peer cleave_call_peer() {
-  return {"cleave", serve,
-          [](const Place& server) { return std::make_unique<CallClient>(server); }};
+  return plaintext_peer<CallClient>("cleave");
 }
 
 Peer cleave_callback_peer() {
-  return {"cleave-callback", serve,
-          [](const Place& server) { return std::make_unique<CallbackClient>(server); }};
+  return plaintext_peer<CallbackClient>("cleave-callback");
 }
 
-#ifdef CLEAVE_BENCH_TLS
-// TO BE FILLED IN when lib/transport has TLS, and CLEAVE_BENCH_TLS then defined by
-// bench/link/CMakeLists.txt: as cleave_call_peer, with the channel's and the server's options for
-// a certificate and for the one cipher given.
-Peer cleave_tls_peer(const char* cipher);
-#endif
+Peer cleave_tls_peer() {
+  return {"cleave-tls",
+          [](const std::string& address) { return std::make_unique<TlsServer>(address); },
+          [](const Place& server) {
+            transport::ClientSecurity security;
+            security.tls = transport::Tls::on;
+            security.ca_file = TlsServer::authority(server.port);
+            return std::make_unique<CallClient>(server, security);
+          }};
+}
+
+Peer tls_peer() {
+  const std::string all = transport::cipher_suites();
+  return tls_peer(all.substr(0, all.find(':')));
+}
 
 }  // namespace bench_link

@@ -124,7 +124,7 @@ class Run {
   std::vector<Turn> turns(const std::string& what, std::size_t bytes, std::size_t in_flight) {
     std::vector<Turn> all;
     for (const auto& [name, pair] : pairs_) {
-      const bool framed = name == "raw" || name.starts_with("tls ");
+      const bool framed = name == "raw" || name == "tls";
       const bool encrypted = name.find("tls") != std::string::npos;
       Turn turn{{what, name, bytes, in_flight, 0}, pair.get(), 0};
       if (what == "round" && !encrypted) {

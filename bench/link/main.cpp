@@ -15,7 +15,7 @@ namespace {
 constexpr const char* usage =
     "usage: cleave_bench_link [OPTION VALUE]...\n"
     "  --what LIST          of goodput, round, wait, tls (goodput,round,tls)\n"
-    "  --peers LIST         of raw, asio, cleave, cleave-callback, zeromq, grpc, and tls CIPHER "
+    "  --peers LIST         of raw, asio, cleave, cleave-callback, zeromq, grpc, tls, cleave-tls "
     "(all)\n"
     "  --sizes LIST         bytes of the tensors; K and M may follow "
     "(4K,16K,64K,256K,512K,1M,4M,16M)\n"
@@ -111,19 +111,14 @@ Arguments parse(int argc, char** argv) {
 }
 
 std::vector<Peer> installed() {
-  std::vector<Peer> all{raw_peer(), asio_peer(), cleave_call_peer(), cleave_callback_peer()};
+  std::vector<Peer> all{raw_peer(), asio_peer(),      cleave_call_peer(), cleave_callback_peer(),
+                        tls_peer(), cleave_tls_peer()};
 #ifdef CLEAVE_BENCH_ZEROMQ
   all.push_back(zeromq_peer());
 #endif
 #ifdef CLEAVE_BENCH_GRPC
   all.push_back(grpc_peer());
 #endif
-  for (const char* cipher : {"TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"}) {
-    all.push_back(tls_peer(cipher));
-#ifdef CLEAVE_BENCH_TLS
-    all.push_back(cleave_tls_peer(cipher));
-#endif
-  }
   return all;
 }
 

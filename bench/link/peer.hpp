@@ -57,12 +57,11 @@ struct Peer {
 // One file each; which are there is decided by what is installed.
 Peer raw_peer();
 Peer asio_peer();
-Peer tls_peer(const char* cipher);
+Peer tls_peer(const std::string& cipher);
+Peer tls_peer();  // with the cipher that cleave has first
 Peer cleave_call_peer();
 Peer cleave_callback_peer();
-#ifdef CLEAVE_BENCH_TLS
-Peer cleave_tls_peer(const char* cipher);
-#endif
+Peer cleave_tls_peer();
 #ifdef CLEAVE_BENCH_ZEROMQ
 Peer zeromq_peer();
 #endif

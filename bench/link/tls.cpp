@@ -31,10 +31,10 @@ using Certificate = std::unique_ptr<X509, Release<X509_free>>;
   throw std::runtime_error(std::string(what) + ": " + text);
 }
 
-Context context_for(bool server, const char* cipher) {
+Context context_for(bool server, const std::string& cipher) {
   Context context(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
   if (!context || SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) != 1 ||
-      SSL_CTX_set_ciphersuites(context.get(), cipher) != 1)
+      SSL_CTX_set_ciphersuites(context.get(), cipher.c_str()) != 1)
     failed("TLS");
   SSL_CTX_set_read_ahead(context.get(), 1);
   SSL_CTX_set_mode(context.get(), SSL_MODE_AUTO_RETRY);
@@ -57,7 +57,7 @@ Context context_for(bool server, const char* cipher) {
 
 class TlsPipe final : public Pipe {
  public:
-  TlsPipe(tcp::socket socket, bool server, const char* cipher)
+  TlsPipe(tcp::socket socket, bool server, const std::string& cipher)
       : socket_(std::move(socket)),
         context_(context_for(server, cipher)),
         session_(SSL_new(context_.get())) {
@@ -99,7 +99,7 @@ class TlsPipe final : public Pipe {
   Session session_;
 };
 
-MakePipe maker(bool server, const char* cipher) {
+MakePipe maker(bool server, const std::string& cipher) {
   return [server, cipher](tcp::socket socket) {
     return std::make_unique<TlsPipe>(std::move(socket), server, cipher);
   };
@@ -107,9 +107,9 @@ MakePipe maker(bool server, const char* cipher) {
 
 }  // namespace
 
-Peer tls_peer(const char* cipher) {
+Peer tls_peer(const std::string& cipher) {
   return {
-      std::string("tls ") + cipher,
+      "tls",
       [cipher](const std::string& address) { return framed_server(address, maker(true, cipher)); },
       [cipher](const Place& server) { return framed_client(server, maker(false, cipher)); }};
 }

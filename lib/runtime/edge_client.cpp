@@ -149,7 +149,7 @@ struct EdgeClient::Impl {
     reply.energy.edge_compute += row.ingredients.edge_busy * meanwhile;
     reply.energy.edge_wait -= row.ingredients.edge_idle * meanwhile;
     if (const auto metered_to = read_meter(); metered_from && metered_to)
-      use_measured(*metered_to - *metered_from, reply.energy);
+      use_measured(device::between(*metered_from, *metered_to), reply.energy);
     reply.total = clock->now() - start;
 
     policy->observe({reply.decision.row, state.link, reply.latency, !reply.fell_back});
@@ -203,23 +203,26 @@ struct EdgeClient::Impl {
     return execute;
   }
 
-  std::optional<core::Joules> read_meter() {
+  std::optional<device::EnergyReading> read_meter() {
     if (!options.meter)
       return std::nullopt;
-    const auto reading = options.meter->read();
+    auto reading = options.meter->read();
     if (!reading) {
       options.log->log(core::Severity::warning, "runtime", reading.error().message());
       return std::nullopt;
     }
-    return reading->joules;
+    return std::move(*reading);
   }
 
-  // A meter knows the edge's joules as a whole, not what they were spent on.
-  void use_measured(core::Joules edge, table::EnergyParts& energy) const {
-    energy.edge_compute = edge;
+  // A meter knows the edge's joules as a whole, not what they were spent on. What it cannot resolve
+  // stays modelled.
+  void use_measured(const device::EnergyReading& edge, table::EnergyParts& energy) const {
+    if (edge.joules < edge.resolution)
+      return;
+    energy.edge_compute = edge.joules;
     energy.edge_wait = energy.radio = core::Joules(0);
     if (options.table->boundary == core::Boundary::edge)
-      energy.origin = core::Origin::measured;
+      energy.origin = edge.origin;
   }
 
   EdgeOptions options;

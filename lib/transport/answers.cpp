@@ -24,16 +24,17 @@ Result<std::vector<std::byte>> BodySink::take(const Incoming& incoming) {
 
 void Answers::To::send(Result<std::vector<std::byte>> reply, Seconds queue, Seconds handler) const {
   const auto context = io.lock();
-  if (!context)
+  const auto peer = answers.lock();
+  if (!context || !peer)
     return;
-  if (context->on_thread()) {
-    if (const auto peer = answers.lock())
+  if (context->section().held() || !reply || reply->size() <= most_direct)
+    if (const Section::Visit visit(context->section()); visit) {
       peer->send(id, std::move(reply), {upload, queue, handler});
-    return;
-  }
-  asio::post(context->context, [to = *this, reply = std::move(reply), queue, handler]() mutable {
-    if (const auto peer = to.answers.lock())
-      peer->send(to.id, std::move(reply), {to.upload, queue, handler});
+      return;
+    }
+  asio::post(context->executor(), [peer, id = id, reply = std::move(reply),
+                                   times = ServerTimes{upload, queue, handler}]() mutable {
+    peer->send(id, std::move(reply), times);
   });
 }
 

@@ -12,7 +12,7 @@
 
 namespace cleave::inline v0::transport {
 
-// All members are called on the I/O thread.
+// All members are called in the I/O thread's section (section.hpp).
 class Answers : public std::enable_shared_from_this<Answers> {
  public:
   Answers(std::shared_ptr<Connection> connection, std::weak_ptr<IoContext::Impl> io)

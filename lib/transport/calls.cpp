@@ -151,7 +151,7 @@ void CallsHandle::post(F work) {
   const auto io = io_.lock();
   const auto calls = calls_.lock();
   if (io && calls)
-    asio::post(io->context, [calls, work = std::move(work)]() mutable { work(*calls); });
+    asio::post(io->executor(), [calls, work = std::move(work)]() mutable { work(*calls); });
 }
 
 CallId CallsHandle::begin(Call call, std::optional<std::uint64_t> bound, CallCallback done) {
@@ -163,15 +163,19 @@ CallId CallsHandle::begin(Call call, std::optional<std::uint64_t> bound, CallCal
   };
   const auto io = io_.lock();
   const auto calls = calls_.lock();
-  if (!io || !calls)
+  if (!io || !calls) {
     ended(fail(Errc::unavailable, "the connection is gone", where_));
-  else if (io->on_thread())
-    calls->begin(id, std::move(call), bound, std::move(ended));
-  else
-    asio::post(io->context,
-               [calls, id, call = std::move(call), bound, ended = std::move(ended)]() mutable {
-                 calls->begin(id, std::move(call), bound, std::move(ended));
-               });
+    return id;
+  }
+  if (io->section().held() || call.body.bytes.size() <= most_direct)
+    if (const Section::Visit visit(io->section()); visit) {
+      calls->begin(id, std::move(call), bound, std::move(ended));
+      return id;
+    }
+  asio::post(io->executor(),
+             [calls, id, call = std::move(call), bound, ended = std::move(ended)]() mutable {
+               calls->begin(id, std::move(call), bound, std::move(ended));
+             });
   return id;
 }
 

@@ -17,7 +17,8 @@
 
 namespace cleave::inline v0::transport {
 
-// All members are called on the I/O thread. Every call begun ends exactly once, by its callback.
+// All members are called in the I/O thread's section (section.hpp). Every call begun ends exactly
+// once, by its callback.
 class Calls : public std::enable_shared_from_this<Calls> {
  public:
   using Callback = CallCallback;

@@ -22,16 +22,16 @@ core::Error error_of(Errc code, std::string what, std::string hint = {}) {
   return {code, std::move(what), {}, std::move(hint)};
 }
 
-// What lives on the I/O thread.
+// What lives in the I/O thread's section.
 class Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(std::weak_ptr<IoContext::Impl> io, asio::io_context& context, ChannelOptions options,
-       std::shared_ptr<const TlsContext> tls)
+  Core(std::weak_ptr<IoContext::Impl> io, const asio::any_io_executor& executor,
+       ChannelOptions options, std::shared_ptr<const TlsContext> tls)
       : options_(std::move(options)),
         tls_(std::move(tls)),
         where_(options_.host + ":" + std::to_string(options_.port)),
         io_(std::move(io)),
-        heartbeat_timer_(context) {}
+        heartbeat_timer_(executor) {}
 
   // `opened` is called once: when the peer is ready, or with why it never was.
   void start(tcp::socket socket, std::function<void(Result<void>)> opened) {
@@ -194,9 +194,9 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
         tls_(std::move(tls)),
         where_(options_.host + ":" + std::to_string(options_.port)),
         done_(std::move(done)),
-        timer_(io_->context),
-        resolver_(io_->context),
-        socket_(io_->context) {}
+        timer_(io_->executor()),
+        resolver_(io_->executor()),
+        socket_(io_->executor()) {}
 
   // On the I/O thread.
   void start() {
@@ -207,7 +207,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
                           "is the server up, and does a firewall let it through?"));
     });
     asio::co_spawn(
-        io_->context, [self = shared_from_this()] { return self->connect(); }, asio::detached);
+        io_->executor(), [self = shared_from_this()] { return self->connect(); }, asio::detached);
   }
 
  private:
@@ -244,7 +244,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
       finish(fail(safe));
       co_return;
     }
-    core_ = std::make_shared<Core>(weak_io_, io_->context, options_, tls_);
+    core_ = std::make_shared<Core>(weak_io_, io_->executor(), options_, tls_);
     core_->start(std::move(socket_), [self](const Result<void>& opened) {
       if (opened)
         self->finish(self->core_);
@@ -321,13 +321,13 @@ void begin_attempt(const std::shared_ptr<IoContext>& io, ChannelOptions options,
                    Attempt::Done done) {
   auto tls = open_tls(options);
   if (!tls) {
-    asio::post(io->impl()->context,
+    asio::post(io->impl()->executor(),
                [done = std::move(done), error = tls.error()] { done(tl::unexpected(error)); });
     return;
   }
   const auto attempt = std::make_shared<Attempt>(io->impl(), completed(std::move(options)),
                                                  std::move(*tls), std::move(done));
-  asio::post(io->impl()->context, [attempt] { attempt->start(); });
+  asio::post(io->impl()->executor(), [attempt] { attempt->start(); });
 }
 
 }  // namespace
@@ -343,7 +343,7 @@ Channel::~Channel() {
     return;
   }
   std::promise<void> closed;
-  asio::post(impl_->io->impl()->context, [&] {
+  asio::post(impl_->io->impl()->executor(), [&] {
     close();
     closed.set_value();
   });

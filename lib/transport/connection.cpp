@@ -61,8 +61,10 @@ void Connection::flush() {
     return;
   error_code error;
   if (write_some(error)) {
+    // Not from here, where nobody expects the connection to go.
     if (closing_)
-      close(closing_why_);
+      asio::post(stream_->executor(),
+                 [self = shared_from_this()] { self->close(self->closing_why_); });
     return;
   }
   writing_ = true;

@@ -14,7 +14,8 @@
 
 namespace cleave::inline v0::transport {
 
-// All members are called on the I/O thread. Keeps itself alive while it is open.
+// All members are called in the I/O thread's section (section.hpp); what calls back does so on that
+// thread. Keeps itself alive while it is open.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   struct Handlers {

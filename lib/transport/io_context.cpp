@@ -8,17 +8,17 @@ namespace cleave::inline v0::transport {
 
 IoContext::IoContext(const std::string& name) : impl_(std::make_shared<Impl>()) {
   // The thread owns the context too: the last owner of an IoContext may go on that very thread.
-  impl_->thread = std::thread([impl = impl_] { impl->context.run(); });
-  pthread_setname_np(impl_->thread.native_handle(), name.substr(0, 15).c_str());
+  impl_->thread_ = std::thread([impl = impl_] { impl->place_.context.run(); });
+  pthread_setname_np(impl_->thread_.native_handle(), name.substr(0, 15).c_str());
 }
 
 IoContext::~IoContext() {
-  impl_->work.reset();
-  impl_->context.stop();
+  impl_->work_.reset();
+  impl_->place_.context.stop();
   if (on_thread())
-    impl_->thread.detach();
+    impl_->thread_.detach();
   else
-    impl_->thread.join();
+    impl_->thread_.join();
 }
 
 bool IoContext::on_thread() const {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "lib/transport/asio.hpp"
+#include "lib/transport/section.hpp"
 
 #include <cleave/transport/io_context.hpp>
 
@@ -9,11 +9,21 @@
 namespace cleave::inline v0::transport {
 
 struct IoContext::Impl {
-  asio::io_context context{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
-  std::thread thread;
+  // What is made with it happens in the section.
+  [[nodiscard]] asio::any_io_executor executor() { return SectionExecutor(place_); }
+  // In a callback, or as good as in one.
+  [[nodiscard]] bool on_thread() {
+    return section().held() || std::this_thread::get_id() == thread_.get_id();
+  }
 
-  [[nodiscard]] bool on_thread() const { return std::this_thread::get_id() == thread.get_id(); }
+  [[nodiscard]] Section& section() { return place_.section; }
+
+ private:
+  friend class IoContext;
+
+  IoPlace place_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_{place_.context.get_executor()};
+  std::thread thread_;
 };
 
 /// The context given, or a new one.

@@ -1,3 +1,4 @@
+#include "lib/transport/frame_heads.hpp"
 #include "lib/transport/frame_parser.hpp"
 #include "lib/transport/inbox.hpp"
 #include "lib/transport/incoming_credit.hpp"
@@ -7,7 +8,6 @@
 #include <cleave/transport/protocol.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <unordered_map>
 
@@ -31,22 +31,15 @@ tl::unexpected<core::Error> broken(std::string what) {
               "the peer is no cleave, or something between damages bytes");
 }
 
-std::uint64_t microseconds(Seconds time) {
-  const double us = std::ceil(time.count() * 1e6);
-  return us > 0 ? (us < 9e18 ? static_cast<std::uint64_t>(us) : 0) : 0;
-}
-Seconds from_microseconds(std::uint64_t us) {
-  return Seconds(static_cast<double>(us) * 1e-6);
-}
-
 std::string_view clipped(std::string_view text) {
   return text.substr(0, max_error_text);
 }
 
+// As a ByteWriter writes it.
 template <class T>
 Bytes one(T value) {
-  Bytes bytes;
-  core::ByteWriter(bytes).put(value);
+  Bytes bytes(sizeof value);
+  std::memcpy(bytes.data(), &value, sizeof value);
   return bytes;
 }
 
@@ -54,16 +47,11 @@ Bytes one(T value) {
 
 struct Protocol::Impl final : FrameParser::Sink {
   explicit Impl(const Limits& given) : limits(checked(given)), outbox(limits), credit(limits) {
+    HelloHead hello;
+    hello.features = feature_rate;
+    hello.limits = limits;
     Bytes payload;
-    core::ByteWriter to(payload);
-    to.put(protocol_magic);
-    to.put(protocol_version);  // oldest spoken
-    to.put(protocol_version);  // newest spoken
-    to.put(feature_rate);
-    to.put(limits.max_body);
-    to.put(limits.max_frame);
-    to.put(limits.max_in_flight);
-    to.put(limits.first_credit);
+    put_head(payload, hello);
     outbox.control(FrameType::hello, 0, payload);
   }
 
@@ -77,11 +65,7 @@ struct Protocol::Impl final : FrameParser::Sink {
 
   void send_error(std::uint64_t id, const core::Error& error) {
     Bytes payload;
-    core::ByteWriter to(payload);
-    to.put(static_cast<std::uint8_t>(error.code));
-    to.put_string(clipped(error.what));
-    to.put_string(clipped(error.where));
-    to.put_string(clipped(error.hint));
+    put_head(payload, error);
     outbox.control(FrameType::error, id, payload);
   }
 
@@ -226,27 +210,15 @@ struct Protocol::Impl final : FrameParser::Sink {
   Result<void> take_hello(std::span<const std::byte> payload) {
     if (hello_in)
       return broken("a second hello");
-    core::ByteReader from(payload);
-    if (from.get<std::uint32_t>() != protocol_magic || !from.ok())
-      return broken("the peer does not speak cleave's protocol");
-    const auto oldest = from.get<std::uint16_t>();
-    const auto newest = from.get<std::uint16_t>();
-    if (from.ok() && (oldest > protocol_version || newest < protocol_version))
-      return fail(Errc::version,
-                  "the peer speaks the protocol's versions " + std::to_string(oldest) + " to " +
-                      std::to_string(newest) + ", this side " + std::to_string(protocol_version),
-                  "connection",
-                  oldest > protocol_version ? "update this side" : "update the other side");
+    const auto hello = read_hello(payload);
+    if (!hello)
+      return fail(hello);
+    peer = hello->limits;
+    if (peer.max_frame < least_max_frame)
+      return broken("a hello with frames of " + std::to_string(peer.max_frame) + " bytes");
     event::Ready ready;
-    ready.version = std::min(newest, protocol_version);
-    features = ready.features = from.get<std::uint64_t>() & feature_rate;
-    peer.max_body = from.get<std::uint64_t>();
-    peer.max_frame = from.get<std::uint32_t>();
-    peer.max_in_flight = from.get<std::uint32_t>();
-    peer.first_credit = from.get<std::uint64_t>();
-    // More fields may follow in later versions.
-    if (!from.ok() || peer.max_frame < least_max_frame)
-      return broken("a hello that is cut short");
+    ready.version = std::min(hello->newest, protocol_version);
+    features = ready.features = hello->features & feature_rate;
     ready.peer = peer;
     hello_in = true;
     outbox.open(peer);
@@ -272,15 +244,12 @@ struct Protocol::Impl final : FrameParser::Sink {
   }
 
   Result<void> take_request(std::uint64_t id, std::span<const std::byte> payload) {
-    core::ByteReader from(payload);
-    Inbox::Body body;
-    body.bound = from.get<std::uint64_t>();
-    body.head.remaining = from_microseconds(from.get<std::uint64_t>());
-    body.head.priority = from.get<std::uint8_t>();
-    body.head.service = from.get_string(max_name);
-    body.head.method = from.get_string(max_name);
-    if (!from.ok() || id == 0)
+    auto head = read_request(payload);
+    if (!head || id == 0)
       return broken("a request that cannot be read");
+    Inbox::Body body;
+    body.bound = head->bound;
+    body.head = std::move(head->request);
     if (unanswered.contains(id) || bodies_held.contains(id))
       return broken("a request's id used again");
     if (auto charged = charge(body.bound); !charged)
@@ -312,14 +281,12 @@ struct Protocol::Impl final : FrameParser::Sink {
   }
 
   Result<void> take_response(std::uint64_t id, std::span<const std::byte> payload) {
-    core::ByteReader from(payload);
-    Inbox::Body body;
-    body.bound = from.get<std::uint64_t>();
-    body.times.upload = from_microseconds(from.get<std::uint64_t>());
-    body.times.queue = from_microseconds(from.get<std::uint64_t>());
-    body.times.handler = from_microseconds(from.get<std::uint64_t>());
-    if (!from.ok())
+    const auto head = read_reply(payload);
+    if (!head)
       return broken("a reply that cannot be read");
+    Inbox::Body body;
+    body.bound = head->bound;
+    body.times = head->times;
     if (auto charged = charge(body.bound); !charged)
       return charged;
     const auto call = calls.find(id);
@@ -390,20 +357,12 @@ struct Protocol::Impl final : FrameParser::Sink {
   }
 
   Result<void> take_error(std::uint64_t id, std::span<const std::byte> payload) {
-    core::ByteReader from(payload);
-    const auto code = from.get<std::uint8_t>();
-    core::Error error;
-    error.what = from.get_string(max_error_text);
-    error.where = from.get_string(max_error_text);
-    error.hint = from.get_string(max_error_text);
-    if (!from.ok())
+    auto error = read_error(payload);
+    if (!error)
       return broken("an error that cannot be read");
-    // Codes of later versions.
-    error.code = code <= static_cast<std::uint8_t>(Errc::internal) ? static_cast<Errc>(code)
-                                                                   : Errc::internal;
     if (calls.contains(id)) {
       forget_call(id);
-      emit(event::Failed{id, std::move(error)});
+      emit(event::Failed{id, std::move(*error)});
     }
     return {};
   }
@@ -452,12 +411,7 @@ struct Protocol::Impl final : FrameParser::Sink {
       return fail(Errc::exhausted, "too many bytes wait to be sent");
     const std::uint64_t id = ++last_call;
     Bytes first = Outbox::begin_head();
-    core::ByteWriter to(first);
-    to.put(bound);
-    to.put(microseconds(head.remaining));
-    to.put(head.priority);
-    to.put_string(head.service);
-    to.put_string(head.method);
+    put_head(first, bound, head);
     calls.emplace(id, OwnCall{bound});
     outbox.begin(id, false, head.priority, std::move(first), bound);
     return id;
@@ -536,11 +490,7 @@ void Protocol::respond(std::uint64_t id, Bytes body, const ServerTimes& times) {
   if (asked == p.unanswered.end())
     return;
   Bytes first = Outbox::begin_head();
-  core::ByteWriter to(first);
-  to.put(static_cast<std::uint64_t>(body.size()));
-  to.put(microseconds(times.upload));
-  to.put(microseconds(times.queue));
-  to.put(microseconds(times.handler));
+  put_head(first, body.size(), times);
   p.outbox.begin(id, true, asked->second, std::move(first), body.size());
   p.outbox.append(id, true, std::move(body));
   p.outbox.finish(id, true);

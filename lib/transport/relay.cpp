@@ -41,20 +41,20 @@ class Emulator;
 
 // One connection: a socket to each side and what is under way between them.
 struct Pair {
-  Pair(tcp::socket from, asio::io_context& context, ConnectionFaults drawn)
+  Pair(tcp::socket from, const asio::any_io_executor& executor, ConnectionFaults drawn)
       : client(std::move(from)),
-        target(context),
+        target(executor),
         faults(drawn),
-        up(context, LinkDirection::up),
-        down(context, LinkDirection::down) {}
+        up(executor, LinkDirection::up),
+        down(executor, LinkDirection::down) {}
 
   struct Packet {
     std::vector<std::byte> bytes;
     Seconds arrives;
   };
   struct Direction {
-    Direction(asio::io_context& context, LinkDirection direction)
-        : way(direction), reader(context), writer(context) {}
+    Direction(const asio::any_io_executor& executor, LinkDirection direction)
+        : way(direction), reader(executor), writer(executor) {}
     LinkDirection way;
     std::deque<Packet> under_way;
     bool ended = false;   // the sender will send no more
@@ -91,11 +91,11 @@ struct Pair {
 
 class Emulator : public std::enable_shared_from_this<Emulator> {
  public:
-  Emulator(asio::io_context& context, RelayOptions options)
+  Emulator(const asio::any_io_executor& executor, RelayOptions options)
       : options_(std::move(options)),
-        context_(context),
-        acceptor_(context),
-        pace_(context),
+        executor_(executor),
+        acceptor_(executor),
+        pace_(executor),
         up_{LinkModel(options_.up, options_.delay, options_.jitter, options_.seed)},
         down_{LinkModel(options_.down, options_.delay, options_.jitter,
                         options_.seed ^ 0x9E3779B97F4A7C15U)},
@@ -115,9 +115,9 @@ class Emulator : public std::enable_shared_from_this<Emulator> {
   void start() {
     trace_began_ = faults_set_ = now();
     asio::co_spawn(
-        context_, [self = shared_from_this()] { return self->follow(); }, asio::detached);
+        executor_, [self = shared_from_this()] { return self->follow(); }, asio::detached);
     asio::co_spawn(
-        context_, [self = shared_from_this()] { return self->accept_loop(); }, asio::detached);
+        executor_, [self = shared_from_this()] { return self->accept_loop(); }, asio::detached);
   }
 
   void set_link(BytesPerSecond up, BytesPerSecond down, Seconds delay, Seconds jitter) {
@@ -247,13 +247,13 @@ class Emulator : public std::enable_shared_from_this<Emulator> {
         break;
       if (error) {
         options_.log->log(core::Severity::warning, "relay", "cannot accept: " + error.message());
-        asio::steady_timer pause(context_, std::chrono::milliseconds(50));
+        asio::steady_timer pause(executor_, std::chrono::milliseconds(50));
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
         continue;
       }
       const std::uint64_t number = counts_.connections++;
       const auto pair =
-          std::make_shared<Pair>(std::move(socket), context_,
+          std::make_shared<Pair>(std::move(socket), executor_,
                                  ConnectionFaults(options_.faults, options_.seed, number, now()));
       if (state_ == LinkState::out) {
         ++counts_.refused;
@@ -263,7 +263,7 @@ class Emulator : public std::enable_shared_from_this<Emulator> {
       pairs_.insert(pair);
       ++count;
       asio::co_spawn(
-          context_, [self, pair] { return self->serve(pair); }, asio::detached);
+          executor_, [self, pair] { return self->serve(pair); }, asio::detached);
     }
   }
 
@@ -276,7 +276,7 @@ class Emulator : public std::enable_shared_from_this<Emulator> {
   asio::awaitable<void> serve(std::shared_ptr<Pair> pair) {
     const auto self = shared_from_this();
     error_code error;
-    tcp::resolver resolver(context_);
+    tcp::resolver resolver(executor_);
     const auto found =
         co_await resolver.async_resolve(options_.target_host, std::to_string(options_.target_port),
                                         asio::redirect_error(asio::use_awaitable, error));
@@ -316,10 +316,10 @@ class Emulator : public std::enable_shared_from_this<Emulator> {
              Pair::Direction& direction) {
     const auto self = shared_from_this();
     asio::co_spawn(
-        context_, [self, pair, &from, &direction] { return self->take_in(pair, from, direction); },
+        executor_, [self, pair, &from, &direction] { return self->take_in(pair, from, direction); },
         asio::detached);
     asio::co_spawn(
-        context_, [self, pair, &to, &direction] { return self->give_out(pair, to, direction); },
+        executor_, [self, pair, &to, &direction] { return self->give_out(pair, to, direction); },
         asio::detached);
   }
 
@@ -426,7 +426,7 @@ class Emulator : public std::enable_shared_from_this<Emulator> {
   }
 
   RelayOptions options_;
-  asio::io_context& context_;
+  const asio::any_io_executor executor_;
   tcp::acceptor acceptor_;
   asio::steady_timer pace_;
   Way up_, down_;
@@ -450,7 +450,7 @@ struct Relay::Impl {
   template <class F>
   void run(F f) const {
     std::promise<void> done;
-    asio::post(io->impl()->context, [&] {
+    asio::post(io->impl()->executor(), [&] {
       f(*emulator);
       done.set_value();
     });
@@ -475,13 +475,13 @@ Result<std::unique_ptr<Relay>> Relay::start(RelayOptions options) {
     options.clock = std::make_shared<core::SteadyClock>();
   auto impl = std::make_unique<Impl>();
   impl->io = std::make_unique<IoContext>("cleave-relay");
-  auto& context = impl->io->impl()->context;
-  impl->emulator = std::make_shared<Emulator>(context, std::move(options));
+  const auto executor = impl->io->impl()->executor();
+  impl->emulator = std::make_shared<Emulator>(executor, std::move(options));
   const auto port = impl->emulator->listen();
   if (!port)
     return fail(port);
   impl->port = *port;
-  asio::post(context, [emulator = impl->emulator] { emulator->start(); });
+  asio::post(executor, [emulator = impl->emulator] { emulator->start(); });
   return std::unique_ptr<Relay>(new Relay(std::move(impl)));
 }
 

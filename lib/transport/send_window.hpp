@@ -16,8 +16,8 @@ namespace cleave::inline v0::transport {
 // that are only late do not); the rate at which bytes then arrive at the peer is the link's, and
 // what the path holds at that rate keeps the narrowest place busy. Beyond that and a few
 // milliseconds of slack, bytes wait here, where an urgent one goes first. Where there is no queue
-// the window grows until it is none: a low rate may then be its own doing, or a slow sender's. On
-// the I/O thread only.
+// the window grows until it is none: a low rate may then be its own doing, or a slow sender's. In
+// the I/O thread's section.
 class SendWindow {
  public:
   // Tunes the socket, which must outlive this: packets go at once, and `unsent_low_water` bytes

@@ -27,7 +27,7 @@ using core::Seconds;
 
 using AnyHandler = std::variant<Handler, AsyncHandler, SinkFactory>;
 
-// One peer. Lives on the I/O thread.
+// One peer. Lives in the I/O thread's section.
 struct Session {
   std::shared_ptr<Connection> connection;
   std::shared_ptr<Calls> calls;
@@ -85,12 +85,12 @@ class Core : public std::enable_shared_from_this<Core> {
       : options(std::move(given)),
         pool(options.workers, options.max_queued, options.clock),
         io_(io->impl()),
-        context_(io->impl()->context),
+        executor_(io->impl()->executor()),
         door_(std::move(door)),
-        acceptor_(context_),
-        sweep_timer_(context_),
-        drain_timer_(context_),
-        stale_timer_(context_),
+        acceptor_(executor_),
+        sweep_timer_(executor_),
+        drain_timer_(executor_),
+        stale_timer_(executor_),
         credit_(options.max_memory, std::min(options.limits.max_incoming, options.max_memory),
                 options.limits.first_credit, [this](Protocol& protocol) { flush(protocol); }) {}
 
@@ -104,7 +104,7 @@ class Core : public std::enable_shared_from_this<Core> {
 
   void start() {
     asio::co_spawn(
-        context_, [self = shared_from_this()] { return self->accept_loop(); }, asio::detached);
+        executor_, [self = shared_from_this()] { return self->accept_loop(); }, asio::detached);
     sweep();
   }
 
@@ -170,7 +170,7 @@ class Core : public std::enable_shared_from_this<Core> {
       }
       // Out of descriptors, mostly: others must close first.
       options.log->log(core::Severity::warning, "transport", "cannot accept: " + error.message());
-      asio::steady_timer pause(context_, std::chrono::milliseconds(50));
+      asio::steady_timer pause(executor_, std::chrono::milliseconds(50));
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
     }
   }
@@ -238,7 +238,7 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void watch_handshake(const std::weak_ptr<Session>& weak) {
-    const auto timer = std::make_shared<asio::steady_timer>(context_);
+    const auto timer = std::make_shared<asio::steady_timer>(executor_);
     timer->expires_after(duration_of(options.handshake_timeout));
     timer->async_wait([timer, weak](const error_code&) {
       const auto session = weak.lock();
@@ -486,7 +486,7 @@ class Core : public std::enable_shared_from_this<Core> {
                    stopping_ ? "the server shuts down" : "too many requests are waiting"),
               Seconds(0), Seconds(0));
     } else if (expires > Seconds(0)) {
-      asio::post(context_, [self = shared_from_this(), expires] { self->arm_stale(expires); });
+      asio::post(executor_, [self = shared_from_this(), expires] { self->arm_stale(expires); });
     }
   }
 
@@ -508,7 +508,7 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   const std::weak_ptr<IoContext::Impl> io_;
-  asio::io_context& context_;
+  const asio::any_io_executor executor_;
   const std::unique_ptr<Doorkeeper> door_;
   tcp::acceptor acceptor_;
   asio::steady_timer sweep_timer_, drain_timer_, stale_timer_;
@@ -556,7 +556,7 @@ Result<std::unique_ptr<Server>> Server::listen(ServerOptions options) {
   impl->core = std::make_shared<Core>(impl->io, std::move(options), std::move(*door));
   if (auto done = impl->core->listen(); !done)
     return fail(done);
-  asio::post(impl->io->impl()->context, [core = impl->core] { core->start(); });
+  asio::post(impl->io->impl()->executor(), [core = impl->core] { core->start(); });
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
@@ -585,17 +585,17 @@ ServerLoad Server::load() const {
 
 void Server::stop() {
   std::call_once(impl_->stopped, [this] {
-    auto& context = impl_->io->impl()->context;
+    const auto executor = impl_->io->impl()->executor();
     const auto& core = impl_->core;
     std::promise<void> told, drained;
-    asio::post(context, [&] {
+    asio::post(executor, [&] {
       core->stop_accepting();
       told.set_value();
     });
     told.get_future().wait();
     core->decoder.finish();  // what it has may still go to a worker
     core->pool.finish();
-    asio::post(context, [&] { core->drain([&] { drained.set_value(); }); });
+    asio::post(executor, [&] { core->drain([&] { drained.set_value(); }); });
     drained.get_future().wait();
   });
 }

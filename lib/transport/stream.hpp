@@ -11,8 +11,8 @@
 
 namespace cleave::inline v0::transport {
 
-// Used on the I/O thread only. Reading and writing never block and never suspend; who finds nothing
-// to do waits with ready(). One read and one write may wait at a time.
+// Used in the I/O thread's section (section.hpp). Reading and writing never block and never
+// suspend; who finds nothing to do waits with ready(). One read and one write may wait at a time.
 class Stream {
  public:
   enum class Wait { read, write };

@@ -4,6 +4,7 @@
 #include "tests/chaos/faulty_sockets.hpp"
 #include "tests/chaos/network.hpp"
 #include "tests/support/fake_table.hpp"
+#include "tests/support/quick_link.hpp"
 
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/edge_client.hpp>
@@ -29,15 +30,10 @@ TEST_P(FailAtEvery, OperationThereIsOneRightAnswerAndTheLinkComesBack) {
   for (bool untouched = false; !untouched; ++n) {
     ASSERT_LT(n, 500u);
     fault_at(n, fault);
-    runtime::CloudLinkOptions options;
-    options.host = "127.0.0.1";
-    options.port = server.port();
-    options.seed = n;
+    runtime::CloudLinkOptions options = quick_link(server.port(), n);
     options.probe_idle = false;  // or the number of operations would depend on the time
     options.heartbeat = milliseconds(50);
     options.connect_timeout = options.probe_timeout = milliseconds(500);
-    options.first_backoff = milliseconds(1);
-    options.last_backoff = milliseconds(20);
     const auto link = std::make_shared<runtime::CloudLink>(options);
     ASSERT_TRUE(link->wait_connected(Seconds(60)));
     runtime::EdgeOptions edge;
@@ -73,11 +69,11 @@ TEST_P(FailAtEvery, OperationThereIsOneRightAnswerAndTheLinkComesBack) {
 INSTANTIATE_TEST_SUITE_P(Socket, FailAtEvery,
                          testing::Values(Fault::broken, Fault::stalled, Fault::shortened,
                                          Fault::corrupted),
-                         [](const auto& info) {
-                           return std::string(info.param == Fault::broken      ? "broken"
-                                              : info.param == Fault::stalled   ? "stalled"
-                                              : info.param == Fault::shortened ? "shortened"
-                                                                               : "corrupted");
+                         [](const auto& tested) {
+                           return std::string(tested.param == Fault::broken      ? "broken"
+                                              : tested.param == Fault::stalled   ? "stalled"
+                                              : tested.param == Fault::shortened ? "shortened"
+                                                                                 : "corrupted");
                          });
 
 }  // namespace

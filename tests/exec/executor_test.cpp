@@ -1,5 +1,6 @@
 #include "tests/support/fake_cloud.hpp"
 #include "tests/support/fake_executable.hpp"
+#include "tests/support/split_at.hpp"
 
 #include <cleave/device/governor.hpp>
 #include <cleave/exec/executor.hpp>
@@ -25,11 +26,7 @@ class ExecutorTest : public testing::Test {
   exec::Executor executor{model, nullptr, &cloud, {.clock = clock}};
 
   core::Configuration at(std::size_t cut, std::string codec = "raw") {
-    core::Configuration configuration;
-    configuration.stages = {{core::edge_host, model->cuts()[cut].id, {}},
-                            {core::cloud_host, model->cuts().back().id, {}}};
-    configuration.codecs = {std::move(codec)};
-    return configuration;
+    return split_at(*model, cut, std::move(codec));
   }
 };
 

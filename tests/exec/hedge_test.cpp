@@ -1,6 +1,7 @@
 // The edge and a cloud that is silent, fails or answers late: who finishes a request, and how
 // often.
 #include "tests/support/fake_executable.hpp"
+#include "tests/support/split_at.hpp"
 
 #include <cleave/exec/executor.hpp>
 #include <cleave/exec/infer_service.hpp>
@@ -114,13 +115,7 @@ class HedgeTest : public testing::Test {
       clock};
   exec::Executor executor{model, nullptr, &cloud, {.clock = clock}};
 
-  core::Configuration at(std::size_t cut) {
-    core::Configuration configuration;
-    configuration.stages = {{core::edge_host, model->cuts()[cut].id, {}},
-                            {core::cloud_host, model->cuts().back().id, {}}};
-    configuration.codecs = {"raw"};
-    return configuration;
-  }
+  core::Configuration at(std::size_t cut) { return split_at(*model, cut); }
   static Seconds sum(const exec::MeasuredParts& p) {
     return p.apply + p.edge_compute + p.encode + p.upload + p.queue + p.decode + p.cloud_compute +
            p.reply + p.network + p.abandoned;

@@ -1,6 +1,7 @@
 // Requests whose bodies are made, sent, taken and decoded piece by piece.
 #include "tests/support/fake_cloud.hpp"
 #include "tests/support/fake_executable.hpp"
+#include "tests/support/split_at.hpp"
 
 #include <cleave/device/governor.hpp>
 #include <cleave/exec/executor.hpp>
@@ -150,11 +151,7 @@ class LongStreamTest : public StreamTest {
  protected:
   LongStreamTest() : StreamTest(five_pieces) {}
   core::Configuration at(std::size_t cut, std::string codec = "raw") {
-    core::Configuration configuration;
-    configuration.stages = {{core::edge_host, model->cuts()[cut].id, {}},
-                            {core::cloud_host, model->cuts().back().id, {}}};
-    configuration.codecs = {std::move(codec)};
-    return configuration;
+    return split_at(*model, cut, std::move(codec));
   }
 };
 
@@ -254,11 +251,7 @@ TEST_F(StreamTest, ASmallMessageIsWholeFromTheStart) {
     return {};
   };
   exec::Executor executor(model, nullptr, &cloud, {.clock = clock});
-  core::Configuration configuration;
-  configuration.stages = {{core::edge_host, model->cuts()[1].id, {}},
-                          {core::cloud_host, model->cuts().back().id, {}}};
-  configuration.codecs = {"raw"};
-  const auto execution = executor.execute(configuration, model->example());
+  const auto execution = executor.execute(split_at(*model, 1), model->example());
   ASSERT_TRUE(execution);
   EXPECT_FALSE(execution->fell_back);
   EXPECT_EQ(execution->parts.encode_meanwhile, Seconds(0));
@@ -390,11 +383,7 @@ TEST(Turn, ARequestThatIsAwayHoldsNeitherTheTurnNorTheKnobs) {
   exec::Executor executor(model, &arbiter, &cloud);
   const auto turns = std::make_shared<exec::Turns>();
   const auto configured = [&](std::size_t cut, core::LevelIndex to) {
-    core::Configuration configuration;
-    configuration.stages = {{core::edge_host, model->cuts()[cut].id, {to}},
-                            {core::cloud_host, model->cuts().back().id, {}}};
-    configuration.codecs = {"raw"};
-    return configuration;
+    return split_at(*model, cut, "raw", {to});
   };
   auto away = std::async(std::launch::async, [&] {
     exec::Turn turn(turns);

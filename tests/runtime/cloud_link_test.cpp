@@ -1,4 +1,5 @@
 #include "tests/support/fake_executable.hpp"
+#include "tests/support/quick_link.hpp"
 
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/cloud_server.hpp>
@@ -57,13 +58,7 @@ class CloudLinkTest : public testing::Test {
     transport::RelayOptions between;
     between.target_port = server->port();
     relay = *transport::Relay::start(between);
-    options.host = "127.0.0.1";
-    options.port = relay->port();
-    options.heartbeat = hour;
-    options.probe_idle = false;
-    options.first_backoff = milliseconds(1);
-    options.last_backoff = milliseconds(20);
-    options.seed = 1;
+    options = quiet_link(relay->port());
   }
   ~CloudLinkTest() override {
     opened.set_value();  // or the server would wait for its handlers

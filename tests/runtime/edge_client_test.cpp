@@ -1,5 +1,6 @@
 #include "tests/support/fake_executable.hpp"
 #include "tests/support/fake_table.hpp"
+#include "tests/support/quick_link.hpp"
 
 #include <cleave/exec/paced.hpp>
 #include <cleave/runtime/cloud_group.hpp>
@@ -45,13 +46,7 @@ class EdgeClientTest : public testing::Test {
   }
 
   static std::shared_ptr<runtime::CloudLink> connect(std::uint16_t port) {
-    runtime::CloudLinkOptions options;
-    options.host = "127.0.0.1";
-    options.port = port;
-    options.first_backoff = milliseconds(1);
-    options.last_backoff = milliseconds(20);
-    options.seed = 1;
-    auto link = std::make_shared<runtime::CloudLink>(options);
+    auto link = std::make_shared<runtime::CloudLink>(quick_link(port));
     const auto connected = link->wait_connected(Seconds(30));
     EXPECT_TRUE(connected) << connected.error().message();
     return link;
@@ -239,28 +234,34 @@ TEST_F(EdgeClientTest, AMeterMeasuresTheEdgesPartAndOnlyThatIsCalledMeasured) {
    public:
     std::string name() const override { return "fake"; }
     core::Result<device::EnergyReading> read() override {
-      joules_ += core::Joules(2);
-      return device::EnergyReading{joules_, core::Boundary::edge, core::Origin::measured,
-                                   core::Joules(1e-6), "a test"};
+      reading.joules += core::Joules(2);
+      return reading;
     }
-
-   private:
-    core::Joules joules_;
+    device::EnergyReading reading;
   };
+  const auto meter = std::make_shared<FakeMeter>();
+  meter->reading.origin = core::Origin::measured;
   for (const core::Boundary boundary : {core::Boundary::edge, core::Boundary::edge_cloud_device}) {
     auto table = make_table();
     table.boundary = boundary;
     runtime::EdgeOptions options;
     options.model = model;
     options.table = std::make_shared<table::ParetoTable>(table);
-    options.meter = std::make_shared<FakeMeter>();
+    options.meter = meter;
     const auto client = runtime::EdgeClient::open(std::move(options));
     ASSERT_TRUE(client);
+    meter->reading.resolution = core::Joules(1e-6);
     const auto reply = (*client)->infer(request());
     ASSERT_TRUE(reply);
     EXPECT_DOUBLE_EQ(reply->energy.total(core::Boundary::edge).count(), 2);
     EXPECT_EQ(reply->energy.origin,
               boundary == core::Boundary::edge ? core::Origin::measured : core::Origin::modelled);
+    // A meter that does not see so little measures nothing.
+    meter->reading.resolution = core::Joules(3);
+    const auto unresolved = (*client)->infer(request());
+    ASSERT_TRUE(unresolved);
+    EXPECT_NE(unresolved->energy.total(core::Boundary::edge).count(), 2);
+    EXPECT_EQ(unresolved->energy.origin, core::Origin::modelled);
   }
 }
 

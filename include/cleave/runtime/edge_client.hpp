@@ -33,7 +33,8 @@ struct EdgeOptions {
   /// A CloudLink, or a CloudGroup of several; null: everything runs on the edge.
   std::shared_ptr<Cloud> cloud;
   /// The edge's meter. Null: energies are modelled, by the table's watts over measured time. With a
-  /// meter the edge's part of a request is measured, as long as requests do not overlap.
+  /// meter the edge's part of a request is measured, as long as requests do not overlap; one that
+  /// uses less than the meter's resolution stays modelled.
   std::shared_ptr<device::Meter> meter;
   std::string policy = "cleave";  ///< one of scheduler::policy_names()
   scheduler::PolicyOptions policy_options;

@@ -8,8 +8,9 @@
 
 namespace cleave::inline v0::transport {
 
-/// Owns one thread, which runs until the last owner goes. Everything of a connection happens on it,
-/// callbacks included: they must not block. Thread-safe.
+/// Owns one thread, which runs until the last owner goes. What comes over a connection is read on
+/// it, and all callbacks run there: they must not block. Small messages are written by the thread
+/// that has them, where nobody else is at work on the connection. Thread-safe.
 class CLEAVE_EXPORT IoContext {
  public:
   /// `name` is the thread's, at most 15 bytes. Throws std::system_error if no thread can be made.
