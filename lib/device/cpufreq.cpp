@@ -1,3 +1,4 @@
+#include "lib/device/control.hpp"
 #include "lib/device/parse.hpp"
 
 #include <cleave/device/cpufreq.hpp>
@@ -24,13 +25,10 @@ core::Result<std::vector<long>> frequencies_of(Files& files, const fs::path& dir
   std::vector<long> khz;
   const fs::path list = dir / "scaling_available_frequencies";
   if (const auto text = files.read(list); text && !text->empty()) {
-    for (std::string_view word : words(*text)) {
-      const auto value = parse_number<long>(word);
-      if (!value || *value <= 0)
-        return core::fail(core::Errc::corrupt, "not a frequency: \"" + std::string(word) + "\"",
-                          list.string());
-      khz.push_back(*value);
-    }
+    auto listed = parse_frequencies(*text, list);
+    if (!listed)
+      return listed;
+    khz = std::move(*listed);
   } else {
     const auto least = read_number<long>(files, dir / "cpuinfo_min_freq");
     if (!least)
@@ -107,6 +105,11 @@ class CpufreqGovernor::Impl {
           core::Errc::invalid_argument,
           "no level " + std::to_string(level) + "; there are " + std::to_string(khz_.size()),
           knob_.name);
+    // Boost that is switched, a driver that is loaded anew: the list of the profile is no more.
+    if (auto offered = check_offered(*machine_.files, dir_ / "scaling_available_frequencies",
+                                     khz_[level], knob_.levels[level].label);
+        !offered)
+      return offered;
     if (!journal_) {
       auto journal = Journal::open(options_.state_dir, "cpufreq-" + policy_, machine_.files);
       if (!journal)
@@ -158,27 +161,8 @@ class CpufreqGovernor::Impl {
   }
 
  private:
-  // Notes the original, writes, reads back.
   core::Result<void> set(const std::string& file, const std::string& value) {
-    Files& files = *machine_.files;
-    const fs::path path = dir_ / file;
-    const auto before = files.read(path);
-    if (!before)
-      return core::fail(before);
-    if (*before == value)
-      return {};
-    if (auto noted = journal_->will_write(path, *before); !noted)
-      return noted;
-    if (auto written = files.write(path, value); !written)
-      return written;
-    const auto now = files.read(path);
-    if (!now)
-      return core::fail(now);
-    if (*now != value)
-      return core::fail(core::Errc::refused,
-                        "the kernel kept \"" + *now + "\" when \"" + value + "\" was written",
-                        path.string(), "another limit (heat, power, firmware) may hold it");
-    return {};
+    return set_and_verify(*machine_.files, *journal_, dir_ / file, value);
   }
 
   core::Result<void> set_speed(long khz) {
@@ -194,22 +178,11 @@ class CpufreqGovernor::Impl {
         return switched;
     // Under another governor scaling_setspeed reads "<unsupported>", so what it holds now matters
     // only if the policy was found under userspace.
-    const fs::path path = dir_ / "scaling_setspeed";
     if (found_userspace_ < 0)
       found_userspace_ = *governor == "userspace" ? 1 : 0;
     if (found_userspace_ == 1)
       return set("scaling_setspeed", std::to_string(khz));
-    if (auto written = files.write(path, std::to_string(khz)); !written)
-      return written;
-    const auto now = read_number<long>(files, path);
-    if (!now)
-      return core::fail(now);
-    if (*now != khz)
-      return core::fail(core::Errc::refused,
-                        "the kernel kept " + std::to_string(*now) + " kHz when " +
-                            std::to_string(khz) + " was written",
-                        path.string(), "another limit (heat, power, firmware) may hold it");
-    return {};
+    return write_and_verify(files, dir_ / "scaling_setspeed", std::to_string(khz));
   }
 
   core::Result<void> widen_to(long khz) {
@@ -228,16 +201,8 @@ class CpufreqGovernor::Impl {
   }
 
   core::Result<void> clamp_to(long khz) {
-    const auto least = read_number<long>(*machine_.files, dir_ / "scaling_min_freq");
-    if (!least)
-      return core::fail(least);
-    // Minimum <= maximum at every moment: older kernels refuse anything else.
-    const bool up = khz >= *least;
-    for (const char* file : {up ? "scaling_max_freq" : "scaling_min_freq",
-                             up ? "scaling_min_freq" : "scaling_max_freq"})
-      if (auto done = set(file, std::to_string(khz)); !done)
-        return done;
-    return {};
+    return clamp(*machine_.files, *journal_, dir_ / "scaling_min_freq", dir_ / "scaling_max_freq",
+                 khz);
   }
 
   std::string policy_;

@@ -1,10 +1,15 @@
 #include "lib/device/cgroup.hpp"
 #include "lib/device/parse.hpp"
 
+#include <cleave/device/affinity.hpp>
+#include <cleave/device/battery.hpp>
 #include <cleave/device/cpu_share.hpp>
 #include <cleave/device/cpufreq.hpp>
+#include <cleave/device/devfreq.hpp>
 #include <cleave/device/doctor.hpp>
+#include <cleave/device/hwmon.hpp>
 #include <cleave/device/meter.hpp>
+#include <cleave/device/nvml.hpp>
 #include <cleave/device/sensors.hpp>
 
 #include <nlohmann/json.hpp>
@@ -13,7 +18,6 @@
 #include <cctype>
 #include <charconv>
 #include <cstdio>
-#include <set>
 
 namespace cleave::inline v0::device {
 namespace {
@@ -142,7 +146,7 @@ Finding look_at_rapl(const Machine& machine) {
   const auto meter = RaplMeter::open(machine);
   if (meter) {
     std::string what = "energy of";
-    for (const std::string& package : (*meter)->packages()) what += " " + package;
+    for (const std::string& domain : (*meter)->domains()) what += " " + domain;
     return {"rapl", Status::ok, what, ""};
   }
   const core::Error& error = meter.error();
@@ -153,47 +157,99 @@ Finding look_at_rapl(const Machine& machine) {
   return {"rapl", Status::warning, error.what + " (" + error.where + ")", error.hint};
 }
 
-Finding look_at_hwmon(const Machine& machine) {
-  Files& files = *machine.files;
-  const fs::path root = machine.sys / "class/hwmon";
-  std::set<std::string> chips;
-  std::string sensors;
-  for (const std::string& chip : files.list(root)) {
-    const auto name = files.read(root / chip / "name");
-    chips.insert(name ? *name : chip);
-    // powerN_input in microwatts, powerN_average, energyN_input in microjoules
-    // (Documentation/hwmon/sysfs-interface.rst)
-    for (const std::string& file : files.list(root / chip))
-      if ((file.starts_with("power") && (file.ends_with("_input") || file.ends_with("_average"))) ||
-          (file.starts_with("energy") && file.ends_with("_input")))
-        sensors += (sensors.empty() ? "" : ", ") + (name ? *name : chip) + " " + file;
+Finding look_at_devfreq(const Machine& machine) {
+  const auto devices = devfreq_devices(machine);
+  if (devices.empty())
+    return {"devfreq", Status::missing, "no GPU, memory or bus with a clock to set", ""};
+  std::string what;
+  std::string problem, hint;
+  for (const std::string& device : devices) {
+    const auto governor = DevfreqGovernor::open(device, {}, machine);
+    if (!governor) {
+      problem = governor.error().what + " (" + governor.error().where + ")";
+      hint = governor.error().hint;
+      continue;
+    }
+    const auto& levels = (*governor)->knob().levels;
+    what += (what.empty() ? "" : ", ") + device + " with " + std::to_string(levels.size()) +
+            " levels from " + levels.front().label + " to " + levels.back().label;
   }
-  if (chips.empty())
-    return {"hwmon", Status::missing, "no hardware monitor", ""};
-  if (sensors.empty())
+  if (!problem.empty())
+    return {"devfreq", Status::warning, problem, hint};
+  return {"devfreq", Status::ok, what, ""};
+}
+
+Finding look_at_cpu_kinds(const Machine& machine) {
+  const auto kinds = kinds_of_cpu(machine);
+  if (kinds.empty())
+    return {"affinity", Status::ok, "all CPUs are alike", ""};
+  std::string what;
+  for (const CpuSet& kind : kinds)
+    what += (what.empty() ? "" : ", ") + kind.label + ": " + std::to_string(kind.cpus.size());
+  return {"affinity", Status::ok, what, ""};
+}
+
+Finding look_at_gpu(const Machine& machine) {
+  const auto nvml = Nvml::load(machine.nvml);
+  if (!nvml && nvml.error().code == core::Errc::not_found)
+    return {"gpu", Status::missing, "no NVIDIA driver", ""};
+  if (!nvml)
+    return {"gpu", Status::warning, nvml.error().what, nvml.error().hint};
+  const auto gpus = (*nvml)->gpus();
+  if (!gpus)
+    return {"gpu", Status::warning, gpus.error().message(), gpus.error().hint};
+  if (gpus->empty())
+    return {"gpu", Status::missing, "the NVIDIA driver has no GPU", ""};
+  std::string what;
+  for (const Gpu& gpu : *gpus)
+    what += (what.empty() ? "" : ", ") + gpu.name +
+            ((*nvml)->total_energy(gpu.uuid) ? " (counts its energy)"
+             : (*nvml)->power(gpu.uuid)      ? " (tells its power)"
+                                             : " (without a meter)");
+  return {"gpu", Status::ok, what, ""};
+}
+
+Finding look_at_hwmon(const Machine& machine) {
+  const auto sensors = hwmon_sensors(machine);
+  if (sensors.empty()) {
+    const auto chips = machine.files->list(machine.sys / "class/hwmon").size();
+    if (chips == 0)
+      return {"hwmon", Status::missing, "no hardware monitor", ""};
     return {"hwmon", Status::missing,
-            std::to_string(chips.size()) + " hardware monitors, none with a power sensor", ""};
-  return {"hwmon", Status::ok, "power sensors: " + sensors, ""};
+            std::to_string(chips) + " hardware monitors, none with a power sensor", ""};
+  }
+  // A server has one for each of its cores.
+  constexpr std::size_t shown = 8;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(sensors.size(), shown); ++i) {
+    const auto meter = open_hwmon_meter(sensors[i], {}, machine);
+    if (!meter)
+      return {"hwmon", Status::warning,
+              sensors[i].name + " cannot be read: " + meter.error().message(), ""};
+    names += (names.empty() ? "" : ", ") + sensors[i].name;
+  }
+  if (sensors.size() > shown)
+    names += " and " + std::to_string(sensors.size() - shown) + " more";
+  return {"hwmon", Status::ok, "power sensors: " + names, ""};
 }
 
 Finding look_at_battery(const Machine& machine) {
   Files& files = *machine.files;
-  const fs::path root = machine.sys / "class/power_supply";
   std::string found;
   bool discharging = false;
-  for (const std::string& supply : files.list(root)) {
-    const auto type = files.read(root / supply / "type");
-    if (!type || *type != "Battery")
-      continue;
-    const auto status = files.read(root / supply / "status");
+  for (const std::string& cell : batteries(machine)) {
+    const auto status = files.read(machine.sys / "class/power_supply" / cell / "status");
     discharging = discharging || (status && *status == "Discharging");
-    found += (found.empty() ? "" : ", ") + supply + (status ? " (" + *status + ")" : "");
+    const auto meter = open_battery_meter(cell, {}, machine);
+    found += (found.empty() ? "" : ", ") + cell + (status ? " (" + *status : " (status unknown") +
+             (meter ? ", measures this machine)" : ")");
   }
   if (found.empty())
     return {"battery", Status::missing, "no battery", ""};
   if (discharging)
     return {"battery", Status::warning, found,
-            "plug it in before profiling: many machines slow down on battery"};
+            "many machines slow down on battery: plug it in before profiling, unless the battery "
+            "is to be the meter"};
   return {"battery", Status::ok, found, ""};
 }
 
@@ -276,9 +332,10 @@ std::string_view to_string(Status status) {
 
 Diagnosis diagnose(const Machine& machine) {
   Diagnosis diagnosis;
-  for (const auto look : {look_at_cpu, look_at_load, look_at_memory, look_at_temperature,
-                          look_at_pressure, look_at_cpufreq, look_at_cgroup, look_at_rapl,
-                          look_at_hwmon, look_at_battery, look_at_openmp, look_at_blas})
+  for (const auto look :
+       {look_at_cpu, look_at_load, look_at_memory, look_at_temperature, look_at_pressure,
+        look_at_cpufreq, look_at_cpu_kinds, look_at_devfreq, look_at_gpu, look_at_cgroup,
+        look_at_rapl, look_at_hwmon, look_at_battery, look_at_openmp, look_at_blas})
     diagnosis.push_back(look(machine));
   return diagnosis;
 }

@@ -1,5 +1,6 @@
 #include "lib/device/cgroup.hpp"
 #include "lib/device/parse.hpp"
+#include "lib/device/run_command.hpp"
 
 #include <cleave/core/file.hpp>
 #include <cleave/device/journal.hpp>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -25,18 +27,35 @@ constexpr std::string_view suffix = ".journal";
 constexpr std::size_t size_limit = std::size_t{1} << 20;
 
 struct Entry {
-  enum class Kind { file, group } kind = Kind::file;
+  enum class Kind { file, group, command, gpu } kind = Kind::file;
   fs::path path;
   std::string original;  // of a file
   fs::path parent;       // of a group
+  std::string command;
+  core::Seconds timeout;  // of a command
+  GpuSetting setting;
 };
 
+json to_json(const Entry& entry) {
+  switch (entry.kind) {
+    case Entry::Kind::file:
+      return {{"file", entry.path.string()}, {"value", entry.original}};
+    case Entry::Kind::group:
+      return {{"cgroup", entry.path.string()}, {"parent", entry.parent.string()}};
+    case Entry::Kind::command:
+      return {{"command", entry.command},
+              {"milliseconds", std::to_string(std::lround(entry.timeout.count() * 1e3))}};
+    case Entry::Kind::gpu:
+      break;
+  }
+  return {{"nvml", entry.setting.library},
+          {"gpu", entry.setting.gpu},
+          {"setting", std::string(to_string(entry.setting.kind))},
+          {"value", std::to_string(entry.setting.value)}};
+}
+
 std::string to_line(const Entry& entry) {
-  const json object =
-      entry.kind == Entry::Kind::file
-          ? json{{"file", entry.path.string()}, {"value", entry.original}}
-          : json{{"cgroup", entry.path.string()}, {"parent", entry.parent.string()}};
-  return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return to_json(entry).dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 bool is_our_group(const fs::path& group) {
@@ -66,6 +85,18 @@ core::Result<std::vector<Entry>> parse_entries(const std::string& text, const fs
       entry.kind = Entry::Kind::group;
       entry.path = *text_of("cgroup");
       entry.parent = *text_of("parent");
+    } else if (object.is_object() && text_of("command") && text_of("milliseconds") &&
+               parse_number<long>(*text_of("milliseconds"))) {
+      entry.kind = Entry::Kind::command;
+      entry.command = *text_of("command");
+      entry.timeout =
+          core::milliseconds(static_cast<double>(*parse_number<long>(*text_of("milliseconds"))));
+    } else if (object.is_object() && text_of("nvml") && text_of("gpu") && text_of("setting") &&
+               text_of("value") && parse_number<unsigned>(*text_of("value")) &&
+               gpu_setting_of(*text_of("setting"))) {
+      entry.kind = Entry::Kind::gpu;
+      entry.setting = {*text_of("nvml"), *text_of("gpu"), *gpu_setting_of(*text_of("setting")),
+                       *parse_number<unsigned>(*text_of("value"))};
     } else if (object.is_object() && text_of("owner")) {
       continue;
     } else {
@@ -98,10 +129,22 @@ core::Result<void> undo_file(Files& files, const Entry& entry) {
 
 core::Result<void> undo_entry(Files& files, const Entry& entry) {
   core::Result<void> done;
-  if (entry.kind == Entry::Kind::file)
-    done = undo_file(files, entry);
-  else if (files.exists(entry.path))
-    done = dissolve_group(files, entry.path, entry.parent);
+  switch (entry.kind) {
+    case Entry::Kind::file:
+      done = undo_file(files, entry);
+      break;
+    case Entry::Kind::group:
+      if (files.exists(entry.path))
+        done = dissolve_group(files, entry.path, entry.parent);
+      break;
+    case Entry::Kind::command:
+      if (auto ran = run_command(entry.command, entry.timeout); !ran)
+        return core::fail(ran);
+      break;
+    case Entry::Kind::gpu:
+      done = put_back(entry.setting);
+      break;
+  }
   // Unplugged since, or the container is gone: there is nothing left to put back.
   if (!done && done.error().code == core::Errc::not_found)
     return {};
@@ -294,14 +337,36 @@ core::Result<void> Journal::will_write(const fs::path& file, const std::string& 
   for (const Entry& entry : state_->entries)
     if (entry.kind == Entry::Kind::file && entry.path == file)
       return {};
-  return state_->append({Entry::Kind::file, file, original, {}});
+  Entry entry;
+  entry.path = file;
+  entry.original = original;
+  return state_->append(std::move(entry));
 }
 
 core::Result<void> Journal::will_create_group(const fs::path& group, const fs::path& parent) {
   if (!is_our_group(group))
     return core::fail(core::Errc::invalid_argument, "a group's name must begin with cleave-",
                       group.string());
-  return state_->append({Entry::Kind::group, group, {}, parent});
+  Entry entry;
+  entry.kind = Entry::Kind::group;
+  entry.path = group;
+  entry.parent = parent;
+  return state_->append(std::move(entry));
+}
+
+core::Result<void> Journal::will_run(const std::string& command, core::Seconds timeout) {
+  Entry entry;
+  entry.kind = Entry::Kind::command;
+  entry.command = command;
+  entry.timeout = timeout;
+  return state_->append(std::move(entry));
+}
+
+core::Result<void> Journal::will_set(const GpuSetting& original) {
+  Entry entry;
+  entry.kind = Entry::Kind::gpu;
+  entry.setting = original;
+  return state_->append(std::move(entry));
 }
 
 core::Result<void> Journal::undo() {

@@ -1,8 +1,11 @@
 #include "lib/device/parse.hpp"
 
 #include <cleave/device/meter.hpp>
+#include <cleave/device/sampling.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <mutex>
 #include <stdexcept>
 
@@ -19,93 +22,103 @@ constexpr const char* rapl_hint =
 
 Meter::~Meter() = default;
 
+EnergyReading between(const EnergyReading& from, const EnergyReading& to) {
+  EnergyReading used = to;
+  used.joules -= from.joules;
+  used.overhead -= from.overhead;
+  const double before = from.error.count(), after = to.error.count();
+  used.error = core::Joules(std::sqrt(std::max(after * after - before * before, 0.0)));
+  return used;
+}
+
 class RaplMeter::Impl {
  public:
-  struct Package {
-    std::string name;
-    fs::path counter;
-    double last_uj = 0;
-    double range_uj = 0;
-  };
-
   Impl(Machine machine, core::Boundary boundary)
       : machine_(std::move(machine)), boundary_(boundary) {}
 
   core::Result<void> look() {
     Files& files = *machine_.files;
     const fs::path zones = machine_.sys / "class/powercap";
+    std::map<std::string, std::string> packages;  // by zone
     for (const std::string& zone : files.list(zones)) {
       // "intel-rapl:0" is a package, "intel-rapl:0:0" a part of it; intel-rapl-mmio repeats package
-      // 0 by another way, and the psys zone contains the packages.
-      if (!zone.starts_with("intel-rapl:") || std::count(zone.begin(), zone.end(), ':') != 1)
+      // 0 by another way.
+      if (!zone.starts_with("intel-rapl:"))
         continue;
       const auto name = files.read(zones / zone / "name");
-      if (!name || !name->starts_with("package"))
-        continue;
-      Package package{*name, zones / zone / "energy_uj"};
-      const auto range = read_number<double>(files, zones / zone / "max_energy_range_uj");
-      if (!range)
-        return core::fail(range);
-      package.range_uj = *range;
-      const auto now = counter(package);
-      if (!now)
-        return core::fail(now);
-      package.last_uj = *now;
-      packages_.push_back(std::move(package));
+      if (!name)
+        return core::fail(name);
+      const auto colon = zone.rfind(':');
+      const bool top = colon == std::string_view("intel-rapl").size();
+      if (top)
+        packages[zone] = *name;
+      const std::string full = top ? *name : packages[zone.substr(0, colon)] + "/" + *name;
+      auto meter = open_zone(full, zones / zone);
+      if (!meter)
+        return core::fail(meter);
+      (name->starts_with(top ? "package" : "dram") ? counted_ : parts_)
+          .push_back(std::move(*meter));
     }
-    if (packages_.empty())
+    if (counted_.empty())
       return core::fail(core::Errc::not_found, "no RAPL package domain", zones.string(),
                         "load the module intel_rapl_msr; virtual machines have none");
     return {};
   }
 
   core::Result<EnergyReading> read() {
-    const std::lock_guard lock(mutex_);
-    for (Package& package : packages_) {
-      const auto now = counter(package);
-      if (!now)
-        return core::fail(now);
-      double used = *now - package.last_uj;
-      if (used < 0)
-        used += package.range_uj;
-      if (used < 0)
-        return core::fail(core::Errc::corrupt, "the counter went back by more than its range",
-                          package.counter.string());
-      package.last_uj = *now;
-      total_uj_ += used;
+    EnergyReading sum;
+    sum.boundary = boundary_;
+    sum.origin = core::Origin::measured;
+    sum.source = "RAPL";
+    for (const auto& domain : counted_) {
+      const auto reading = domain->read();
+      if (!reading)
+        return core::fail(reading);
+      sum.joules += reading->joules;
+      sum.resolution += reading->resolution;
+      sum.source += " " + domain->name();
     }
-    EnergyReading reading;
-    reading.joules = core::Joules(total_uj_ * 1e-6);
-    reading.boundary = boundary_;
-    reading.origin = core::Origin::measured;
-    // The usual energy status unit, 2^-14 J (Intel SDM volume 3B, MSR_RAPL_POWER_UNIT).
-    reading.resolution = core::Joules(1.0 / 16384 * static_cast<double>(packages_.size()));
-    reading.source = "RAPL";
-    for (const Package& package : packages_) reading.source += " " + package.name;
-    return reading;
+    return sum;
   }
 
-  [[nodiscard]] std::vector<std::string> names() const {
+  [[nodiscard]] std::vector<std::string> domains() const {
     std::vector<std::string> names;
-    for (const Package& package : packages_) names.push_back(package.name);
+    for (const auto& domain : counted_) names.push_back(domain->name());
     return names;
+  }
+  [[nodiscard]] std::vector<Meter*> parts() const {
+    std::vector<Meter*> meters;
+    for (const auto& part : parts_) meters.push_back(part.get());
+    return meters;
   }
 
  private:
-  core::Result<double> counter(const Package& package) {
-    auto value = read_number<double>(*machine_.files, package.counter);
-    if (!value && value.error().code == core::Errc::permission_denied)
-      value.error().hint = rapl_hint;
-    if (value && !(*value >= 0))
-      return core::fail(core::Errc::corrupt, "not an energy", package.counter.string());
-    return value;
+  core::Result<std::unique_ptr<CounterMeter>> open_zone(const std::string& name,
+                                                        const fs::path& zone) {
+    const auto range = read_number<double>(*machine_.files, zone / "max_energy_range_uj");
+    if (!range)
+      return core::fail(range);
+    CounterSource source;
+    source.name = name;
+    source.source = (zone / "energy_uj").string();
+    source.read = [files = machine_.files, path = zone / "energy_uj"] {
+      auto value = read_number<double>(*files, path);
+      if (!value && value.error().code == core::Errc::permission_denied)
+        value.error().hint = rapl_hint;
+      return value;
+    };
+    source.unit = core::Joules(1e-6);
+    // The usual energy status unit, 2^-14 J (Intel SDM volume 3B, MSR_RAPL_POWER_UNIT).
+    source.resolution = core::Joules(1.0 / 16384);
+    source.range = *range;
+    // Roughly (Intel SDM volume 3B, "RAPL Interfaces").
+    source.update = core::milliseconds(1);
+    return CounterMeter::open(std::move(source), boundary_);
   }
 
-  std::mutex mutex_;
   Machine machine_;
   core::Boundary boundary_;
-  std::vector<Package> packages_;
-  double total_uj_ = 0;
+  std::vector<std::unique_ptr<CounterMeter>> counted_, parts_;
 };
 
 RaplMeter::RaplMeter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -121,8 +134,11 @@ core::Result<std::unique_ptr<RaplMeter>> RaplMeter::open(Machine machine, core::
 core::Result<EnergyReading> RaplMeter::read() {
   return impl_->read();
 }
-std::vector<std::string> RaplMeter::packages() const {
-  return impl_->names();
+std::vector<std::string> RaplMeter::domains() const {
+  return impl_->domains();
+}
+std::vector<Meter*> RaplMeter::parts() const {
+  return impl_->parts();
 }
 
 class ModelledMeter::Impl {

@@ -20,12 +20,7 @@ struct Fixture {
   std::shared_ptr<FakeKernel> kernel = std::make_shared<FakeKernel>();
   std::map<std::string, std::string> environment;
   device::Machine machine() {
-    device::Machine machine;
-    machine.sys = "/sys";
-    machine.proc = "/proc";
-    machine.cgroup = "/cg";
-    machine.lib = "/lib";
-    machine.files = kernel;
+    device::Machine machine = machine_on(kernel);
     machine.environment = [this](const std::string& name) -> std::optional<std::string> {
       const auto found = environment.find(name);
       return found == environment.end() ? std::nullopt : std::optional(found->second);
@@ -115,7 +110,7 @@ TEST(Doctor, DescribesALaptop) {
   EXPECT_EQ(f.finding("memory").what, "8.0 GiB available of 16.0 GiB");
   EXPECT_EQ(f.finding("pressure").status, Status::warning);
   EXPECT_EQ(f.finding("battery").status, Status::warning);
-  EXPECT_NE(f.finding("hwmon").what.find("ina226 power1_input"), std::string::npos);
+  EXPECT_NE(f.finding("hwmon").what.find("hwmon:ina226/power1"), std::string::npos);
   EXPECT_EQ(f.finding("temperature").status, Status::warning);
 }
 

@@ -10,12 +10,14 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cleave::device_tests {
@@ -31,6 +33,8 @@ class FakeKernel final : public device::Files {
   std::set<std::string> denied;   // may be read, not written
   std::set<std::string> hidden;   // may not even be read
   std::set<std::string> ignored;  // writes succeed and change nothing
+  /// What is kept of a value that is written; all of it if empty.
+  std::function<std::string(const std::string& path, const std::string& value)> kept;
   /// Fails (false) or changes a write; for rules of a particular file.
   std::function<Result<void>(const std::string& path, const std::string& value)> rule;
   int fail_at = -1;  // this operation that changes something fails with io; -1: none
@@ -132,7 +136,7 @@ class FakeKernel final : public device::Files {
     const auto found = files.find(path);
     if (found == files.end())
       return core::fail(Errc::not_found, "no such file", path);
-    found->second = value;
+    found->second = kept ? kept(path, value) : value;
     return {};
   }
 
@@ -286,5 +290,18 @@ class TemporaryFolder {
  private:
   fs::path path_;
 };
+
+/// A machine that is nothing but `kernel`'s files, without an environment.
+inline device::Machine machine_on(std::shared_ptr<FakeKernel> kernel) {
+  device::Machine machine;
+  machine.sys = "/sys";
+  machine.proc = "/proc";
+  machine.cgroup = "/cg";
+  machine.lib = "/lib";
+  machine.nvml = "none";
+  machine.files = std::move(kernel);
+  machine.environment = [](const std::string&) { return std::nullopt; };
+  return machine;
+}
 
 }  // namespace cleave::device_tests

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <stdexcept>
 
 namespace cleave::device_tests {
@@ -36,6 +37,7 @@ struct Server {
     machine.files = kernel;
     zone(*kernel, "intel-rapl:0", "package-0", "1000000");
     zone(*kernel, "intel-rapl:0:0", "dram", "500");
+    zone(*kernel, "intel-rapl:0:1", "core", "1");
     zone(*kernel, "intel-rapl:1", "package-1", "2000000");
     zone(*kernel, "intel-rapl:2", "psys", "7000000");
     zone(*kernel, "intel-rapl-mmio:0", "package-0", "1000000");
@@ -45,21 +47,27 @@ struct Server {
   }
 };
 
-TEST(Rapl, SumsThePackagesAndNothingTwice) {
+TEST(Rapl, SumsPackagesAndMemoryAndNothingTwice) {
   Server s;
   auto meter = RaplMeter::open(s.machine).value();
-  EXPECT_EQ(meter->packages(), (std::vector<std::string>{"package-0", "package-1"}));
+  EXPECT_EQ(meter->domains(),
+            (std::vector<std::string>{"package-0", "package-0/dram", "package-1"}));
   EXPECT_EQ(meter->read().value().joules.count(), 0);
   s.set("intel-rapl:0", "4000000");
   s.set("intel-rapl:1", "2500000");
   s.set("intel-rapl:2", "99000000");
-  s.set("intel-rapl:0:0", "99000000");
+  s.set("intel-rapl:0:0", "250500");
+  s.set("intel-rapl:0:1", "99000001");
   const auto reading = meter->read().value();
-  EXPECT_NEAR(reading.joules.count(), 3.5, 1e-12);
+  EXPECT_NEAR(reading.joules.count(), 3.75, 1e-12);
   EXPECT_EQ(reading.origin, Origin::measured);
   EXPECT_EQ(reading.boundary, Boundary::edge);
   EXPECT_GT(reading.resolution.count(), 0);
-  EXPECT_EQ(reading.source, "RAPL package-0 package-1");
+  EXPECT_EQ(reading.source, "RAPL package-0 package-0/dram package-1");
+  std::map<std::string, double> parts;
+  for (device::Meter* part : meter->parts())
+    parts[part->name()] = part->read().value().joules.count();
+  EXPECT_EQ(parts, (std::map<std::string, double>{{"package-0/core", 99.0}, {"psys", 92.0}}));
 }
 
 TEST(Rapl, CountsOnWhenACounterWraps) {
@@ -101,12 +109,17 @@ TEST(Rapl, ReportsAFileThatVanishesAndGoesOnWhenItIsBack) {
 
 TEST(Rapl, IsMissingOnAMachineWithoutIt) {
   device::Machine machine;
+  machine.nvml = "none";
   machine.files = std::make_shared<FakeKernel>();
   EXPECT_EQ(RaplMeter::open(machine).error().code, Errc::not_found);
   const auto meters = device::discover_meters(machine);
   EXPECT_TRUE(meters.meters.empty());
-  ASSERT_EQ(meters.lacking.size(), 1u);
-  EXPECT_FALSE(meters.lacking[0].why.hint.empty());
+  std::vector<std::string> lacking;
+  for (const auto& lack : meters.lacking) {
+    lacking.push_back(lack.name);
+    EXPECT_FALSE(lack.why.hint.empty()) << lack.name;
+  }
+  EXPECT_EQ(lacking, (std::vector<std::string>{"rapl", "hwmon", "battery", "nvml"}));
 }
 
 device::Board board() {

@@ -16,7 +16,7 @@ enum class Status : std::uint8_t { ok, warning, missing };
 CLEAVE_EXPORT std::string_view to_string(Status status);
 
 struct Finding {
-  std::string topic;  ///< "cpu", "load", "cpufreq", "rapl", "hwmon", "battery", "cgroup", ...
+  std::string topic;  ///< "cpu", "load", "cpufreq", "devfreq", "rapl", "hwmon", "battery", ...
   Status status = Status::ok;
   std::string what;        ///< one line
   std::string what_to_do;  ///< one line; empty if there is nothing to do

@@ -52,6 +52,7 @@ struct Machine {
   std::filesystem::path proc = "/proc";
   std::filesystem::path cgroup = "/sys/fs/cgroup";
   std::filesystem::path lib = "/usr/lib";  ///< where libblas.so.3 is looked for
+  std::string nvml = "libnvidia-ml.so.1";  ///< what is loaded to reach NVIDIA GPUs
   std::shared_ptr<Files> files = real_files();
   /// An environment variable's value; the process's own environment if empty.
   std::function<std::optional<std::string>(const std::string&)> environment;

@@ -5,6 +5,7 @@
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/device/files.hpp>
+#include <cleave/device/nvml.hpp>
 
 #include <filesystem>
 #include <memory>
@@ -21,8 +22,10 @@ CLEAVE_EXPORT std::filesystem::path default_state_dir();
 /// processes from fighting over one knob. A forked child shares the lock until it executes another
 /// program. Not thread-safe.
 ///
-/// The file holds one JSON object a line: {"file": path, "value": original} or {"cgroup": path,
-/// "parent": path}. A last line that is cut short belongs to a change that was not made.
+/// The file holds one JSON object a line: {"file": path, "value": original}, {"cgroup": path,
+/// "parent": path}, {"command": command, "milliseconds": timeout} or {"nvml": library, "gpu": UUID,
+/// "setting": name, "value": original}. A last line that is cut short belongs to a change that was
+/// not made.
 class CLEAVE_EXPORT Journal {
  public:
   /// Creates state_dir (mode 0700) if need be. A journal left by a dead process is undone first.
@@ -42,6 +45,11 @@ class CLEAVE_EXPORT Journal {
   /// and removing it. `group` must be named cleave-*.
   [[nodiscard]] core::Result<void> will_create_group(const std::filesystem::path& group,
                                                      const std::filesystem::path& parent);
+  /// Call before a change that `command` undoes (`sh -c`, within the time). Its exit status says
+  /// whether it did.
+  [[nodiscard]] core::Result<void> will_run(const std::string& command, core::Seconds timeout);
+  /// Call before changing a setting of a GPU.
+  [[nodiscard]] core::Result<void> will_set(const GpuSetting& original);
   /// Undoes everything, the last change first, and verifies it. All entries are tried; the first
   /// error is returned, and then the file keeps them for recover(). In a forked child it does
   /// nothing: the settings are its parent's. What is gone

@@ -22,7 +22,17 @@ struct EnergyReading {
   core::Origin origin = core::Origin::modelled;
   core::Joules resolution;  ///< the smallest step of the counter; differences near it mean nothing
   std::string source;       ///< the meter's files, or the board and its publication
+  /// The standard error of joules that the meter itself is the cause of (too few samples); 0 for a
+  /// counter. Not the sensor's own, which its data sheet tells.
+  core::Joules error;
+  /// Time the meter spent on reading its sensor so far: at most so much of one CPU, and the energy
+  /// of that is in joules.
+  core::Seconds overhead;
 };
+
+/// What was used between two readings of one meter, with its own error: the square root of the
+/// difference of the squares.
+CLEAVE_EXPORT EnergyReading between(const EnergyReading& from, const EnergyReading& to);
 
 /// Thread-safe.
 class CLEAVE_EXPORT Meter {
@@ -33,11 +43,13 @@ class CLEAVE_EXPORT Meter {
   [[nodiscard]] virtual core::Result<EnergyReading> read() = 0;
 };
 
-/// Intel and AMD processors' package energy through Linux powercap
-/// (Documentation/power/powercap/powercap.rst): the sum over intel-rapl:N packages of energy_uj. A
-/// counter that went backwards wrapped once at max_energy_range_uj: read at least once a wrap (tens
-/// of minutes at 100 W and 262 kJ). energy_uj is readable by root only since Linux 5.10
-/// (CVE-2020-8694, the PLATYPUS attack).
+/// Intel and AMD processors' energy through Linux powercap
+/// (Documentation/power/powercap/powercap.rst): the sum over the packages (intel-rapl:N) and their
+/// memory ("dram" below one). Memory is no part of a package; cores and uncore are, and psys
+/// contains packages (Intel SDM volume 3B, "RAPL Domains"), so these are not added. A counter that
+/// went backwards wrapped once at max_energy_range_uj: read at least once a wrap (tens of minutes
+/// at 100 W and 262 kJ). energy_uj is readable by root only since Linux 5.10 (CVE-2020-8694, the
+/// PLATYPUS attack).
 class CLEAVE_EXPORT RaplMeter final : public Meter {
  public:
   /// Errors: not_found (no powercap packages), permission_denied with a hint, corrupt (no numbers).
@@ -46,8 +58,10 @@ class CLEAVE_EXPORT RaplMeter final : public Meter {
   ~RaplMeter() override;
   [[nodiscard]] std::string name() const override { return "rapl"; }
   [[nodiscard]] core::Result<EnergyReading> read() override;
-  /// "package-0", ...
-  [[nodiscard]] std::vector<std::string> packages() const;
+  /// What is summed: "package-0", "package-0/dram", ...
+  [[nodiscard]] std::vector<std::string> domains() const;
+  /// The domains that are not, each a meter of its own: "package-0/core", "psys", ...
+  [[nodiscard]] std::vector<Meter*> parts() const;
 
  private:
   class Impl;
