@@ -72,6 +72,8 @@ int main(int argc, char** argv) {
     if (command.torch)
       app.add_subcommand(std::string(command.name), std::string(command.summary));
   add_optimize(app, result);
+  add_replay(app, result);
+  add_workload(app, result);
   add_report(app, result);
   add_doctor(app, result);
   add_link(app, result);

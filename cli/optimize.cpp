@@ -1,4 +1,5 @@
-// cleave optimize: from a profile to the table that the scheduler picks from.
+// cleave optimize: from a profile, or from observations, to the table that the scheduler picks
+// from.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/interrupt.hpp"
@@ -14,6 +15,7 @@
 #include <set>
 #include <utility>
 #ifdef CLEAVE_WITH_OPTIMIZER
+#include <cleave/optimizer/observations.hpp>
 #include <cleave/optimizer/optimize.hpp>
 #endif
 
@@ -21,7 +23,8 @@ namespace cleave::cli {
 namespace {
 
 struct Options {
-  std::string profile, out, algorithm = "nsga2", budget = "20%", boundary = "device";
+  std::string profile, observations, out, algorithm = "nsga2", budget = "20%", boundary = "device",
+                                          origin = "measured";
   std::uint64_t seed = 1;
   unsigned threads = 1;
   double accuracy_floor = 0, margin = 0.05;
@@ -32,7 +35,8 @@ struct Options {
 #ifdef CLEAVE_WITH_OPTIMIZER
 
 // "20%" is a share of the space, "500" a number of configurations.
-core::Result<void> parse_budget(const std::string& text, optimizer::OptimizeOptions& options) {
+template <class SearchOptions>
+core::Result<void> parse_budget(const std::string& text, SearchOptions& options) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
@@ -84,38 +88,51 @@ std::string describe_rows(const table::ParetoTable& table) {
          describe_variety(table, [](const table::TableRow&) { return true; });
 }
 
-core::Result<void> optimize(const Options& given) {
-  optimizer::OptimizeOptions options;
+// What both kinds of searches are told.
+template <class SearchOptions>
+core::Result<SearchOptions> search_options(const Options& given, const Interrupt& interrupt) {
+  SearchOptions options;
   const auto boundary = parse_boundary(given.boundary);
   if (!boundary)
     return core::fail(boundary);
   options.boundary = *boundary;
   if (auto parsed = parse_budget(given.budget, options); !parsed)
-    return parsed;
+    return core::fail(parsed);
   const auto algorithm = optimizer::parse_algorithm(given.algorithm);
   if (!algorithm)
     return core::fail(algorithm);
   options.algorithm = *algorithm;
   options.seed = given.seed;
-  options.threads = given.threads;
   options.accuracy_floor = given.accuracy_floor;
   options.margin = given.margin;
   options.population = given.population;
-  const auto profile = table::load_profile(given.profile);
-  if (!profile)
-    return core::fail(profile);
-
-  const Interrupt interrupt;
   options.stop = interrupt.token();
-  const bool draw = !given.quiet;
-  options.progress = [draw,
+  options.progress = [draw = !given.quiet,
                       last = std::uint64_t{0}](const optimizer::SearchProgress& progress) mutable {
     // A generation may find nothing new to evaluate.
     if (draw && std::exchange(last, progress.evaluations) != progress.evaluations)
       std::fprintf(stderr, "%llu evaluations, hypervolume %.4f\n",
                    static_cast<unsigned long long>(progress.evaluations), progress.hypervolume);
   };
-  const auto table = optimizer::optimize(*profile, options);
+  return options;
+}
+
+void print_search(const table::ParetoTable& table, const std::string& out) {
+  std::printf("%s, seed %llu: %llu of %llu configurations evaluated, %zu rows kept\nwrote %s\n",
+              table.search.algorithm.c_str(), static_cast<unsigned long long>(table.search.seed),
+              static_cast<unsigned long long>(table.search.evaluations),
+              static_cast<unsigned long long>(table.search.space), table.rows.size(), out.c_str());
+}
+
+core::Result<void> search_profile(const Options& given, const Interrupt& interrupt) {
+  auto options = search_options<optimizer::OptimizeOptions>(given, interrupt);
+  if (!options)
+    return core::fail(options);
+  options->threads = given.threads;
+  const auto profile = table::load_profile(given.profile);
+  if (!profile)
+    return core::fail(profile);
+  const auto table = optimizer::optimize(*profile, *options);
   if (!table)
     return core::fail(table);
   if (auto saved = table::save(*table, given.out); !saved)
@@ -126,15 +143,47 @@ core::Result<void> optimize(const Options& given) {
   }
   std::cout << report::front_table(*table);
   std::printf("%s\n", describe_rows(*table).c_str());
-  std::printf("%s, seed %llu: %llu of %llu configurations evaluated, %zu rows kept\nwrote %s\n",
-              table->search.algorithm.c_str(), static_cast<unsigned long long>(table->search.seed),
-              static_cast<unsigned long long>(table->search.evaluations),
-              static_cast<unsigned long long>(table->search.space), table->rows.size(),
-              given.out.c_str());
-  if (interrupt.requested())
+  print_search(*table, given.out);
+  return {};
+}
+
+core::Result<void> search_observations(const Options& given, const Interrupt& interrupt) {
+  auto options = search_options<optimizer::ObservationOptions>(given, interrupt);
+  const auto origin = parse_origin(given.origin);
+  if (!options || !origin)
+    return options ? core::fail(origin) : core::fail(options);
+  options->origin = *origin;
+  const auto observations = table::load_observations(given.observations);
+  if (!observations)
+    return core::fail(observations);
+  const auto found = optimizer::optimize(*observations, *options);
+  if (!found)
+    return core::fail(found);
+  if (auto saved = table::save(found->table, given.out); !saved)
+    return saved;
+  if (given.json) {
+    std::cout << table::to_json(found->table) << '\n';
+    return {};
+  }
+  std::cout << report::front_table(found->table);
+  std::printf("hypervolume: %.4f of exhaustive\n", found->hypervolume_share);
+  std::printf("extra energy: %.2f %% over exhaustive, averaged over deadlines\n",
+              100 * found->extra_energy);
+  print_search(found->table, given.out);
+  return {};
+}
+
+core::Result<void> optimize(const Options& given) {
+  if (given.profile.empty() == given.observations.empty())
+    return core::fail(core::Errc::invalid_argument, "give a profile or --observations, one of them",
+                      "optimize");
+  const Interrupt interrupt;
+  const auto searched = given.observations.empty() ? search_profile(given, interrupt)
+                                                   : search_observations(given, interrupt);
+  if (searched && interrupt.requested())
     return core::fail(core::Errc::cancelled, "interrupted; the table holds the best so far",
                       given.out);
-  return {};
+  return searched;
 }
 
 #else
@@ -151,23 +200,33 @@ core::Result<void> optimize(const Options&) {
 void add_optimize(CLI::App& app, int& result) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("optimize", summary_of("optimize"));
-  command->add_option("profile", options->profile, "A profile made by cleave profile")->required();
+  command->add_option("profile", options->profile, "A profile made by cleave profile");
+  command->add_option(
+      "--observations", options->observations,
+      "A CSV of runs in place of a profile: knob.NAME, latency_ms, energy_j, accuracy");
   command->add_option("-o,--output", options->out, "The table to write")->required();
-  command->add_option("--algorithm", options->algorithm, "nsga2, random or exhaustive")
+  command
+      ->add_option("--algorithm", options->algorithm,
+                   "nsga2, moead, nspso, maco, random or exhaustive")
       ->capture_default_str();
   command
       ->add_option("--budget", options->budget,
                    "Evaluate at most this share of the configurations (20%), or this many (500)")
       ->capture_default_str();
-  command->add_option("--population", options->population, "Of NSGA-II")->capture_default_str();
+  command->add_option("--population", options->population, "Of the algorithm")
+      ->capture_default_str();
   command->add_option("--seed", options->seed, "Equal seeds give equal tables")
       ->capture_default_str();
-  command->add_option("--search-threads", options->threads, "Threads that evaluate")
+  command->add_option("--search-threads", options->threads, "Threads that evaluate a profile")
       ->capture_default_str();
   command
       ->add_option("--boundary", options->boundary,
                    "Whose energy counts: edge, device (edge + the cloud's processor), machine "
                    "(edge + the cloud's whole machine)")
+      ->capture_default_str();
+  command
+      ->add_option("--origin", options->origin,
+                   "Where the energy of observations comes from: measured or modelled")
       ->capture_default_str();
   command
       ->add_option("--accuracy-floor", options->accuracy_floor,
@@ -182,7 +241,8 @@ void add_optimize(CLI::App& app, int& result) {
   add_json_flag(*command, options->json);
   command->footer(
       "Ctrl-C writes the best table found so far.\n\n"
-      "Example:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table");
+      "Example:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table\n"
+      "  cleave optimize --observations obs.csv --budget 10% --seed 1 -o t.table");
   command->callback([options, &result] {
     if (const auto done = optimize(*options); !done)
       result = print_error(done.error());

@@ -39,6 +39,14 @@ core::Result<core::Boundary> parse_boundary(std::string_view text) {
               "one of edge, device, machine");
 }
 
+core::Result<core::Origin> parse_origin(std::string_view text) {
+  for (const core::Origin origin : {core::Origin::measured, core::Origin::modelled})
+    if (text == to_string(origin))
+      return origin;
+  return fail(Errc::invalid_argument, "not an origin of energies", std::string(text),
+              "one of measured, modelled");
+}
+
 std::vector<std::string> split_list(std::string_view text, char separator) {
   std::vector<std::string> parts;
   for (std::size_t at = 0; at <= text.size();) {

@@ -19,6 +19,8 @@ using core::parse_duration;  // a number alone is milliseconds
 using core::parse_rate;      // a number alone is megabits per second
 /// "edge", "edge+cloud device", "edge+cloud machine", or the short "device", "machine".
 core::Result<core::Boundary> parse_boundary(std::string_view text);
+/// "measured" or "modelled".
+core::Result<core::Origin> parse_origin(std::string_view text);
 /// "a,b,c"; empty parts are dropped.
 std::vector<std::string> split_list(std::string_view text, char separator = ',');
 

@@ -13,7 +13,7 @@
 #include <cleave/data/inputs.hpp>
 #include <cleave/data/npy.hpp>
 #include <cleave/device/journal.hpp>
-#include <cleave/device/meter.hpp>
+#include <cleave/device/open_meter.hpp>
 #include <cleave/report/terminal.hpp>
 #include <cleave/runtime/cloud_group.hpp>
 #include <cleave/runtime/cloud_link.hpp>
@@ -45,12 +45,18 @@ struct Options {
   ClientSecurityOptions security;
   std::vector<std::string> clouds;
   std::string table, data, labels, policies = "cleave", deadlines, profile, log, output,
-                                   pause = "10ms";
+                                   pause = "10ms", meter = "auto";
   std::size_t requests = 1, block = 20, in_flight = 1;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
   bool json = false, quiet = false;
 };
+
+// An emulated board's energy is not this machine's; and a meter does not tell the joules of
+// requests that overlap.
+bool can_be_metered(const Options& options) {
+  return options.host.emulate_share == 0 && options.in_flight == 1;
+}
 
 struct Range {
   Seconds shortest, longest;
@@ -225,12 +231,14 @@ class Experiment {
   }
 
   core::Result<void> open_clients() {
-    // An emulated board's energy is not this machine's, so only a real one is metered; and a meter
-    // does not tell the joules of requests that overlap.
     std::shared_ptr<device::Meter> meter;
-    if (options_.host.emulate_share == 0 && options_.in_flight == 1)
-      if (auto rapl = device::RaplMeter::open())
-        meter = std::move(*rapl);
+    if (options_.meter != "none" && can_be_metered(options_)) {
+      auto opened = device::open_meter(options_.meter);
+      if (!opened && options_.meter != "auto")
+        return fail(opened);
+      if (opened)
+        meter = std::move(*opened);
+    }
     for (const std::string& policy : split_list(options_.policies)) {
       runtime::EdgeOptions edge;
       edge.model = on_host(*host_, model_);
@@ -366,6 +374,11 @@ core::Result<void> run(const Options& options) {
     return fail(Errc::invalid_argument,
                 "a quota limits one thread, and requests in flight have one each", "--in-flight",
                 "emulate the share by pace (--emulate-by pace)");
+  if (options.meter != "auto" && options.meter != "none" && !can_be_metered(options))
+    return fail(Errc::invalid_argument,
+                "a meter counts this machine and all that it does: it tells neither an emulated "
+                "board's energy nor that of one of several requests in flight",
+                "--meter");
   const Interrupt interrupt;
   Experiment experiment(options, interrupt);
   if (auto opened = experiment.open(); !opened)
@@ -453,6 +466,11 @@ void add_run(CLI::App& app, int& result) {
                    "Requests under way at once: one computes here while those before it travel or "
                    "wait for the cloud (with --pause 0ms: as fast as the slowest of these allows)")
       ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command
+      ->add_option("--meter", options->meter,
+                   "The edge's energy: auto, none (modelled), rapl, battery:NAME, nvml:N, "
+                   "hwmon:CHIP/RAIL, command:watts:COMMAND, command:joules:COMMAND; commas add up")
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Of deadlines and inputs")->capture_default_str();
   command->add_option("--log", options->log, "Write every request's outcome (JSON)");

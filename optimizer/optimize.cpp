@@ -1,4 +1,5 @@
 #include "optimizer/archive.hpp"
+#include "optimizer/check_options.hpp"
 #include "optimizer/profile_space.hpp"
 #include "optimizer/table_builder.hpp"
 
@@ -26,16 +27,8 @@ Result<void> check(const OptimizeOptions& options) {
   const auto bad = [](std::string what, const char* where) -> Result<void> {
     return fail(Errc::invalid_argument, std::move(what), where);
   };
-  if (options.evaluations == 0 && !(options.budget_share > 0 && options.budget_share <= 1))
-    return bad("the share of the space to look at must be above 0 and at most 1", "budget");
-  if (!(options.accuracy_floor >= 0 && options.accuracy_floor <= 1))
-    return bad("the accuracy floor must be 0 to 1", "accuracy floor");
-  if (!(options.accuracy_step > 0 && options.accuracy_step <= 1))
-    return bad("the step of accuracy must be above 0 and at most 1", "accuracy step");
-  if (!(options.margin >= 0 && options.margin <= 10))
-    return bad("the margin must be 0 to 10", "margin");
-  if (options.max_rows < 8)
-    return bad("a table needs room for 8 rows at least", "max rows");
+  if (auto searchable = check_search(options); !searchable)
+    return searchable;
   for (const double factor : options.bandwidth_factors)
     if (!(factor > 0) || !std::isfinite(factor))
       return bad("a bandwidth factor must be a number above 0", "links");
@@ -110,8 +103,12 @@ Result<table::ParetoTable> optimize(const table::Profile& profile, const Optimiz
   out.boundary = options.boundary;
   out.reference = reference;
   out.margin = options.margin;
-  for (const Kept& kept :
-       keep(*space, found->archive, {.margin = options.margin, .max_rows = options.max_rows})) {
+  const KeepOptions wanted{
+      .margin = options.margin,
+      .max_rows = options.max_rows,
+      .all_edge = [&](const Point& point) { return space->all_edge(point); },
+      .all_cloud = [&](const Point& point) { return space->all_cloud(point); }};
+  for (const Kept& kept : keep(*space, found->archive, wanted)) {
     const Point& point = found->archive[kept.entry].point;
     auto ingredients = space->price(point);
     if (!ingredients)

@@ -1,5 +1,6 @@
 #include "optimizer/archive.hpp"
-#include "optimizer/nsga2.hpp"
+#include "optimizer/enumerate.hpp"
+#include "optimizer/evolution.hpp"
 #include "optimizer/random.hpp"
 #include "optimizer/start.hpp"
 
@@ -7,7 +8,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <unordered_set>
 
 namespace cleave::inline v0::optimizer {
 namespace {
@@ -18,36 +18,6 @@ using core::Result;
 
 constexpr std::uint64_t most_enumerated = 50'000'000;
 constexpr std::uint64_t most_shuffled = 1'000'000;
-
-// Points before canonicalisation; capped at just over the limit.
-std::uint64_t raw_size(const Space& space, std::uint64_t limit) {
-  std::uint64_t size = 1;
-  for (const Variable& variable : space.variables()) {
-    if (size > limit / variable.levels)
-      return limit + 1;
-    size *= variable.levels;
-  }
-  return size;
-}
-
-// Every canonical point once, in the order of the first that stands for it; false from `visit` ends
-// it.
-template <class Visit>
-void enumerate(const Space& space, std::uint64_t raw, Visit visit) {
-  std::unordered_set<Point, PointHash> seen;
-  const auto variables = space.variables();
-  for (std::uint64_t i = 0; i < raw; ++i) {
-    Point point(variables.size());
-    std::uint64_t rest = i;
-    for (std::size_t v = variables.size(); v-- > 0;) {
-      point[v] = static_cast<std::uint32_t>(rest % variables[v].levels);
-      rest /= variables[v].levels;
-    }
-    space.canonicalise(point);
-    if (seen.insert(point).second && !visit(std::move(point)))
-      return;
-  }
-}
 
 void in_batches(Archive& archive, const std::vector<Point>& points, std::size_t size,
                 const std::function<bool()>& proceed) {
@@ -67,7 +37,7 @@ void exhaustive(const Space& space, Archive& archive, const std::function<bool()
   const std::uint64_t batch = std::max<std::uint64_t>(256, raw / 20);
   std::vector<Point> pending;
   bool going = true;
-  enumerate(space, raw, [&](Point point) {
+  enumerate(space, [&](Point point) {
     pending.push_back(std::move(point));
     if (pending.size() < batch)
       return true;
@@ -86,7 +56,7 @@ void random_search(const Space& space, const SearchOptions& options, Archive& ar
   const std::uint64_t raw = raw_size(space, most_shuffled);
   if (raw <= most_shuffled) {
     std::vector<Point> points;
-    enumerate(space, raw, [&](Point point) {
+    enumerate(space, [&](Point point) {
       points.push_back(std::move(point));
       return true;
     });
@@ -131,7 +101,23 @@ Result<void> check(const Space& space, const SearchOptions& options) {
 
 }  // namespace
 
+std::uint64_t raw_size(const Space& space, std::uint64_t limit) {
+  if (!space.listed().empty())
+    return std::min<std::uint64_t>(space.listed().size(), limit + 1);
+  std::uint64_t size = 1;
+  for (const Variable& variable : space.variables()) {
+    if (size > limit / variable.levels)
+      return limit + 1;
+    size *= variable.levels;
+  }
+  return size;
+}
+
 Space::~Space() = default;
+
+std::span<const Point> Space::listed() const {
+  return {};
+}
 
 std::vector<Point> Space::suggested() const {
   return {};
@@ -141,6 +127,12 @@ std::string_view to_string(Algorithm algorithm) {
   switch (algorithm) {
     case Algorithm::nsga2:
       return "nsga2";
+    case Algorithm::moead:
+      return "moead";
+    case Algorithm::nspso:
+      return "nspso";
+    case Algorithm::maco:
+      return "maco";
     case Algorithm::random:
       return "random";
     case Algorithm::exhaustive:
@@ -150,11 +142,15 @@ std::string_view to_string(Algorithm algorithm) {
 }
 
 Result<Algorithm> parse_algorithm(std::string_view name) {
-  for (const Algorithm algorithm : {Algorithm::nsga2, Algorithm::random, Algorithm::exhaustive})
+  std::string known;
+  for (const Algorithm algorithm : {Algorithm::nsga2, Algorithm::moead, Algorithm::nspso,
+                                    Algorithm::maco, Algorithm::random, Algorithm::exhaustive}) {
     if (name == to_string(algorithm))
       return algorithm;
+    known += (known.empty() ? "" : ", ") + std::string(to_string(algorithm));
+  }
   return fail(Errc::invalid_argument, "no such search algorithm", std::string(name),
-              "there are nsga2, random, exhaustive");
+              "there are " + known);
 }
 
 Result<SearchResult> search(const Space& space, const SearchOptions& options) {
@@ -184,7 +180,7 @@ Result<SearchResult> search(const Space& space, const SearchOptions& options) {
     else if (options.algorithm == Algorithm::random)
       random_search(space, options, archive, random, go_on);
     else
-      nsga2(space, options, archive, random, go_on);
+      evolution(space, options, archive, random, go_on);
     result.stopped = result.stopped && archive.left() > 0;
     result.archive = archive.take();
   } catch (const std::exception& error) {

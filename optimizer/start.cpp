@@ -5,6 +5,9 @@
 #include <pagmo/utils/discrepancy.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
 #include <unordered_set>
 
 namespace cleave::inline v0::optimizer {
@@ -22,7 +25,35 @@ std::vector<std::uint32_t> corner_levels(const Variable& variable) {
   return levels;
 }
 
-// All corners if they are at most `limit`, else a random choice of that many draws.
+// Variables apart: words that differ, and numbers by their share of the range.
+double distance(std::span<const Variable> variables, const Point& a, const Point& b) {
+  double sum = 0;
+  for (std::size_t v = 0; v < variables.size(); ++v)
+    if (a[v] != b[v])
+      sum += variables[v].word ? 1
+                               : std::abs(static_cast<double>(a[v]) - static_cast<double>(b[v])) /
+                                     (variables[v].levels - 1);
+  return sum;
+}
+
+// So many of the points that each is as far as possible from those before it; the first of equals.
+std::vector<Point> farthest_first(const Space& space, const std::vector<Point>& points,
+                                  std::size_t count) {
+  std::vector<double> nearest(points.size(), std::numeric_limits<double>::infinity());
+  std::vector<Point> out;
+  while (out.size() < std::min(count, points.size())) {
+    const auto next = static_cast<std::size_t>(std::max_element(nearest.begin(), nearest.end()) -
+                                               nearest.begin());
+    out.push_back(points[next]);
+    for (std::size_t i = 0; i < points.size(); ++i)
+      nearest[i] = std::min(nearest[i], distance(space.variables(), points[i], points[next]));
+  }
+  return out;
+}
+
+// All corners if they are at most `limit`. Else those that are feasible as they are come before
+// those that stand for another point, and the ones that are far apart before the others; where
+// there are too many to look at, a random choice of `limit` draws.
 std::vector<Point> corners(const Space& space, std::size_t limit, Random& random) {
   std::vector<std::vector<std::uint32_t>> levels;
   std::size_t count = 1;
@@ -31,16 +62,18 @@ std::vector<Point> corners(const Space& space, std::size_t limit, Random& random
     levels.push_back(corner_levels(variable));
     count = count > too_many ? count : count * levels.back().size();
   }
-  std::vector<Point> out;
+  std::vector<Point> out, moved;
   const auto add = [&](auto choose) {
     Point point;
     for (std::size_t v = 0; v < levels.size(); ++v) point.push_back(levels[v][choose(v)]);
+    const Point corner = point;
     space.canonicalise(point);
-    out.push_back(std::move(point));
+    (point == corner ? out : moved).push_back(std::move(point));
   };
   if (count > too_many) {
     for (std::size_t i = 0; i < limit; ++i)
       add([&](std::size_t v) { return random.below(levels[v].size()); });
+    out.insert(out.end(), moved.begin(), moved.end());
     return out;
   }
   for (std::size_t i = 0; i < count; ++i) {
@@ -51,12 +84,18 @@ std::vector<Point> corners(const Space& space, std::size_t limit, Random& random
       return choice;
     });
   }
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
-  if (out.size() > limit) {
+  std::sort(moved.begin(), moved.end());
+  moved.erase(std::unique(moved.begin(), moved.end()), moved.end());
+  std::erase_if(moved, [&](const Point& point) {
+    return std::find(out.begin(), out.end(), point) != out.end();
+  });
+  if (out.size() + moved.size() > limit) {
     random.shuffle(out);
-    out.resize(limit);
+    random.shuffle(moved);
+    out = farthest_first(space, out, limit);
+    moved = farthest_first(space, moved, limit - out.size());
   }
+  out.insert(out.end(), moved.begin(), moved.end());
   return out;
 }
 

@@ -11,8 +11,9 @@
 namespace cleave::inline v0::optimizer {
 
 /// Canonical, without repetition, at most `limit`: the suggested points (up to a quarter of the
-/// limit), the corners of the numbers crossed with every value of the words (up to half; a random
-/// half if there are more), and points of a Halton sequence up to `total`.
+/// limit), the corners of the numbers crossed with every value of the words (up to half;
+/// if there are more, those first that are feasible as they are, and that are far apart), and
+/// points of a Halton sequence up to `total`.
 std::vector<Point> seeded_start(const Space& space, std::size_t total, std::size_t limit,
                                 Random& random);
 

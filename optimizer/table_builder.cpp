@@ -11,7 +11,7 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-Objectives in_context(const ProfileSpace& space, const Evaluated& entry, std::size_t context) {
+Objectives in_context(const Space& space, const Evaluated& entry, std::size_t context) {
   const auto count = static_cast<std::ptrdiff_t>(space.objectives());
   const auto begin = entry.objectives.begin() + count * static_cast<std::ptrdiff_t>(context);
   return Objectives(begin, begin + count);
@@ -42,8 +42,11 @@ std::vector<std::size_t> thin(std::vector<std::size_t> front, std::size_t limit,
 
 }  // namespace
 
-std::vector<Kept> keep(const ProfileSpace& space, const std::vector<Evaluated>& archive,
+std::vector<Kept> keep(const Space& space, const std::vector<Evaluated>& archive,
                        const KeepOptions& options) {
+  const auto none = [](const Point&) { return false; };
+  const auto all_edge = options.all_edge ? options.all_edge : none;
+  const auto all_cloud = options.all_cloud ? options.all_cloud : none;
   std::vector<double> nearest(archive.size(), infinity);
   std::vector<std::size_t> reference_front;
   std::vector<std::size_t> anchors;
@@ -52,7 +55,7 @@ std::vector<Kept> keep(const ProfileSpace& space, const std::vector<Evaluated>& 
     std::vector<std::size_t> edge_entries;
     for (std::size_t i = 0; i < archive.size(); ++i) {
       points.push_back(in_context(space, archive[i], context));
-      if (context == 0 && space.all_edge(archive[i].point)) {
+      if (context == 0 && all_edge(archive[i].point)) {
         edge_points.push_back(points.back());
         edge_entries.push_back(i);
       }
@@ -75,7 +78,7 @@ std::vector<Kept> keep(const ProfileSpace& space, const std::vector<Evaluated>& 
       for (const std::size_t objective : {0u, 1u}) {
         std::size_t best = archive.size();
         for (std::size_t i = 0; i < archive.size(); ++i)
-          if ((edge ? space.all_edge(archive[i].point) : space.all_cloud(archive[i].point)) &&
+          if ((edge ? all_edge(archive[i].point) : all_cloud(archive[i].point)) &&
               std::isfinite(points[i][objective]) &&
               (best == archive.size() || points[i][objective] < points[best][objective]))
             best = i;

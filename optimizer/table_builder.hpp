@@ -1,11 +1,10 @@
 // From everything that was evaluated to the rows worth keeping.
 #pragma once
 
-#include "optimizer/profile_space.hpp"
-
 #include <cleave/optimizer/search.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 namespace cleave::inline v0::optimizer {
@@ -18,6 +17,8 @@ struct Kept {
 struct KeepOptions {
   double margin = 0.05;
   std::size_t max_rows = 1000;
+  /// Which points run nothing in the cloud, and which nothing on the edge. Empty: none does.
+  std::function<bool(const Point&)> all_edge = {}, all_cloud = {};
 };
 
 /// The first context's front, then the rest by their distance to the nearest front (of any context,
@@ -26,7 +27,7 @@ struct KeepOptions {
 /// be better in both; 0 or less on the front.
 ///
 /// Kept whatever their distance: the fastest and the most frugal of all-edge and of all-cloud.
-std::vector<Kept> keep(const ProfileSpace& space, const std::vector<Evaluated>& archive,
+std::vector<Kept> keep(const Space& space, const std::vector<Evaluated>& archive,
                        const KeepOptions& options);
 
 }  // namespace cleave::inline v0::optimizer

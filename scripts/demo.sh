@@ -3,14 +3,14 @@
 # configurations, and run the same requests under five policies. Installs what is missing (apt),
 # builds, and prints each command before it runs it. Results stay in build/demo.
 #
-#   RATE=20mbit DELAY=5ms JITTER=500us SHARE=0.30 REQUESTS=300 ./scripts/demo.sh
+#   RATE=20mbit DELAY=5ms JITTER=500us SHARE=0.15 REQUESTS=300 ./scripts/demo.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 RATE=${RATE:-20mbit}          # of the link, each way
 DELAY=${DELAY:-5ms}           # one way: a round trip is twice that
 JITTER=${JITTER:-500us}
-SHARE=${SHARE:-0.30}          # of one CPU: the edge board at its highest frequency
+SHARE=${SHARE:-0.15}          # of one CPU: the edge board at its highest frequency
 BOARD=${BOARD:-odroid_hc2}     # its watts were measured at every frequency
 LEVELS=${LEVELS:-1400,1600,1800,2000}
 RADIO=${RADIO:-wifi}

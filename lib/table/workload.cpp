@@ -1,29 +1,16 @@
+#include "lib/table/random.hpp"
+
 #include <cleave/table/workload.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <random>
 
 namespace cleave::inline v0::table {
 namespace {
 
 using core::Seconds;
-
-// The distributions of <random> give different numbers in different standard libraries; the engine
-// itself is fixed by the standard, so draws are made from its bits.
-double uniform(std::mt19937_64& engine) {
-  return static_cast<double>(engine() >> 11) * 0x1p-53;
-}
-
-// Below `bound`, without bias: draws from the incomplete last block are thrown away.
-std::size_t below(std::mt19937_64& engine, std::size_t bound) {
-  const std::uint64_t limit = std::numeric_limits<std::uint64_t>::max() / bound * bound;
-  std::uint64_t draw = engine();
-  while (draw >= limit) draw = engine();
-  return draw % bound;
-}
 
 // Linear interpolation between the closest ranks.
 double quantile(const std::vector<double>& sorted, double q) {

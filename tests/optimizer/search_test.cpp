@@ -198,11 +198,13 @@ TEST(Search, OfASpaceTooLargeToListStillImproves) {
 }
 
 TEST(Algorithm, NamesReadBack) {
-  for (const Algorithm algorithm : {Algorithm::nsga2, Algorithm::random, Algorithm::exhaustive})
+  for (const Algorithm algorithm : {Algorithm::nsga2, Algorithm::moead, Algorithm::nspso,
+                                    Algorithm::maco, Algorithm::random, Algorithm::exhaustive})
     EXPECT_EQ(optimizer::parse_algorithm(optimizer::to_string(algorithm)).value(), algorithm);
   const auto wrong = optimizer::parse_algorithm("magic");
   ASSERT_FALSE(wrong.has_value());
-  EXPECT_THAT(wrong.error().message(), testing::HasSubstr("nsga2, random, exhaustive"));
+  EXPECT_THAT(wrong.error().message(),
+              testing::HasSubstr("nsga2, moead, nspso, maco, random, exhaustive"));
 }
 
 }  // namespace

@@ -39,6 +39,9 @@ class CLEAVE_EXPORT Space {
   virtual void canonicalise(Point& point) const = 0;
   /// How many different canonical points there are; 0 if that is not known.
   [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// All canonical points, where the space holds them one by one; else empty, and whoever wants all
+  /// goes through the levels. The default is empty.
+  [[nodiscard]] virtual std::span<const Point> listed() const;
   /// The objectives of a canonical point in each context (a link, a queue): contexts() lists of
   /// equal length, one after the other. Called from several threads if SearchOptions::threads > 1.
   [[nodiscard]] virtual Objectives evaluate(const Point& point) const = 0;
@@ -50,7 +53,10 @@ class CLEAVE_EXPORT Space {
 };
 
 enum class Algorithm : std::uint8_t {
-  nsga2,       ///< pagmo2's NSGA-II from a seeded start (the default)
+  nsga2,       ///< pagmo2's NSGA-II (the default)
+  moead,       ///< pagmo2's MOEA/D, over reals that are rounded
+  nspso,       ///< pagmo2's NSPSO, over reals that are rounded
+  maco,        ///< pagmo2's MACO
   random,      ///< without repetition, for comparison; uniform if a million points or fewer
   exhaustive,  ///< every point
 };
@@ -69,12 +75,18 @@ struct SearchOptions {
   /// Different points that may be evaluated; at least 1, and capped at the space's size. Exhaustive
   /// search ignores it.
   std::uint64_t budget = 1000;
-  std::size_t population = 40;  ///< of NSGA-II, at least 8; rounded up to a multiple of 4
+  std::size_t population = 40;  ///< at least 8; rounded up to a multiple of 4
   std::uint64_t seed = 1;
-  /// Start NSGA-II from the suggested points, the corners of the numbers crossed with all words,
-  /// and points that fill the space; and spend what its offspring leave of a generation's share on
-  /// neighbours of the front. Off: plain NSGA-II from random points, for comparison.
+  /// Start pagmo's algorithms from the suggested points, the corners of the numbers crossed with
+  /// all words, and points that fill the space; and spend what its offspring leave of a
+  /// generation's share on neighbours of the front. Off: the plain algorithm from random points,
+  /// for comparison.
   bool seeded = true;
+  /// For spaces where looking at a point is dear (it stands for a measurement): pagmo's algorithms
+  /// breed on a surrogate, and of their offspring, of the front's neighbours and of points at
+  /// random only those are evaluated that are expected to widen the front most. Takes milliseconds
+  /// for each evaluation.
+  bool screened = false;
   unsigned threads = 1;  ///< that evaluate; the result does not depend on it
   /// Called between batches on the caller's thread.
   std::function<void(const SearchProgress&)> progress = {};
