@@ -36,7 +36,8 @@ void Progress::update(double fraction, std::string_view phase) {
     std::fprintf(stderr, "%.*s", static_cast<int>(phase.size()), phase.data());
     std::fflush(stderr);
     open_ = true;
-  } else if (new_phase) {
+  } else if (new_phase || fraction >= told_ + 0.1) {
+    told_ = fraction;
     std::fprintf(stderr, "%3.0f %%  %6.1f s  %.*s", 100 * fraction, spent.count(),
                  static_cast<int>(phase.size()), phase.data());
     if (std::isfinite(left))

@@ -8,8 +8,8 @@
 
 namespace cleave::cli {
 
-/// Draws only when standard error is a terminal and quiet is false; otherwise prints one line for
-/// each new phase. Not thread-safe.
+/// Draws when standard error is a terminal; otherwise prints a line for each new phase and each
+/// tenth of the work. Nothing if quiet. Not thread-safe.
 class Progress {
  public:
   explicit Progress(bool quiet = false);
@@ -25,6 +25,7 @@ class Progress {
  private:
   core::SteadyClock clock_;
   core::Seconds start_, drawn_;
+  double told_ = 0;  // the fraction on the last line that was printed
   std::string phase_;
   bool terminal_ = false;
   bool quiet_ = false;

@@ -119,8 +119,9 @@ TEST_F(StreamTest, WhatIsNoRequestIsRefusedAsTheWholeMessageIs) {
     const auto whole = service.tail(message);
     const auto parts = in_parts(service, message, [&] { return 1 + random() % 50; });
     ASSERT_EQ(whole.has_value(), parts.has_value());
-    if (!whole)
+    if (!whole) {
       EXPECT_EQ(parts.error().code, whole.error().code);
+    }
   }
 }
 

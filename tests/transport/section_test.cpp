@@ -116,6 +116,7 @@ class VisitTest : public testing::Test {
     call.body = std::move(body);
     return call;
   }
+  std::mutex mutex;  // outlives the thread that runs the callbacks
   std::shared_ptr<transport::IoContext> io = std::make_shared<transport::IoContext>();
   std::unique_ptr<transport::Server> server;
   std::shared_ptr<transport::Channel> channel;
@@ -123,7 +124,6 @@ class VisitTest : public testing::Test {
 
 // The caller may hold what a callback wants.
 TEST_F(VisitTest, NoCallbackRunsOnItsCallersThread) {
-  std::mutex mutex;
   std::vector<std::future<void>> answered;
   for (int i = 0; i < 200; ++i) {
     const auto done = std::make_shared<std::promise<void>>();
@@ -132,7 +132,7 @@ TEST_F(VisitTest, NoCallbackRunsOnItsCallersThread) {
     if (i == 100)
       server.reset();  // from here on each of them fails
     channel->start(echo(static_cast<std::size_t>(i)),
-                   [&, done](const core::Result<transport::Response>&) {
+                   [this, done](const core::Result<transport::Response>&) {
                      EXPECT_TRUE(io->on_thread());
                      const std::lock_guard wait(mutex);
                      done->set_value();

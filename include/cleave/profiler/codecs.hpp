@@ -48,9 +48,9 @@ struct LabelledValues {
 };
 
 /// Runs every input through the network, and at every cut through each codec both ways and the
-/// tail; where the codec is lossless the tail is not run. Cut after cut in the result, codecs in
-/// their order. `input(i)` gives input i of `count`. Errors: not_found (a codec, a cut), cancelled,
-/// and those of `input` and of the model.
+/// tail; where the codec is lossless, or gives the bits that another gave, the tail is not run. Cut
+/// after cut in the result, codecs in their order. `input(i)` gives input i of `count`. Errors:
+/// not_found (a codec, a cut), cancelled, and those of `input` and of the model.
 CLEAVE_EXPORT core::Result<std::vector<CodecAtCut>> compare_codecs(
     const core::Executable& model, std::size_t count,
     const std::function<core::Result<LabelledValues>(std::size_t)>& input,
