@@ -183,6 +183,15 @@ class CallClient final : public CleaveClient {
   }
 };
 
+// The same, the work done on the server's I/O thread, as gRPC's is done on a thread that polls.
+class InlineClient final : public CleaveClient {
+ public:
+  using CleaveClient::CleaveClient;
+  std::vector<double> round_trips(std::size_t bytes, std::size_t count) override {
+    return calls("echo", bytes, count);
+  }
+};
+
 // Round trips from callback to callback on the I/O thread.
 class CallbackClient final : public CleaveClient {
  public:
@@ -263,6 +272,10 @@ class TlsServer final : public Server {
 
 Peer cleave_call_peer() {
   return plaintext_peer<CallClient>("cleave");
+}
+
+Peer cleave_inline_peer() {
+  return plaintext_peer<InlineClient>("cleave-inline");
 }
 
 Peer cleave_callback_peer() {

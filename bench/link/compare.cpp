@@ -126,6 +126,8 @@ class Run {
     for (const auto& [name, pair] : pairs_) {
       const bool framed = name == "raw" || name == "tls";
       const bool encrypted = name.find("tls") != std::string::npos;
+      const bool only_rounds =
+          name == "asio" || name == "cleave-inline" || name == "cleave-callback";
       Turn turn{{what, name, bytes, in_flight, 0}, pair.get(), 0};
       if (what == "round" && !encrypted) {
         turn.count = options_.round_trips;
@@ -133,7 +135,7 @@ class Run {
       } else if (what == "wait" && (name == "cleave" || name == "grpc")) {
         turn.count = 60;
         all.push_back(turn);
-      } else if ((what == "goodput" && !encrypted && name != "asio" && name != "cleave-callback") ||
+      } else if ((what == "goodput" && !encrypted && !only_rounds) ||
                  (what == "tls" && encrypted)) {
         turn.key.what = "goodput";
         for (const std::size_t call : framed ? options_.calls : std::vector<std::size_t>{0}) {

@@ -15,8 +15,9 @@ namespace {
 constexpr const char* usage =
     "usage: cleave_bench_link [OPTION VALUE]...\n"
     "  --what LIST          of goodput, round, wait, tls (goodput,round,tls)\n"
-    "  --peers LIST         of raw, asio, cleave, cleave-callback, zeromq, grpc, tls, cleave-tls "
-    "(all)\n"
+    "  --peers LIST         of raw, asio, cleave, cleave-inline, cleave-callback, zeromq, grpc, "
+    "tls,\n"
+    "                       cleave-tls (all)\n"
     "  --sizes LIST         bytes of the tensors; K and M may follow "
     "(4K,16K,64K,256K,512K,1M,4M,16M)\n"
     "  --in-flight LIST     tensors sent without an answer (1,8)\n"
@@ -111,8 +112,13 @@ Arguments parse(int argc, char** argv) {
 }
 
 std::vector<Peer> installed() {
-  std::vector<Peer> all{raw_peer(), asio_peer(),      cleave_call_peer(), cleave_callback_peer(),
-                        tls_peer(), cleave_tls_peer()};
+  std::vector<Peer> all{raw_peer(),
+                        asio_peer(),
+                        cleave_call_peer(),
+                        cleave_inline_peer(),
+                        cleave_callback_peer(),
+                        tls_peer(),
+                        cleave_tls_peer()};
 #ifdef CLEAVE_BENCH_ZEROMQ
   all.push_back(zeromq_peer());
 #endif

@@ -60,6 +60,7 @@ Peer asio_peer();
 Peer tls_peer(const std::string& cipher);
 Peer tls_peer();  // with the cipher that cleave has first
 Peer cleave_call_peer();
+Peer cleave_inline_peer();
 Peer cleave_callback_peer();
 Peer cleave_tls_peer();
 #ifdef CLEAVE_BENCH_ZEROMQ

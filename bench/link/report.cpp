@@ -180,6 +180,7 @@ void print_times(const Samples& samples) {
   line("asio", "raw", "");
   line("cleave-callback", "asio", "  goal 1.2 at most");
   line("cleave", "grpc", "  goal 0.5 at most");
+  line("cleave-inline", "grpc", "  goal 0.5 at most");
   first = true;
   for (const auto& [key, values] : samples) {
     if (!key.what.starts_with("wait"))
