@@ -49,7 +49,7 @@ struct Options {
   std::size_t requests = 1, block = 20, in_flight = 1;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
-  bool json = false, quiet = false;
+  bool json = false, quiet = false, explain = false;
 };
 
 // An emulated board's energy is not this machine's; and a meter does not tell the joules of
@@ -162,7 +162,8 @@ class Experiment {
                                                   range->longest, data_ ? data_->size() : 1);
     if (auto warm = warm_up(workload.front()); !warm)
       return warm;
-    Progress progress(options_.quiet);
+    explaining_ = options_.explain;
+    Progress progress(options_.quiet || options_.explain);
     const auto pause = parse_duration(options_.pause);
     if (!pause)
       return fail(pause);
@@ -290,6 +291,7 @@ class Experiment {
     }
     request.deadline = spec.deadline;
     request.accuracy_floor = options_.accuracy_floor;
+    request.explain = options_.explain;
     if (options_.in_flight == 1)
       return end(which, std::move(outcome), clients_[which]->infer(request));
     if (in_flight_.size() == options_.in_flight)
@@ -319,7 +321,9 @@ class Experiment {
       if (reply.error().code != Errc::refused)
         return fail(reply);
       outcome.error = reply.error().message();
+      explain(which, reply.error().hint);
     } else {
+      explain(which, reply->explanation);
       const table::TableRow& row = table_->rows[reply->decision.row];
       outcome.row = reply->decision.row;
       outcome.label = row.label;
@@ -336,8 +340,16 @@ class Experiment {
     return {};
   }
 
+  // Before the request's outcome is logged. Standard output is JSON's, if that was asked for.
+  void explain(std::size_t which, const std::string& text) const {
+    if (explaining_)
+      std::fprintf(options_.json ? stderr : stdout, "%s, request %zu: %s\n",
+                   logs_[which].policy.c_str(), logs_[which].outcomes.size() + 1, text.c_str());
+  }
+
   const Options& options_;
   const Interrupt& interrupt_;
+  bool explaining_ = false;  // not while it warms up
   std::shared_ptr<const model::Model> model_;
   std::shared_ptr<const table::ParetoTable> table_;
   std::optional<data::LabelledInputs> data_;
@@ -475,6 +487,8 @@ void add_run(CLI::App& app, int& result) {
   command->add_option("--seed", options->seed, "Of deadlines and inputs")->capture_default_str();
   command->add_option("--log", options->log, "Write every request's outcome (JSON)");
   command->add_option("-o,--output", options->output, "Write the last request's output (.npy)");
+  command->add_flag("--explain", options->explain,
+                    "A line for each request: why its configuration, and not a cheaper one");
   command->add_flag("--quiet", options->quiet, "No progress");
   add_host_options(*command, options->host, core::edge_host);
   add_json_flag(*command, options->json);

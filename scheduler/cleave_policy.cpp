@@ -1,5 +1,7 @@
 #include "scheduler/cleave_policy.hpp"
 
+#include "scheduler/explain.hpp"
+
 #include <cmath>
 
 namespace cleave::inline v0::scheduler {
@@ -72,6 +74,22 @@ Decision CleavePolicy::decide(const Request& request, const LiveState& state) {
   decision.energy = core::Joules(pick.cost.energy);
   decision.reason = decision.meets_deadline ? Reason::least_energy : Reason::fastest;
   return decision;
+}
+
+std::string CleavePolicy::explain(const Request& request, const LiveState& state,
+                                  const Decision& decision) {
+  const auto composed = composed_.read();
+  PassedOver passed(*table_, request, state, decision);
+  for (std::uint32_t row = 0; row < table_->rows.size(); ++row) {
+    const Composed made =
+        compose_row(*table_, row, composed->factors(row), composed->margin(row), state.link);
+    if (std::isfinite(made.bound))
+      passed.add(made, cost_of(made, switching_.of(row, state), state.queue));
+  }
+  std::string text = scheduler::explain(*table_, decision);
+  if (decision.row < table_->rows.size())
+    text += learnt_text(composed->factors(decision.row));
+  return text + passed.text();
 }
 
 void CleavePolicy::observe(const Outcome& outcome) {

@@ -23,6 +23,8 @@ class CleavePolicy final : public Policy {
   [[nodiscard]] Decision decide(const Request& request, const LiveState& state) override;
   void observe(const Outcome& outcome) override;
   void refresh(const table::LinkState& link) override;
+  [[nodiscard]] std::string explain(const Request& request, const LiveState& state,
+                                    const Decision& decision) override;
 
  private:
   [[nodiscard]] bool close(const table::LinkState& a, const table::LinkState& b) const;

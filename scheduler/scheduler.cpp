@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <optional>
 #include <vector>
 
@@ -108,12 +107,6 @@ Result<std::uint32_t> fixed_row(std::string_view name, const ParetoTable& table)
   return *found;
 }
 
-std::string milliseconds_of(core::Seconds time) {
-  std::array<char, 48> text{};
-  std::snprintf(text.data(), text.size(), "%.1f ms", time.count() * 1e3);
-  return text.data();
-}
-
 }  // namespace
 
 Policy::~Policy() = default;
@@ -176,24 +169,6 @@ DecisionKind kind_of(const TableRow& row) {
   // The first cut has no steps before it, so exactly nothing to compute on the edge.
   return row.ingredients.edge_compute == core::Seconds() ? DecisionKind::cloud
                                                          : DecisionKind::split;
-}
-
-std::string explain(const ParetoTable& table, const Decision& decision) {
-  if (decision.row >= table.rows.size())
-    return "refused: no row is allowed, or none meets the deadline";
-  const table::LatencyParts& t = decision.prediction.latency;
-  std::array<char, 32> joules{};
-  std::snprintf(joules.data(), joules.size(), "%.3g J", decision.energy.count());
-  std::string text =
-      table.rows[decision.row].label + ": " + std::string(to_string(decision.reason)) +
-      "; expected " + milliseconds_of(decision.latency) + " (edge " +
-      milliseconds_of(t.edge_compute) + ", cloud " + milliseconds_of(t.cloud_compute) + ", queue " +
-      milliseconds_of(t.queue) + ", link " +
-      milliseconds_of(t.total() - t.edge_compute - t.cloud_compute - t.queue) + ", switching " +
-      milliseconds_of(decision.switching) + "), at most " + milliseconds_of(decision.bound) + ", " +
-      joules.data() + " " + std::string(core::to_string(table.boundary)) + ", " +
-      std::string(core::to_string(decision.prediction.energy.origin));
-  return text;
 }
 
 }  // namespace cleave::inline v0::scheduler

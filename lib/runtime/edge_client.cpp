@@ -122,8 +122,11 @@ struct EdgeClient::Impl {
     const scheduler::Request wanted{request.deadline, request.accuracy_floor, clock->now() - start};
     Reply reply;
     reply.decision = policy->decide(wanted, state);
+    if (request.explain)
+      reply.explanation = policy->explain(wanted, state, reply.decision);
     if (reply.decision.row == scheduler::no_row)
-      return fail(Errc::refused, "no configuration meets the deadline and the accuracy floor");
+      return fail(Errc::refused, "no configuration meets the deadline and the accuracy floor", {},
+                  reply.explanation);
     const table::TableRow& row = options.table->rows.at(reply.decision.row);
 
     {

@@ -9,6 +9,7 @@
 #include <cleave/runtime/edge_client.hpp>
 #include <cleave/transport/relay.hpp>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -277,6 +278,25 @@ TEST_F(EdgeClientTest, APolicyThatPrefersNoAnswerRefuses) {
   const auto reply = (*client)->infer(hopeless);
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().code, Errc::refused);
+  EXPECT_EQ(reply.error().hint, "");
+  hopeless.explain = true;
+  const auto explained = (*client)->infer(hopeless);
+  ASSERT_FALSE(explained);
+  EXPECT_THAT(explained.error().hint, testing::HasSubstr("the soonest is "));
+}
+
+TEST_F(EdgeClientTest, ExplainsItsDecisionIfAsked) {
+  runtime::EdgeOptions options;
+  options.model = model;
+  options.table = std::make_shared<table::ParetoTable>(make_table());
+  const auto client = runtime::EdgeClient::open(std::move(options));
+  ASSERT_TRUE(client);
+  runtime::Request wanted = request();
+  EXPECT_EQ((*client)->infer(wanted).value().explanation, "");
+  wanted.explain = true;
+  const auto reply = (*client)->infer(wanted).value();
+  const std::string& label = (*client)->table().rows[reply.decision.row].label;
+  EXPECT_THAT(reply.explanation, testing::StartsWith(label + ": "));
 }
 
 TEST_F(EdgeClientTest, ATakenPortIsNamed) {

@@ -340,16 +340,5 @@ TEST(KindOf, TellsWhereARowRuns) {
   EXPECT_EQ(scheduler::kind_of(split), table::DecisionKind::split);
 }
 
-TEST(Explain, IsOneLineWithTheEnergysBoundaryAndOrigin) {
-  const auto table = share(random_table(30, 2));
-  const auto policy = policy_of(table);
-  const LiveState state{.link = table->reference};
-  const std::string text = explain(*table, policy->decide({.deadline = milliseconds(100)}, state));
-  EXPECT_THAT(text, testing::HasSubstr("row "));
-  EXPECT_THAT(text, testing::HasSubstr("edge+cloud device, modelled"));
-  EXPECT_EQ(text.find('\n'), std::string::npos);
-  EXPECT_THAT(explain(*table, Decision{}), testing::HasSubstr("refused"));
-}
-
 }  // namespace
 }  // namespace cleave

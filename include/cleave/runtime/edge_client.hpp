@@ -57,11 +57,13 @@ struct Request {
   core::Seconds deadline = core::Seconds(std::numeric_limits<double>::infinity());
   double accuracy_floor = 0;  ///< 0..1
   std::uint8_t priority = 1;  ///< larger is more urgent, in the cloud's queue
+  bool explain = false;       ///< fill Reply::explanation, which looks at every row of the table
 };
 
 struct Reply {
   core::Values outputs;
   scheduler::Decision decision;  ///< what was expected
+  std::string explanation;       ///< scheduler::Policy::explain(), if Request::explain
   table::LatencyParts latency;   ///< what it took
   core::Seconds total;           ///< the request, from call to return
   table::EnergyParts energy;

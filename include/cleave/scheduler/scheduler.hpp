@@ -84,6 +84,11 @@ class CLEAVE_EXPORT Policy {
   /// Re-composes the rows for this link if it is not the one they were composed for, so that the
   /// next decide() need not. Optional; call it when the estimate of the link moves.
   virtual void refresh(const table::LinkState& link) = 0;
+  /// One line for people on what decide() gave for this request and state: the row as explain()
+  /// below has it, and, where the policy weighs rows, what was learnt of it and what speaks against
+  /// the cheaper ones. Looks at every row and allocates.
+  [[nodiscard]] virtual std::string explain(const Request& request, const LiveState& state,
+                                            const Decision& decision);
 };
 
 /// What CleavePolicy assumes of the errors it learns (see scheduler/corrections.hpp): natural
