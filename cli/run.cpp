@@ -44,7 +44,7 @@ struct Options {
   device::HostOptions host;
   ClientSecurityOptions security;
   std::vector<std::string> clouds;
-  std::string table, data, labels, policies = "cleave", deadlines, profile, log, output,
+  std::string table, data, labels, policies = "cleave", deadlines, profile, log, output, learnt,
                                    pause = "10ms", meter = "auto";
   std::size_t requests = 1, block = 20, in_flight = 1;
   std::uint64_t seed = 1;
@@ -192,6 +192,13 @@ class Experiment {
     return {};
   }
 
+  // For the next run.
+  core::Result<void> keep_learnt() const {
+    if (options_.learnt.empty())
+      return {};
+    return core::write_file(options_.learnt, clients_[learner_]->learnt());
+  }
+
   [[nodiscard]] const std::vector<table::RunLog>& logs() const { return logs_; }
   // Of one policy, pauses included.
   [[nodiscard]] double requests_per_second(std::size_t which) const {
@@ -259,6 +266,24 @@ class Experiment {
     }
     if (clients_.empty())
       return fail(Errc::invalid_argument, "no policy given", "--policies");
+    return options_.learnt.empty() ? core::Result<void>() : go_on_from_learnt();
+  }
+
+  core::Result<void> go_on_from_learnt() {
+    while (learner_ < logs_.size() && logs_[learner_].policy != "cleave") ++learner_;
+    if (learner_ == logs_.size())
+      return fail(Errc::invalid_argument, "of the policies only cleave learns", "--learnt",
+                  "add it to --policies");
+    const auto learnt = core::read_file(options_.learnt, most_learnt);
+    if (!learnt && learnt.error().code == Errc::not_found)
+      return {};  // the first time
+    if (!learnt)
+      return fail(learnt);
+    if (auto restored = clients_[learner_]->restore(*learnt); !restored) {
+      core::Error error = restored.error();
+      error.where = options_.learnt;
+      return tl::unexpected(error);
+    }
     return {};
   }
 
@@ -347,8 +372,11 @@ class Experiment {
                    logs_[which].policy.c_str(), logs_[which].outcomes.size() + 1, text.c_str());
   }
 
+  static constexpr std::size_t most_learnt = std::size_t{64} << 20;  // bytes
+
   const Options& options_;
   const Interrupt& interrupt_;
+  std::size_t learner_ = 0;  // of the clients, with --learnt
   bool explaining_ = false;  // not while it warms up
   std::shared_ptr<const model::Model> model_;
   std::shared_ptr<const table::ParetoTable> table_;
@@ -395,7 +423,11 @@ core::Result<void> run(const Options& options) {
   Experiment experiment(options, interrupt);
   if (auto opened = experiment.open(); !opened)
     return opened;
-  if (auto done = experiment.run(); !done)
+  const auto done = experiment.run();
+  // An interrupted run has learnt, too.
+  if (auto kept = experiment.keep_learnt(); !kept)
+    return kept;
+  if (!done)
     return done;
   const auto& logs = experiment.logs();
   if (!options.log.empty())
@@ -485,6 +517,9 @@ void add_run(CLI::App& app, int& result) {
                    "hwmon:CHIP/RAIL, command:watts:COMMAND, command:joules:COMMAND; commas add up")
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Of deadlines and inputs")->capture_default_str();
+  command->add_option("--learnt", options->learnt,
+                      "Go on from what the policy cleave has learnt, if this file is there, and "
+                      "write it back in the end");
   command->add_option("--log", options->log, "Write every request's outcome (JSON)");
   command->add_option("-o,--output", options->output, "Write the last request's output (.npy)");
   command->add_flag("--explain", options->explain,

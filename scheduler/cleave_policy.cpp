@@ -115,6 +115,23 @@ void CleavePolicy::refresh(const table::LinkState& link) {
     recompose(link);
 }
 
+std::vector<std::byte> CleavePolicy::learnt() const {
+  if (!options_.learning.enabled)
+    return {};
+  const std::lock_guard lock(writing_);
+  return corrections_.save();
+}
+
+core::Result<void> CleavePolicy::restore(std::span<const std::byte> learnt) {
+  if (!options_.learning.enabled)
+    return Policy::restore(learnt);
+  const std::lock_guard lock(writing_);
+  if (auto loaded = corrections_.load(learnt); !loaded)
+    return loaded;
+  recompose(wanted_);
+  return {};
+}
+
 void CleavePolicy::recompose(const table::LinkState& link) {
   wanted_ = link;
   ComposedTable* next = composed_.writable();

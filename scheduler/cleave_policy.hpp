@@ -25,6 +25,8 @@ class CleavePolicy final : public Policy {
   void refresh(const table::LinkState& link) override;
   [[nodiscard]] std::string explain(const Request& request, const LiveState& state,
                                     const Decision& decision) override;
+  [[nodiscard]] std::vector<std::byte> learnt() const override;
+  [[nodiscard]] core::Result<void> restore(std::span<const std::byte> learnt) override;
 
  private:
   [[nodiscard]] bool close(const table::LinkState& a, const table::LinkState& b) const;
@@ -39,7 +41,7 @@ class CleavePolicy final : public Policy {
   SwitchingCosts switching_;
   Snapshots<ComposedTable> composed_;
   std::atomic<bool> scanned_ = false;  // decide() met a link that composed_ is not for
-  std::mutex writing_;                 // guards what follows, and the writer's side of composed_
+  mutable std::mutex writing_;         // guards what follows, and the writer's side of composed_
   Corrections corrections_;
   table::LinkState wanted_;
   bool stale_ = false;  // corrections_ and wanted_ are newer than composed_

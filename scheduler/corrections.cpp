@@ -2,6 +2,9 @@
 
 #include "scheduler/normal.hpp"
 
+#include <cleave/core/bytes.hpp>
+#include <cleave/core/hash.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -17,6 +20,21 @@ constexpr Seconds shortest_part = core::microseconds(5);
 
 Seconds moving(const table::LatencyParts& t) {
   return t.encode + t.transfer + t.decode + t.round_trip + t.reply + t.overhead;
+}
+
+// Of what a row is, not of what it was measured to cost: that may be measured anew.
+std::uint64_t digest_of(const table::ParetoTable& table) {
+  std::vector<std::byte> text;
+  core::ByteWriter writer(text);
+  writer.put(table.model.structure);
+  for (const table::TableRow& row : table.rows) {
+    for (const core::Stage& stage : row.configuration.stages) {
+      writer.put(stage.end.value);
+      for (const core::LevelIndex level : stage.levels) writer.put(level);
+    }
+    for (const std::string& codec : row.configuration.codecs) writer.put_string(codec);
+  }
+  return core::hash_bytes(text);
 }
 
 }  // namespace
@@ -45,6 +63,7 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
       confidence_(confidence),
       deviations_(normal_quantile(confidence)),
       keep_(std::exp2(-1 / options.half_life)),
+      table_(digest_of(table)),
       rows_(table.rows.size()),
       factors_(table.rows.size()) {
   std::map<std::vector<core::LevelIndex>, std::uint32_t> edges, clouds;
@@ -134,6 +153,12 @@ void Corrections::Residuals::add(double value, double confidence) {
   else
     values[next] = value;
   next = (next + 1) % window;
+  find_quantile(confidence);
+}
+
+void Corrections::Residuals::find_quantile(double confidence) {
+  if (values.empty())
+    return;
   // The k-th of n is exceeded by the next one with probability 1 - k/(n + 1).
   const auto k =
       static_cast<std::size_t>(std::ceil(confidence * static_cast<double>(values.size() + 1)));

@@ -5,7 +5,9 @@
 #include <cleave/table/pareto_table.hpp>
 #include <cleave/table/predictor.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace cleave::inline v0::scheduler {
@@ -52,6 +54,12 @@ class Corrections {
   /// tails, of which a standard deviation tells little.
   [[nodiscard]] double margin(std::uint32_t row) const;
 
+  /// Everything that was learnt, as bytes (learnt.cpp has the layout).
+  [[nodiscard]] std::vector<std::byte> save() const;
+  /// The same of `bytes`, which need not be trusted. Errors as Policy::restore(); nothing changes
+  /// then. Options and confidence stay those of this object.
+  core::Result<void> load(std::span<const std::byte> bytes);
+
  private:
   struct Belief {
     double mean = 0;
@@ -71,7 +79,9 @@ class Corrections {
     std::size_t next = 0;
     double quantile = 0;
     void add(double value, double confidence);
+    void find_quantile(double confidence);
   };
+  struct Learnt;  // what is saved
 
   void drift(Belief& belief, double prior_deviation) const;
   void learn(Belief& own, Belief& shared, double predicted, double measured, double noise);
@@ -79,8 +89,9 @@ class Corrections {
 
   LearningOptions options_;
   double confidence_;
-  double deviations_;  // of a normal variable, within which it stays so often
-  double keep_;        ///< of a mean, from one request to the next
+  double deviations_;    // of a normal variable, within which it stays so often
+  double keep_;          ///< of a mean, from one request to the next
+  std::uint64_t table_;  // a digest of the rows that this is about
   std::vector<RowState> rows_;
   std::vector<Belief> edge_settings_, cloud_settings_;
   Belief link_;

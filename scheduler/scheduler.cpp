@@ -111,6 +111,14 @@ Result<std::uint32_t> fixed_row(std::string_view name, const ParetoTable& table)
 
 Policy::~Policy() = default;
 
+std::vector<std::byte> Policy::learnt() const {
+  return {};
+}
+
+Result<void> Policy::restore(std::span<const std::byte> /*learnt*/) {
+  return fail(Errc::unsupported, "this policy learns nothing", std::string(name()));
+}
+
 std::string_view to_string(Reason reason) {
   switch (reason) {
     case Reason::least_energy:

@@ -289,6 +289,14 @@ std::future<core::Result<Reply>> EdgeClient::submit(Request request) {
   return future;
 }
 
+std::vector<std::byte> EdgeClient::learnt() const {
+  return impl_->policy->learnt();
+}
+
+core::Result<void> EdgeClient::restore(std::span<const std::byte> learnt) {
+  return impl_->policy->restore(learnt);
+}
+
 const table::ParetoTable& EdgeClient::table() const {
   return *impl_->options.table;
 }

@@ -38,8 +38,11 @@ grep -Eq '4 in flight, requests a second: all-cloud [0-9.]+, all-edge [0-9.]+' f
 
 # One request on a file, its output kept.
 "$cleave" run --model "$model" --table a.table "${edge[@]}" --data "$images" --deadline 10s \
-  --explain -o out.npy >one.txt
+  --explain --learnt learnt.bin -o out.npy >one.txt
 grep -q '^cleave, request 1: .*; expected .* at most ' one.txt || fail "--explain explains nothing"
+[ -s learnt.bin ] || fail "what was learnt is not kept"
+"$cleave" run --model "$model" --table a.table "${edge[@]}" --data "$images" --deadline 10s \
+  --learnt learnt.bin >/dev/null || fail "what was learnt is not taken up"
 head -c 6 out.npy | grep NUMPY >/dev/null || fail "the output is no .npy file"
 
 # The cloud dies while requests run: all complete, on the edge if need be.

@@ -111,9 +111,10 @@ TEST(Explain, TellsWhatWasLearnt) {
   const LiveState state{.link = table.reference};
   EXPECT_THAT(policy->explain(request, state, policy->decide(request, state)),
               Not(HasSubstr("learnt")));
+  table::LatencyParts took;
+  took.edge_compute = Seconds(0.06);
   for (int i = 0; i < 50; ++i)
-    policy->observe(
-        {.row = 0, .link = table.reference, .measured = {.edge_compute = Seconds(0.06)}});
+    policy->observe({.row = 0, .link = table.reference, .measured = took});
   EXPECT_THAT(policy->explain(request, state, policy->decide(request, state)),
               HasSubstr("; learnt: edge x1.20, link x1.00, cloud x1.00"));
 }

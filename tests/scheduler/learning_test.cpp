@@ -1,10 +1,13 @@
 #include "tests/scheduler/random_table.hpp"
 
+#include <cleave/core/bytes.hpp>
+#include <cleave/core/hash.hpp>
 #include <cleave/scheduler/scheduler.hpp>
 
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <random>
 
@@ -283,6 +286,64 @@ TEST(Learning, ObservingTakesTheNewLinkInOnceDecideHasMetIt) {
       .link = {table->reference.round_trip, core::megabits_per_second(2), table->reference.down}};
   const Decision got = policy->decide({.deadline = milliseconds(250)}, state);
   EXPECT_TRUE(got.meets_deadline);
+}
+
+TEST(Learning, GoesOnFromWhatAnotherPolicyLearnt) {
+  const auto table = three_rows();
+  const World world{.edge = [](std::uint32_t row) { return row == 1 ? 3.0 : 1.1; },
+                    .move = [](std::uint32_t) { return 0.8; }};
+  const auto learning = policy_of(table);
+  late(*learning, world, milliseconds(90), 60);
+  const auto bytes = learning->learnt();
+  const auto later = policy_of(table);
+  ASSERT_TRUE(later->restore(bytes));
+  EXPECT_EQ(later->learnt(), bytes);
+  // From here on both see the same and decide the same.
+  LiveState state{.link = table->reference};
+  for (const double deadline : {20.0, 60.0, 90.0, 120.0, 400.0})
+    for (int i = 0; i < 10; ++i) {
+      const Request request{.deadline = milliseconds(deadline)};
+      const Decision a = learning->decide(request, state), b = later->decide(request, state);
+      EXPECT_EQ(a.row, b.row);
+      EXPECT_EQ(a.bound, b.bound);
+      EXPECT_EQ(a.energy, b.energy);
+      const LatencyParts took = world.run(*table, a.row, state);
+      for (Policy* policy : {learning.get(), later.get()})
+        policy->observe({.row = a.row, .link = state.link, .measured = took});
+    }
+  EXPECT_EQ(later->learnt(), learning->learnt());
+}
+
+TEST(Learning, WhatWasLearntIsOfItsTableAndWhole) {
+  const auto table = three_rows();
+  const auto policy = policy_of(table);
+  late(*policy, {}, milliseconds(90), 10);
+  const auto bytes = policy->learnt();
+  EXPECT_EQ(policy_of(share(random_table(3, 9)))->restore(bytes).error().code,
+            core::Errc::mismatch);
+  EXPECT_EQ(policy_of(table, false)->restore(bytes).error().code, core::Errc::unsupported);
+  EXPECT_TRUE(policy_of(table, false)->learnt().empty());
+  const auto untouched = policy_of(table);
+  const auto before = untouched->learnt();
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_EQ(untouched->restore(std::span(bytes).first(size)).error().code, core::Errc::corrupt);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    auto damaged = bytes;
+    damaged[i] ^= std::byte{0x10};
+    EXPECT_FALSE(untouched->restore(damaged)) << i;
+    // And with a checksum that fits: an error, or something that can have been learnt.
+    core::ByteReader head(damaged);
+    (void)head.take(20);
+    const std::uint64_t sum = core::hash_bytes(head.rest());
+    std::memcpy(damaged.data() + 12, &sum, sizeof sum);
+    const auto other = policy_of(table);
+    if (other->restore(damaged)) {
+      const Decision got =
+          other->decide({.deadline = milliseconds(90)}, {.link = table->reference});
+      EXPECT_TRUE(std::isfinite(got.bound.count()));
+    }
+  }
+  EXPECT_EQ(untouched->learnt(), before);
 }
 
 }  // namespace

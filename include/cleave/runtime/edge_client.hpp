@@ -13,12 +13,15 @@
 #include <cleave/scheduler/scheduler.hpp>
 #include <cleave/table/pareto_table.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <future>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace cleave::inline v0::runtime {
 
@@ -103,6 +106,10 @@ class CLEAVE_EXPORT EdgeClient {
   /// begin in the order of the calls and may end in another.
   /// Errc::exhausted, at once, if EdgeOptions::max_queued requests wait already.
   [[nodiscard]] std::future<core::Result<Reply>> submit(Request request);
+
+  /// What the policy has learnt, for restore() after a restart: see scheduler::Policy.
+  [[nodiscard]] std::vector<std::byte> learnt() const;
+  [[nodiscard]] core::Result<void> restore(std::span<const std::byte> learnt);
 
   [[nodiscard]] const table::ParetoTable& table() const;
   /// The link as it is believed to be now.

@@ -9,12 +9,14 @@
 #include <cleave/table/predictor.hpp>
 #include <cleave/table/workload.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cleave::inline v0::scheduler {
 
@@ -89,6 +91,13 @@ class CLEAVE_EXPORT Policy {
   /// the cheaper ones. Looks at every row and allocates.
   [[nodiscard]] virtual std::string explain(const Request& request, const LiveState& state,
                                             const Decision& decision);
+  /// What was learnt so far, for restore() in this process or a later one. Empty: the policy learns
+  /// nothing. The link of the moment is not part of it.
+  [[nodiscard]] virtual std::vector<std::byte> learnt() const;
+  /// Goes on from what learnt() gave, in place of what was learnt since. Errc::corrupt; version (of
+  /// a newer cleave); mismatch: learnt with another table; unsupported: the policy learns nothing.
+  /// On an error nothing changes.
+  [[nodiscard]] virtual core::Result<void> restore(std::span<const std::byte> learnt);
 };
 
 /// What CleavePolicy assumes of the errors it learns (see scheduler/corrections.hpp): natural

@@ -1,0 +1,157 @@
+// How what was learnt is written down: 8 bytes magic, u32 version, u64 XXH3-64 of the rest; then
+// u64 digest of the table, the beliefs (mean and variance, f64 each) of the link, of the edge's and
+// the cloud's settings and of the rows that were tried, and the last residuals.
+#include "scheduler/corrections.hpp"
+
+#include <cleave/core/bytes.hpp>
+#include <cleave/core/hash.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+namespace cleave::inline v0::scheduler {
+namespace {
+
+using core::ByteReader;
+using core::ByteWriter;
+using core::Errc;
+using core::fail;
+
+constexpr std::string_view magic = "CLVLRNT1";
+constexpr std::uint32_t version = 1;
+
+}  // namespace
+
+struct Corrections::Learnt {
+  std::vector<RowState> rows;
+  std::vector<Belief> edge_settings, cloud_settings;
+  Belief link;
+  Residuals on_edge, in_cloud;
+
+  static void put(ByteWriter& out, const Belief& belief) {
+    out.put(belief.mean);
+    out.put(belief.variance);
+  }
+  static void put(ByteWriter& out, const std::vector<Belief>& beliefs) {
+    out.put(static_cast<std::uint32_t>(beliefs.size()));
+    for (const Belief& belief : beliefs) put(out, belief);
+  }
+  static void put(ByteWriter& out, const Residuals& residuals) {
+    out.put(static_cast<std::uint32_t>(residuals.values.size()));
+    for (const double value : residuals.values) out.put(value);
+    out.put(static_cast<std::uint32_t>(residuals.next));
+  }
+
+  // `good` becomes false where a number cannot have been learnt.
+  static Belief belief(ByteReader& in, bool& good) {
+    const Belief belief{.mean = in.get<double>(), .variance = in.get<double>()};
+    good = good && std::isfinite(belief.mean) && std::abs(belief.mean) < 20 &&
+           belief.variance >= 0 && belief.variance <= 100;
+    return belief;
+  }
+  static void beliefs(ByteReader& in, std::vector<Belief>& beliefs, bool& good) {
+    good = good && in.get_count(16, 1U << 30) == beliefs.size();
+    for (Belief& one : beliefs)
+      if (good)
+        one = belief(in, good);
+  }
+  static Residuals residuals(ByteReader& in, bool& good) {
+    Residuals residuals;
+    const auto count = in.get_count(8, Residuals::window);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      residuals.values.push_back(in.get<double>());
+      good = good && std::abs(residuals.values.back()) <= 1e6;
+    }
+    residuals.next = in.get<std::uint32_t>();
+    good = good && residuals.next < Residuals::window &&
+           (residuals.next == count % Residuals::window || count == Residuals::window);
+    return residuals;
+  }
+};
+
+std::vector<std::byte> Corrections::save() const {
+  std::vector<std::byte> body;
+  ByteWriter out(body);
+  out.put(table_);
+  Learnt::put(out, link_);
+  Learnt::put(out, edge_settings_);
+  Learnt::put(out, cloud_settings_);
+  const auto touched =
+      std::count_if(rows_.begin(), rows_.end(), [](const RowState& row) { return row.touched; });
+  out.put(static_cast<std::uint32_t>(touched));
+  for (std::uint32_t i = 0; i < rows_.size(); ++i) {
+    if (!rows_[i].touched)
+      continue;
+    out.put(i);
+    for (const Belief* belief : {&rows_[i].edge, &rows_[i].move, &rows_[i].cloud})
+      Learnt::put(out, *belief);
+  }
+  Learnt::put(out, on_edge_);
+  Learnt::put(out, in_cloud_);
+
+  std::vector<std::byte> all;
+  ByteWriter head(all);
+  head.put_bytes(std::as_bytes(std::span(magic.data(), magic.size())));
+  head.put(version);
+  head.put(core::hash_bytes(body));
+  head.put_bytes(body);
+  return all;
+}
+
+core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
+  ByteReader in(bytes);
+  const auto begin = in.take(magic.size());
+  const auto format = in.get<std::uint32_t>();
+  const auto sum = in.get<std::uint64_t>();
+  const auto expected = std::as_bytes(std::span(magic.data(), magic.size()));
+  if (!in.ok() || !std::equal(begin.begin(), begin.end(), expected.begin(), expected.end()))
+    return fail(Errc::corrupt, "this is not what a policy of cleave's has learnt", {},
+                "delete it: it is learnt again");
+  if (format != version)
+    return fail(Errc::version, "what was learnt has format " + std::to_string(format), {},
+                "use a newer cleave, or delete it: it is learnt again");
+  if (sum != core::hash_bytes(in.rest()))
+    return fail(Errc::corrupt, "the checksum of what was learnt does not fit", {},
+                "delete it: it is learnt again");
+  if (in.get<std::uint64_t>() != table_)
+    return fail(Errc::mismatch, "it was learnt with another table", {},
+                "give the table that it was learnt with, or delete it");
+  Learnt read{rows_, edge_settings_, cloud_settings_, {}, {}, {}};
+  bool good = true;
+  read.link = Learnt::belief(in, good);
+  Learnt::beliefs(in, read.edge_settings, good);
+  Learnt::beliefs(in, read.cloud_settings, good);
+  const Belief own{.mean = 0, .variance = options_.row_deviation * options_.row_deviation};
+  for (RowState& row : read.rows) {
+    row.edge = row.move = row.cloud = own;
+    row.touched = false;
+  }
+  const auto touched = in.get_count(4 + 3 * 16, 1U << 30);
+  for (std::uint32_t i = 0; good && i < touched; ++i) {
+    const auto index = in.get<std::uint32_t>();
+    good = index < read.rows.size() && !read.rows[index].touched;
+    if (!good)
+      break;
+    RowState& row = read.rows[index];
+    row.touched = true;
+    for (Belief* belief : {&row.edge, &row.move, &row.cloud}) *belief = Learnt::belief(in, good);
+  }
+  read.on_edge = Learnt::residuals(in, good);
+  read.in_cloud = Learnt::residuals(in, good);
+  if (!good || !in.finished())
+    return fail(Errc::corrupt, "what was learnt does not fit together", {},
+                "delete it: it is learnt again");
+  rows_ = std::move(read.rows);
+  edge_settings_ = std::move(read.edge_settings);
+  cloud_settings_ = std::move(read.cloud_settings);
+  link_ = read.link;
+  on_edge_ = std::move(read.on_edge);
+  in_cloud_ = std::move(read.in_cloud);
+  on_edge_.find_quantile(confidence_);
+  in_cloud_.find_quantile(confidence_);
+  update_factors();
+  return {};
+}
+
+}  // namespace cleave::inline v0::scheduler
