@@ -53,11 +53,18 @@ Decision CleavePolicy::decide(const Request& request, const LiveState& state) {
   const core::Seconds remaining = request.deadline - request.elapsed;
   Decision decision;
   ComposedTable::Pick pick;
+  bool exploring = false;
   if (close(state.link, composed->link()) || !state.cloud_reachable) {
     pick = composed->cheapest(request, remaining, state, switching_);
     decision.meets_deadline = pick.row != no_row;
-    if (!decision.meets_deadline)
+    if (!decision.meets_deadline) {
       pick = composed->fastest(request, state, switching_);
+    } else if (const auto other =
+                   composed->worth_trying(pick, request, remaining, state, switching_);
+               other.row != no_row) {
+      pick = other;
+      exploring = true;
+    }
   } else {
     pick = scan(*composed, request, remaining, state, decision.meets_deadline);
     scanned_.store(true, std::memory_order_relaxed);
@@ -72,7 +79,9 @@ Decision CleavePolicy::decide(const Request& request, const LiveState& state) {
   decision.latency = core::Seconds(pick.cost.latency);
   decision.bound = core::Seconds(pick.cost.bound);
   decision.energy = core::Joules(pick.cost.energy);
-  decision.reason = decision.meets_deadline ? Reason::least_energy : Reason::fastest;
+  decision.reason = !decision.meets_deadline ? Reason::fastest
+                    : exploring              ? Reason::exploring
+                                             : Reason::least_energy;
   return decision;
 }
 
@@ -96,7 +105,10 @@ void CleavePolicy::observe(const Outcome& outcome) {
   if (outcome.row >= table_->rows.size())
     return;
   const std::lock_guard lock(writing_);
-  if (options_.learning.enabled && outcome.completed) {
+  if (options_.learning.enabled && !outcome.completed) {
+    corrections_.miss(outcome.row);
+    stale_ = true;
+  } else if (options_.learning.enabled) {
     const table::Ingredients& in = table_->rows[outcome.row].ingredients;
     corrections_.observe(outcome.row, table::compose(in, outcome.link, core::Seconds()).latency,
                          outcome.measured);

@@ -106,6 +106,7 @@ ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), ma
   blocks_.reserve(rows / block_size + 1);
   edge_by_latency_.reserve(rows);
   cloud_by_latency_.reserve(rows);
+  hopeful_.reserve(most_hopeful + 1);
 }
 
 void ComposedTable::compose(const table::ParetoTable& table, const Corrections& corrections,
@@ -116,6 +117,7 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
   edge_by_latency_.clear();
   cloud_by_latency_.clear();
   blocks_.clear();
+  hopeful_.clear();
   for (std::uint32_t row = 0; row < table.rows.size(); ++row) {
     factors_[row] = corrections.factors(row);
     margins_[row] = corrections.margin(row);
@@ -124,6 +126,8 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
       continue;
     keys_.push_back({rows_[row].energy, row});
     (rows_[row].cloud ? cloud_by_latency_ : edge_by_latency_).push_back({rows_[row].latency, row});
+    if (corrections.worth_trying(row))
+      add_hopeful(compose_row(table, row, corrections.hopeful(row), margins_[row], link));
   }
   const auto ascending = [](const Key& a, const Key& b) { return a.value < b.value; };
   std::sort(keys_.begin(), keys_.end(), ascending);
@@ -166,6 +170,33 @@ ComposedTable::Pick ComposedTable::cheapest(const Request& request, core::Second
       const Cost cost = cost_of(row, switching.of(row.row, state), state.queue);
       if (cost.bound <= time && (best.row == no_row || better(cost, row.row, best.cost, best.row)))
         best = {row.row, cost};
+    }
+  }
+  return best;
+}
+
+void ComposedTable::add_hopeful(const Composed& row) {
+  const auto cheaper = [](const Composed& a, const Composed& b) { return a.energy < b.energy; };
+  hopeful_.insert(std::upper_bound(hopeful_.begin(), hopeful_.end(), row, cheaper), row);
+  if (hopeful_.size() > most_hopeful)
+    hopeful_.pop_back();
+}
+
+ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, const Request& request,
+                                                core::Seconds remaining, const LiveState& state,
+                                                const SwitchingCosts& switching) const {
+  Pick best;
+  double least = pick.cost.energy;
+  for (const Composed& hopeful : hopeful_) {
+    const Composed& row = rows_[hopeful.row];
+    if (row.row == pick.row || !usable(row, request, state))
+      continue;
+    const Switching change = switching.of(row.row, state);
+    const double hoped = cost_of(hopeful, change, state.queue).energy;
+    const Cost cost = cost_of(row, change, state.queue);
+    if (hoped < least && cost.bound <= remaining.count()) {
+      best = {row.row, cost};
+      least = hoped;
     }
   }
   return best;

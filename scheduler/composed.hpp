@@ -87,6 +87,11 @@ class ComposedTable {
   [[nodiscard]] Pick fastest(const Request& request, const LiveState& state,
                              const SwitchingCosts& switching) const;
 
+  /// Of the rows that are worth trying, the one that would cost least, and less than `pick`, if it
+  /// had no error of its own, and that is in time in spite of it. no_row if there is none.
+  [[nodiscard]] Pick worth_trying(const Pick& pick, const Request& request, core::Seconds remaining,
+                                  const LiveState& state, const SwitchingCosts& switching) const;
+
   [[nodiscard]] const table::LinkState& link() const { return link_; }
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
   [[nodiscard]] double margin(std::uint32_t row) const { return margins_[row]; }
@@ -99,11 +104,15 @@ class ComposedTable {
     float best_accuracy;
   };
 
+  static constexpr std::size_t most_hopeful = 8;
+
   // What rows are sorted by, without the rest of them.
   struct Key {
     double value;
     std::uint32_t row;
   };
+
+  void add_hopeful(const Composed& row);
 
   table::LinkState link_;
   std::vector<Composed> rows_;  // as in the table
@@ -111,6 +120,7 @@ class ComposedTable {
   std::vector<Block> blocks_;
   std::vector<Key> keys_;
   std::vector<Key> edge_by_latency_, cloud_by_latency_;
+  std::vector<Composed> hopeful_;  // as they would be without errors of their own
   std::vector<Factors> factors_;
   std::vector<double> margins_;
 };

@@ -63,6 +63,7 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
       confidence_(confidence),
       deviations_(normal_quantile(confidence)),
       keep_(std::exp2(-1 / options.half_life)),
+      keep_row_(std::exp2(-1 / options.row_half_life)),
       table_(digest_of(table)),
       rows_(table.rows.size()),
       factors_(table.rows.size()) {
@@ -86,9 +87,9 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
   link_ = shared;
 }
 
-void Corrections::drift(Belief& belief, double prior_deviation) const {
+void Corrections::drift(Belief& belief, double prior_deviation, double keep_mean) const {
   const double prior = prior_deviation * prior_deviation;
-  belief.mean *= keep_;
+  belief.mean *= keep_mean;
   belief.variance = prior + (belief.variance - prior) * keep_ * keep_;
 }
 
@@ -114,21 +115,23 @@ void Corrections::learn(Belief& own, Belief& shared, double predicted, double me
 
 void Corrections::observe(std::uint32_t index, const table::LatencyParts& predicted,
                           const table::LatencyParts& measured) {
-  for (Belief& belief : edge_settings_) drift(belief, options_.shared_deviation);
-  for (Belief& belief : cloud_settings_) drift(belief, options_.shared_deviation);
-  drift(link_, options_.shared_deviation);
+  for (Belief& belief : edge_settings_) drift(belief, options_.shared_deviation, keep_);
+  for (Belief& belief : cloud_settings_) drift(belief, options_.shared_deviation, keep_);
+  drift(link_, options_.shared_deviation, keep_);
+  ++requests_;
   for (RowState& row : rows_) {
     if (!row.touched)
       continue;
-    drift(row.edge, options_.row_deviation);
-    drift(row.move, options_.row_deviation);
-    drift(row.cloud, options_.row_deviation);
+    drift(row.edge, options_.row_deviation, keep_row_);
+    drift(row.move, options_.row_deviation, keep_row_);
+    drift(row.cloud, options_.row_deviation, keep_row_);
   }
 
   RowState& row = rows_[index];
   const double noise = std::max(options_.noise, row.spread);
   const Factors before = factors_[index];
   row.touched = true;
+  row.tried = requests_;
   learn(row.edge, edge_settings_[row.edge_setting], predicted.edge_compute.count(),
         measured.edge_compute.count(), noise);
   if (row.uses_cloud) {
@@ -179,14 +182,34 @@ double Corrections::margin(std::uint32_t index) const {
   return (1 - learnt) * deviations_ * row.spread + learnt * seen.quantile;
 }
 
+bool Corrections::worth_trying(std::uint32_t index) const {
+  // Less than this is noise.
+  constexpr double worse = 0.05;
+  const RowState& row = rows_[index];
+  return options_.explore && row.touched &&
+         static_cast<double>(requests_ - row.tried) >= options_.half_life &&
+         std::max({row.edge.mean, row.move.mean, row.cloud.mean}) > worse;
+}
+
+Factors Corrections::hopeful(std::uint32_t index) const {
+  const RowState& row = rows_[index];
+  return bounded({.edge = std::exp(edge_settings_[row.edge_setting].mean),
+                  .move = std::exp(link_.mean),
+                  .cloud = std::exp(cloud_settings_[row.cloud_setting].mean)});
+}
+
+Factors Corrections::bounded(const Factors& factors) const {
+  const double largest = options_.largest_factor;
+  const auto bound = [&](double value) { return std::clamp(value, 1 / largest, largest); };
+  return {.edge = bound(factors.edge), .move = bound(factors.move), .cloud = bound(factors.cloud)};
+}
+
 void Corrections::update_factors() {
   const double link = std::exp(link_.mean);
   std::vector<double> edge(edge_settings_.size()), cloud(cloud_settings_.size());
   const auto factor = [](const Belief& belief) { return std::exp(belief.mean); };
   std::transform(edge_settings_.begin(), edge_settings_.end(), edge.begin(), factor);
   std::transform(cloud_settings_.begin(), cloud_settings_.end(), cloud.begin(), factor);
-  const double largest = options_.largest_factor;
-  const auto bounded = [&](double value) { return std::clamp(value, 1 / largest, largest); };
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const RowState& row = rows_[i];
     Factors out{.edge = edge[row.edge_setting], .move = link, .cloud = cloud[row.cloud_setting]};
@@ -195,8 +218,7 @@ void Corrections::update_factors() {
       out.move *= factor(row.move);
       out.cloud *= factor(row.cloud);
     }
-    factors_[i] = {
-        .edge = bounded(out.edge), .move = bounded(out.move), .cloud = bounded(out.cloud)};
+    factors_[i] = bounded(out);
   }
 }
 

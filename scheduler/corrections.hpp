@@ -33,8 +33,9 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 /// outlier does little harm, a second like it is believed.
 ///
 /// With every request observed, all errors drift back to what they were beforehand, at the
-/// half-life given: a row that was once found slow, and therefore never picked again, comes to be
-/// tried again.
+/// half-lives given, a row's own the slowest; and all become uncertain again, so that what comes
+/// next is believed. A row that was once found slow, and therefore is not picked, is worth_trying()
+/// after a while.
 ///
 /// The groups are as coarse as what can be told apart: with overlap, encode, transfer and decode
 /// hide one another. Not thread-safe.
@@ -47,7 +48,14 @@ class Corrections {
   void observe(std::uint32_t row, const table::LatencyParts& predicted,
                const table::LatencyParts& measured);
 
+  /// The row ran and nothing can be told of it.
+  void miss(std::uint32_t row) { rows_[row].tried = requests_; }
+
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
+  /// It was found worse than predicted, and that is some time ago.
+  [[nodiscard]] bool worth_trying(std::uint32_t row) const;
+  /// As if the row had no error of its own.
+  [[nodiscard]] Factors hopeful(std::uint32_t row) const;
   /// By how much, relative to the corrected prediction, the row's latency is to be bounded: at
   /// first as if it were normal with the profile's spread, then more and more the quantile of what
   /// was observed of the last rows that use (do not use) the cloud. Measured latencies have long
@@ -71,6 +79,7 @@ class Corrections {
     bool uses_cloud = false;
     bool touched = false;
     double spread = 0;
+    std::uint64_t tried = 0;  // requests that had been observed when it last ran
   };
   // The last errors of the corrected prediction, relative; the oldest is overwritten.
   struct Residuals {
@@ -83,14 +92,16 @@ class Corrections {
   };
   struct Learnt;  // what is saved
 
-  void drift(Belief& belief, double prior_deviation) const;
+  void drift(Belief& belief, double prior_deviation, double keep_mean) const;
   void learn(Belief& own, Belief& shared, double predicted, double measured, double noise);
   void update_factors();
+  [[nodiscard]] Factors bounded(const Factors& factors) const;
 
   LearningOptions options_;
   double confidence_;
-  double deviations_;    // of a normal variable, within which it stays so often
-  double keep_;          ///< of a mean, from one request to the next
+  double deviations_;       // of a normal variable, within which it stays so often
+  double keep_, keep_row_;  // of a mean, from one request to the next; of a row's own
+  std::uint64_t requests_ = 0;
   std::uint64_t table_;  // a digest of the rows that this is about
   std::vector<RowState> rows_;
   std::vector<Belief> edge_settings_, cloud_settings_;

@@ -1,6 +1,7 @@
 // How what was learnt is written down: 8 bytes magic, u32 version, u64 XXH3-64 of the rest; then
-// u64 digest of the table, the beliefs (mean and variance, f64 each) of the link, of the edge's and
-// the cloud's settings and of the rows that were tried, and the last residuals.
+// u64 digest of the table, u64 requests observed, the beliefs (mean and variance, f64 each) of the
+// link, of the edge's and the cloud's settings and of the rows that were tried, and the last
+// residuals.
 #include "scheduler/corrections.hpp"
 
 #include <cleave/core/bytes.hpp>
@@ -24,6 +25,7 @@ constexpr std::uint32_t version = 1;
 }  // namespace
 
 struct Corrections::Learnt {
+  std::uint64_t requests = 0;
   std::vector<RowState> rows;
   std::vector<Belief> edge_settings, cloud_settings;
   Belief link;
@@ -74,6 +76,7 @@ std::vector<std::byte> Corrections::save() const {
   std::vector<std::byte> body;
   ByteWriter out(body);
   out.put(table_);
+  out.put(requests_);
   Learnt::put(out, link_);
   Learnt::put(out, edge_settings_);
   Learnt::put(out, cloud_settings_);
@@ -84,6 +87,7 @@ std::vector<std::byte> Corrections::save() const {
     if (!rows_[i].touched)
       continue;
     out.put(i);
+    out.put(rows_[i].tried);
     for (const Belief* belief : {&rows_[i].edge, &rows_[i].move, &rows_[i].cloud})
       Learnt::put(out, *belief);
   }
@@ -117,7 +121,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   if (in.get<std::uint64_t>() != table_)
     return fail(Errc::mismatch, "it was learnt with another table", {},
                 "give the table that it was learnt with, or delete it");
-  Learnt read{rows_, edge_settings_, cloud_settings_, {}, {}, {}};
+  Learnt read{in.get<std::uint64_t>(), rows_, edge_settings_, cloud_settings_, {}, {}, {}};
   bool good = true;
   read.link = Learnt::belief(in, good);
   Learnt::beliefs(in, read.edge_settings, good);
@@ -127,7 +131,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
     row.edge = row.move = row.cloud = own;
     row.touched = false;
   }
-  const auto touched = in.get_count(4 + 3 * 16, 1U << 30);
+  const auto touched = in.get_count(4 + 8 + 3 * 16, 1U << 30);
   for (std::uint32_t i = 0; good && i < touched; ++i) {
     const auto index = in.get<std::uint32_t>();
     good = index < read.rows.size() && !read.rows[index].touched;
@@ -135,6 +139,8 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
       break;
     RowState& row = read.rows[index];
     row.touched = true;
+    row.tried = in.get<std::uint64_t>();
+    good = row.tried <= read.requests;
     for (Belief* belief : {&row.edge, &row.move, &row.cloud}) *belief = Learnt::belief(in, good);
   }
   read.on_edge = Learnt::residuals(in, good);
@@ -142,6 +148,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   if (!good || !in.finished())
     return fail(Errc::corrupt, "what was learnt does not fit together", {},
                 "delete it: it is learnt again");
+  requests_ = read.requests;
   rows_ = std::move(read.rows);
   edge_settings_ = std::move(read.edge_settings);
   cloud_settings_ = std::move(read.cloud_settings);

@@ -37,8 +37,8 @@ Result<void> check(const PolicyOptions& options) {
     return bad("a deviation to learn within", "0 to 10");
   if (!(learning.noise > 0 && learning.noise <= 10))
     return bad("noise", "above 0, at most 10");
-  if (!(learning.half_life >= 1))
-    return bad("half_life", "1 request or more");
+  if (!(learning.half_life >= 1) || !(learning.row_half_life >= 1))
+    return bad("a half-life", "1 request or more");
   if (!(learning.largest_factor >= 1 && learning.largest_factor <= 1e6))
     return bad("largest_factor", "1 to 1e6");
   return {};
@@ -129,6 +129,8 @@ std::string_view to_string(Reason reason) {
       return "refused";
     case Reason::fixed:
       return "fixed";
+    case Reason::exploring:
+      return "in time, and cheapest if it has got better";
   }
   return "unknown";
 }

@@ -207,9 +207,11 @@ TEST(Learning, OneOutlierDoesNotCondemnARow) {
   EXPECT_EQ(policy->decide({.deadline = deadline}, state).row, 1u);
 }
 
-TEST(Learning, ARowThatIsNoLongerPickedIsTriedAgainInTime) {
+TEST(Learning, ARowThatIsNoLongerPickedIsForgottenInTime) {
   const auto table = three_rows();
-  const auto policy = policy_of(table, true, 50);
+  PolicyOptions options;
+  options.learning.half_life = options.learning.row_half_life = 50;
+  const auto policy = std::move(*make_policy("cleave", table, options));
   const Seconds deadline = milliseconds(90);
   bool broken = true;
   const World world{.edge = [&](std::uint32_t row) { return broken && row == 1 ? 3.0 : 1.0; }};
@@ -219,6 +221,62 @@ TEST(Learning, ARowThatIsNoLongerPickedIsTriedAgainInTime) {
   broken = false;
   late(*policy, world, deadline, 300);
   EXPECT_EQ(policy->decide({.deadline = deadline}, state).row, 1u);
+}
+
+// Row 1 is slow, and dearer for it than row 2, and gets better later.
+TEST(Learning, ARowIsTriedAgainWhereThereIsTimeForIt) {
+  const auto table = three_rows();
+  const LiveState state{.link = table->reference};
+  bool broken = true;
+  const World world{.edge = [&](std::uint32_t row) { return broken && row == 1 ? 8.0 : 1.0; }};
+  for (const bool explore : {true, false}) {
+    broken = true;
+    PolicyOptions options;
+    options.learning.half_life = 50;
+    options.learning.row_half_life = 1e9;  // it does not come back by being forgotten
+    options.learning.explore = explore;
+    const auto policy = std::move(*make_policy("cleave", table, options));
+    const auto decide = [&](Seconds deadline) {
+      return policy->decide({.deadline = deadline}, state);
+    };
+    late(*policy, world, Seconds(1), 150);  // until the first surprise is no part of the bound
+    ASSERT_EQ(decide(Seconds(1)).row, 2u);
+    // Once in a while, and never where it would be late for what it took.
+    int tried = 0;
+    for (int i = 0; i < 500; ++i) {
+      const Seconds deadline = milliseconds(i % 2 == 0 ? 150 : 1000);
+      const Decision got = decide(deadline);
+      EXPECT_EQ(got.reason,
+                got.row == 1 ? scheduler::Reason::exploring : scheduler::Reason::least_energy);
+      const LatencyParts took = world.run(*table, got.row, state);
+      EXPECT_LE(took.total(), deadline);
+      tried += got.row == 1 ? 1 : 0;
+      policy->observe({.row = got.row, .link = state.link, .measured = took});
+    }
+    EXPECT_EQ(tried, explore ? 10 : 0);
+    broken = false;
+    EXPECT_EQ(late(*policy, world, Seconds(1), 100), 0);
+    EXPECT_EQ(decide(Seconds(1)).row, explore ? 1u : 2u);
+  }
+}
+
+// What became of it is not known: it has had its turn all the same.
+TEST(Learning, ATryThatFailsIsNotRepeatedAtOnce) {
+  const auto table = three_rows();
+  PolicyOptions options;
+  options.learning.half_life = 50;
+  const auto policy = std::move(*make_policy("cleave", table, options));
+  const LiveState state{.link = table->reference};
+  late(*policy, {.edge = [](std::uint32_t row) { return row == 1 ? 8.0 : 1.0; }}, Seconds(1), 80);
+  Decision got;
+  for (int i = 0; i < 60 && got.reason != scheduler::Reason::exploring; ++i) {
+    got = policy->decide({.deadline = Seconds(1)}, state);
+    if (got.row == 2)
+      policy->observe({.row = 2, .link = state.link, .measured = World{}.run(*table, 2, state)});
+  }
+  ASSERT_EQ(got.reason, scheduler::Reason::exploring);
+  policy->observe({.row = 1, .link = state.link, .completed = false});
+  EXPECT_EQ(policy->decide({.deadline = Seconds(1)}, state).row, 2u);
 }
 
 TEST(Learning, StaysWithinItsBounds) {

@@ -43,6 +43,7 @@ enum class Reason : std::uint8_t {
   fastest,       ///< none meets the deadline with the confidence: the least expected latency
   refused,       ///< none meets the deadline (or the floor) and the caller prefers no answer
   fixed,         ///< the policy always picks this row
+  exploring,     ///< it may have got better than it was found (LearningOptions::explore)
 };
 CLEAVE_EXPORT std::string_view to_string(Reason reason);
 
@@ -107,7 +108,14 @@ struct LearningOptions {
   double row_deviation = 0.5;      ///< prior standard deviation of one row's own error
   double shared_deviation = 0.15;  ///< and of the error shared by a host's setting, or by the link
   double noise = 0.05;             ///< least standard deviation of one measurement
-  double half_life = 400;     ///< requests after which what was learnt has lost half its weight
+  double half_life = 400;  ///< requests after which what was learnt has lost half its weight
+  /// The same of one row's own error: of a row that was found slow, and is not run, nothing new is
+  /// heard, and it must not come back by being forgotten.
+  double row_half_life = 4000;
+  /// A row that was found worse than predicted, was not run for half_life requests, and would be
+  /// the cheapest if it were as predicted, is run once more where the deadline leaves time for what
+  /// it took. Requests that are decided before its outcome is observed may run it, too.
+  bool explore = true;
   double largest_factor = 8;  ///< corrections stay within [1/this, this]
 };
 
