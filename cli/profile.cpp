@@ -133,6 +133,7 @@ core::Result<void> profile(const Options& options) {
   profiling.edge.name = host_name();
   profiling.edge.board = (*host)->board.name;
   profiling.edge.source = (*host)->board.citation();
+  profiling.edge.made_on = machine_of(options.model);
   profiling.edge.power = (*host)->power;
   profiling.edge.min_passes = options.passes;
   profiling.edge.seed = options.seed;

@@ -200,6 +200,7 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
   host.source = options.source;
   host.transmit = options.transmit;
   host.receive = options.receive;
+  host.made_on = options.made_on;
   auto order = combinations(knobs.knobs());
   std::vector<std::size_t> shuffled(order.size());
   std::iota(shuffled.begin(), shuffled.end(), std::size_t{0});

@@ -253,6 +253,10 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   if (auto timed = time_cloud(); !timed)
     return core::fail(timed);
   result.hosts[core::cloud_host] = middle_of(std::move(cloud_halves));
+  auto cloud_machine = machine_of(cloud);
+  if (!cloud_machine)
+    return core::fail(cloud_machine);
+  result.hosts[core::cloud_host].made_on = std::move(*cloud_machine);
 
   progress.begin(link_phase);
   {

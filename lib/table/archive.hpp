@@ -131,9 +131,18 @@ class Layout {
   void field(T& v) {
     fields(v.levels, v.steps, v.whole, v.codecs, v.busy, v.idle, v.machine_busy, v.power_origin);
   }
+  template <Is<core::Library> T>
+  void field(T& v) {
+    fields(v.name, v.version);
+  }
+  template <Is<core::Provenance> T>
+  void field(T& v) {
+    fields(v.machine, v.processor, v.cpus, v.device, v.libraries);
+  }
   template <Is<HostProfile> T>
   void field(T& v) {
     fields(v.name, v.board, v.source, v.knobs, v.settings, v.transmit, v.receive);
+    since(3, v.made_on);
   }
   template <Is<Accuracy> T>
   void field(T& v) {
@@ -189,13 +198,14 @@ class Layout {
   void field(T& v) {
     fields(v.model, v.model_name, v.edge_knobs, v.cloud_knobs, v.boundary, v.reference, v.margin,
            v.rows, v.search);
+    since(3, v.made_on[0], v.made_on[1]);
   }
 
-  // A field that older versions do not have: it stays as it is.
-  template <class T>
-  void since(std::uint32_t version, T& value) {
+  // Fields that older versions do not have: they stay as they are.
+  template <class... Fields>
+  void since(std::uint32_t version, Fields&... values) {
     if (version_ >= version)
-      field(value);
+      fields(values...);
   }
 
   Archive& archive_;

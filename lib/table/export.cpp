@@ -74,12 +74,24 @@ Json json_of(const Setting& setting) {
           {"steps", list_of(setting.steps)}};
 }
 
+Json json_of(const core::Provenance& provenance) {
+  Json libraries = Json::object();
+  for (const core::Library& library : provenance.libraries)
+    libraries[library.name] = library.version;
+  return {{"machine", provenance.machine},
+          {"processor", provenance.processor},
+          {"cpus", provenance.cpus},
+          {"device", provenance.device},
+          {"libraries", std::move(libraries)}};
+}
+
 Json json_of(const HostProfile& host) {
   return {{"name", host.name},
           {"board", host.board},
           {"source", host.source},
           {"transmit_j_per_byte", host.transmit.count()},
           {"receive_j_per_byte", host.receive.count()},
+          {"made_on", json_of(host.made_on)},
           {"knobs", list_of(host.knobs)},
           {"settings", list_of(host.settings)}};
 }
@@ -222,6 +234,8 @@ std::string to_json(const ParetoTable& table) {
                  {"space", table.search.space},
                  {"evaluations", table.search.evaluations},
                  {"hypervolume", table.search.hypervolume}}},
+               {"edge_made_on", json_of(table.made_on[core::edge_host])},
+               {"cloud_made_on", json_of(table.made_on[core::cloud_host])},
                {"edge_knobs", list_of(table.edge_knobs)},
                {"cloud_knobs", list_of(table.cloud_knobs)},
                {"rows", std::move(rows)}});

@@ -28,6 +28,12 @@ grep -q modelled run.txt || fail "the energy's origin is not told"
 grep -q '<html' report.html || fail "the report is no page"
 ! grep -Eq '(src|href)="https?:' report.html || fail "the report loads something from outside"
 
+# Two profiles of one machine are compared; a table of this machine is taken without a word.
+"$cleave" profile --diff p.profile p.profile >diff.txt
+grep -Eq 'edge compute +cpu_share 1000 MHz.* 1\.000 +no' diff.txt || fail "no comparison: $(cat diff.txt)"
+"$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --quiet 2>one.err >/dev/null
+! grep elsewhere one.err || fail "this machine's table is taken for another's"
+
 # Several requests in flight: each has its outcome, and the rate is told.
 "$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --data "$images" \
   --labels "$labels" --requests 12 --policies all-cloud,all-edge --in-flight 4 --pause 0ms \

@@ -37,6 +37,9 @@ device::HostPower ten_watts(std::span<const core::LevelIndex>) {
 class ProfilerTest : public testing::Test {
  protected:
   ProfilerTest() {
+    cloud.handlers["profile/machine"] = [this](std::span<const std::byte>) {
+      return measure.machine();
+    };
     cloud.round_trip = milliseconds(10);
     cloud.rate = core::megabits_per_second(20);
     cloud.handlers["profile/measure"] = [this](std::span<const std::byte> body) {
@@ -45,6 +48,7 @@ class ProfilerTest : public testing::Test {
     options.model_name = "fake";
     options.edge.power = ten_watts;
     options.edge.name = "edge";
+    options.edge.made_on = {"edge", "a small processor", 4, "cpu", {}};
     options.edge.idle_gap = milliseconds(10);
     options.edge.idle = [this](Seconds time) { clock.advance(time); };
     options.clock = &clock;
@@ -63,6 +67,7 @@ class ProfilerTest : public testing::Test {
   profiler::HostOptions cloud_host = [this] {
     profiler::HostOptions host;
     host.name = "cloud";
+    host.made_on = {"cloud", "a large processor", 64, "cuda:0", {{"libtorch", "2.6.0"}}};
     host.power = ten_watts;
     host.clock = &clock;
     return host;
@@ -200,6 +205,22 @@ TEST_F(ProfilerTest, AStopIsCancelledAndALostCloudIsUnavailable) {
   }
 }
 
+TEST_F(ProfilerTest, AProfileKnowsBothMachines) {
+  const auto profile = profiler::profile(model, model->example(), *knobs, cloud, options);
+  ASSERT_TRUE(profile) << profile.error().message();
+  EXPECT_EQ(profile->hosts[core::edge_host].made_on, options.edge.made_on);
+  EXPECT_EQ(profile->hosts[core::cloud_host].made_on, cloud_host.made_on);
+  // A cloud that does not tell is an unknown one, one that tells nonsense an error.
+  cloud.handlers.erase("profile/machine");
+  const auto silent = profiler::profile(model, model->example(), *knobs, cloud, options);
+  ASSERT_TRUE(silent) << silent.error().message();
+  EXPECT_FALSE(silent->hosts[core::cloud_host].made_on.known());
+  cloud.handlers["profile/machine"] = [](std::span<const std::byte>) {
+    return std::vector<std::byte>(3);
+  };
+  EXPECT_EQ(profiler::machine_of(cloud).error().code, core::Errc::corrupt);
+}
+
 TEST_F(ProfilerTest, AnotherModelInTheCloudIsAMismatch) {
   FakeCloud other(clock, nullptr);
   profiler::MeasureService none(other.models, *cloud_knobs, cloud_host);
@@ -264,6 +285,18 @@ TEST(HostWire, AHalfProfileSurvivesTheWireAndItsTruncationsAndFlipsDoNotCrash) {
       for (std::size_t k = 0; k < setting.levels.size(); ++k)
         EXPECT_LT(setting.levels[k], result->knobs[k].levels.size());
   }
+}
+
+TEST(HostWire, AMachineSurvivesTheWireAndItsTruncationsDoNot) {
+  const core::Provenance made{"cloud", "a processor", 2, "cpu", {{"cleave", "0.1.0"}, {"x", ""}}};
+  auto message = profiler::write_provenance(made);
+  const auto parsed = profiler::parse_provenance(message);
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(*parsed, made);
+  for (std::size_t length = 0; length < message.size(); ++length)
+    EXPECT_FALSE(profiler::parse_provenance(std::span(message).first(length)));
+  message.push_back(std::byte{0});
+  EXPECT_FALSE(profiler::parse_provenance(message));
 }
 
 TEST(UsefulCuts, AreThoseWithFewerBytesThanAllBeforeAndTheValleys) {

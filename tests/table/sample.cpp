@@ -194,4 +194,25 @@ table::ParetoTable sample_graph_table() {
   return t;
 }
 
+namespace {
+
+const core::Provenance edge_machine{
+    "camera-1", "a small processor", 4, "cpu", {{"cleave", "0.1.0"}, {"libtorch", "1.13.1"}}};
+const core::Provenance cloud_machine{"server-1", "a large processor", 64, "cuda:0", {}};
+
+}  // namespace
+
+table::Profile sample_located_profile() {
+  table::Profile p = sample_graph_profile();
+  p.hosts[core::edge_host].made_on = edge_machine;
+  p.hosts[core::cloud_host].made_on = cloud_machine;
+  return p;
+}
+
+table::ParetoTable sample_located_table() {
+  table::ParetoTable t = sample_graph_table();
+  t.made_on = {edge_machine, cloud_machine};
+  return t;
+}
+
 }  // namespace cleave::tests

@@ -21,6 +21,7 @@ namespace cleave::inline v0::profiler {
 struct HostOptions {
   std::string name;           ///< the machine, for people
   std::string board, source;  ///< where the watts come from
+  core::Provenance made_on;   ///< this machine and what the network runs on; kept in the profile
   device::PowerOf power;      ///< required
   core::JoulesPerByte transmit, receive;
   std::vector<std::string> codecs;  ///< to be priced

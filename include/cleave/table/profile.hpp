@@ -5,6 +5,7 @@
 #include <cleave/core/configuration.hpp>
 #include <cleave/core/energy.hpp>
 #include <cleave/core/ids.hpp>
+#include <cleave/core/provenance.hpp>
 #include <cleave/core/units.hpp>
 
 #include <array>
@@ -54,6 +55,8 @@ struct HostProfile {
   std::vector<Setting> settings;  ///< every combination of levels that was measured
   /// Radio or network energy, per byte sent and received; 0 for a wired host.
   core::JoulesPerByte transmit, receive;
+  /// Where the times come from; unknown in files of format 2 and older.
+  core::Provenance made_on;
   friend bool operator==(const HostProfile&, const HostProfile&) = default;
 };
 
