@@ -4,10 +4,11 @@
 
 namespace cleave::cli {
 
-void add_accept_foreign(CLI::App& app, bool& accept) {
-  app.add_flag("--accept-foreign", accept,
-               "Use figures of another machine, or of other versions of the libraries, too (a "
-               "warning instead of an error)");
+CLI::Option* add_accept_foreign(CLI::App& app, bool& accept) {
+  return app.add_flag(
+      "--accept-foreign", accept,
+      "Use figures of another machine, or of other versions of the libraries, too (a "
+      "warning instead of an error)");
 }
 
 core::Result<void> require_made_here(const core::Provenance& made, const core::Provenance& here,

@@ -11,7 +11,7 @@
 namespace cleave::cli {
 
 /// --accept-foreign.
-void add_accept_foreign(CLI::App& app, bool& accept);
+CLI::Option* add_accept_foreign(CLI::App& app, bool& accept);
 
 /// Errc::mismatch, which names what differs, if `made` is not `here`; with `accept` a warning on
 /// standard error, and so it is for figures that do not tell where they were made. `what` is

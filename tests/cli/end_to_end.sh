@@ -34,6 +34,17 @@ grep -Eq 'edge compute +cpu_share 1000 MHz.* 1\.000 +no' diff.txt || fail "no co
 "$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --quiet 2>one.err >/dev/null
 ! grep elsewhere one.err || fail "this machine's table is taken for another's"
 
+# Levels in between are predicted, and the profile is held against real requests.
+between=(--board raspberry_pi_4 --threads 1 --emulate-share 0.5)
+"$cleave" profile "$model" --cloud "$cloud" "${between[@]}" --passes 2 --held-out 4 \
+  --measure-levels 3 --quiet -o between.profile >between.txt
+grep -q 'levels left out and predicted: error of 1 settings' between.txt || fail "no error of levels left out"
+"$cleave" profile "$model" --cloud "$cloud" "${between[@]}" --validate 4 --profile between.profile \
+  --quiet >validate.txt
+grep -Eq '^predicted settings, error over 2 configurations: median' validate.txt ||
+  fail "no line of predicted settings: $(cat validate.txt)"
+grep -q '^reference runs beside them drifted by' validate.txt || fail "no reference runs"
+
 # Several requests in flight: each has its outcome, and the rate is told.
 "$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --data "$images" \
   --labels "$labels" --requests 12 --policies all-cloud,all-edge --in-flight 4 --pause 0ms \

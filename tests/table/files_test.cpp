@@ -23,6 +23,7 @@ using tests::sample_graph_profile;
 using tests::sample_graph_table;
 using tests::sample_located_profile;
 using tests::sample_located_table;
+using tests::sample_predicted_profile;
 using tests::sample_profile;
 using tests::sample_table;
 
@@ -37,7 +38,7 @@ class TableFiles : public testing::Test {
   ~TableFiles() override { fs::remove_all(folder_); }
   [[nodiscard]] fs::path path(const std::string& name) const { return folder_ / name; }
   [[nodiscard]] std::vector<std::byte> profile_bytes() const {
-    EXPECT_TRUE(save(sample_located_profile(), path("p.bin")));
+    EXPECT_TRUE(save(sample_predicted_profile(), path("p.bin")));
     return *core::read_file(path("p.bin"), 1 << 20);
   }
   // Thousands of files are written here; core::write_file would sync each to the disk, and so would
@@ -71,10 +72,10 @@ std::vector<std::byte> framed(std::span<const std::byte> payload) {
 }
 
 TEST_F(TableFiles, ProfileComesBackAsItWas) {
-  ASSERT_TRUE(save(sample_located_profile(), path("p.bin")));
+  ASSERT_TRUE(save(sample_predicted_profile(), path("p.bin")));
   const auto loaded = table::load_profile(path("p.bin"));
   ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_EQ(*loaded, sample_located_profile());
+  EXPECT_EQ(*loaded, sample_predicted_profile());
 }
 
 TEST_F(TableFiles, TableComesBackAsItWas) {
@@ -147,10 +148,8 @@ TEST_F(TableFiles, GoldenFilesOfVersion2LoadWithTheirCutsAcrossBranches) {
 
 TEST_F(TableFiles, GoldenFilesOfVersion3LoadWithTheirMachines) {
   const fs::path profile = golden / "profile-v3.bin", table = golden / "table-v3.bin";
-  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile)) {
-    ASSERT_TRUE(save(sample_located_profile(), profile));
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(table))
     ASSERT_TRUE(save(sample_located_table(), table));
-  }
   const auto loaded = table::load_profile(profile);
   ASSERT_TRUE(loaded) << loaded.error().message();
   EXPECT_EQ(*loaded, sample_located_profile());
@@ -159,8 +158,17 @@ TEST_F(TableFiles, GoldenFilesOfVersion3LoadWithTheirMachines) {
   EXPECT_EQ(*rows, sample_located_table());
 }
 
+TEST_F(TableFiles, GoldenProfileOfVersion4LoadsWithItsPredictedSetting) {
+  const fs::path profile = golden / "profile-v4.bin";
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile))
+    ASSERT_TRUE(save(sample_predicted_profile(), profile));
+  const auto loaded = table::load_profile(profile);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(*loaded, sample_predicted_profile());
+}
+
 TEST_F(TableFiles, WrittenBytesAreThoseOfTheGoldenFile) {
-  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v3.bin", 1 << 20));
+  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v4.bin", 1 << 20));
 }
 
 TEST_F(TableFiles, AnyChangedByteIsNoticed) {
@@ -313,6 +321,16 @@ TEST(Export, JsonHoldsTheProfileWithUnitsInTheNames) {
   EXPECT_EQ(json["edge"]["settings"][1]["steps"][4]["mean_s"],
             p.hosts[0].settings[1].steps[4].mean.count());
   EXPECT_EQ(json["link"]["round_trip_s"], 0.010);
+}
+
+TEST(Export, JsonTellsMeasuredFromPredicted) {
+  const auto json = nlohmann::json::parse(to_json(sample_predicted_profile()));
+  EXPECT_EQ(json["edge"]["settings"][0]["predicted"], false);
+  EXPECT_EQ(json["edge"]["settings"][1]["predicted"], true);
+  EXPECT_EQ(json["edge"]["settings"][1]["relative_interval"], 0.125);
+  EXPECT_EQ(json["edge"]["level_fit"]["left_out"], 3);
+  EXPECT_EQ(json["prediction_error"]["covered"], 0.93);
+  EXPECT_EQ(json["prediction_error_at_predicted_settings"]["relative_interval"], 0.15);
 }
 
 TEST(Export, JsonTellsTheMachinesAndLibraries) {

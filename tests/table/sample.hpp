@@ -13,6 +13,8 @@ table::Profile sample_profile();
 table::Profile sample_graph_profile();
 /// The same with machines and libraries, which files of versions 1 and 2 do not know.
 table::Profile sample_located_profile();
+/// The same with a predicted setting, which files of versions 1 to 3 do not know.
+table::Profile sample_predicted_profile();
 /// Two rows: all-edge and a split.
 table::ParetoTable sample_table();
 /// The same with such a cut in its second row.
