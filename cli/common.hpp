@@ -22,7 +22,7 @@ enum ExitCode : int {
   bad_input = 3,    ///< a file is missing, corrupt, too new, or belongs to another model
   unreachable = 4,  ///< the cloud, link or port is not there, taken, or refuses
   not_allowed = 5,  ///< the operating system said no
-  differs = 6,      ///< cleave verify: a difference is larger than the tolerance
+  differs = 6,      ///< verify, profile --validate: a difference is larger than allowed
   interrupted = 130,
 };
 

@@ -1,5 +1,8 @@
 #include "cli/model_options.hpp"
 
+#include <cleave/device/provenance.hpp>
+#include <cleave/model/libraries.hpp>
+
 #include <map>
 
 namespace cleave::cli {
@@ -44,6 +47,13 @@ void add_loading_options(CLI::App& app, ModelOptions& options) {
       ->default_str("check");
   app.add_flag("--trust", options.trust,
                "Put the file on the trusted list, unchecked: a TorchScript file is code");
+}
+
+core::Provenance machine_of(const ModelOptions& options) {
+  core::Provenance here = device::this_machine();
+  here.device = options.device;
+  for (core::Library& library : model::libraries()) here.libraries.push_back(std::move(library));
+  return here;
 }
 
 namespace {

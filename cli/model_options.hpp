@@ -1,6 +1,7 @@
 // The options by which a model is named on the command line.
 #pragma once
 
+#include <cleave/core/provenance.hpp>
 #include <cleave/model/model.hpp>
 
 #include <CLI/CLI.hpp>
@@ -27,6 +28,9 @@ struct ModelOptions {
 void add_model_options(CLI::App& app, ModelOptions& options, bool positional);
 /// --device, --plan, --untrusted and --trust: for commands that name their models in another way.
 void add_loading_options(CLI::App& app, ModelOptions& options);
+
+/// This machine, the device of the options, and the libraries of this program.
+core::Provenance machine_of(const ModelOptions& options);
 
 core::Result<std::shared_ptr<const model::Model>> load_model(const ModelOptions& options);
 

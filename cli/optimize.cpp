@@ -2,9 +2,11 @@
 // from.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/foreign.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/parse.hpp"
 
+#include <cleave/device/provenance.hpp>
 #include <cleave/report/terminal.hpp>
 #include <cleave/table/files.hpp>
 
@@ -29,7 +31,7 @@ struct Options {
   unsigned threads = 1;
   double accuracy_floor = 0, margin = 0.05;
   std::size_t population = 40;
-  bool json = false, quiet = false;
+  bool json = false, quiet = false, accept_foreign = false;
 };
 
 #ifdef CLEAVE_WITH_OPTIMIZER
@@ -132,6 +134,11 @@ core::Result<void> search_profile(const Options& given, const Interrupt& interru
   const auto profile = table::load_profile(given.profile);
   if (!profile)
     return core::fail(profile);
+  if (auto here =
+          require_made_here(profile->hosts[core::edge_host].made_on, device::this_machine(),
+                            "the edge's half of this profile", given.profile, given.accept_foreign);
+      !here)
+    return here;
   const auto table = optimizer::optimize(*profile, *options);
   if (!table)
     return core::fail(table);
@@ -237,6 +244,7 @@ void add_optimize(CLI::App& app, int& result) {
                    "Keep rows within this relative distance of the front, too")
       ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
+  add_accept_foreign(*command, options->accept_foreign);
   command->add_flag("--quiet", options->quiet, "No progress");
   add_json_flag(*command, options->json);
   command->footer(

@@ -1,16 +1,21 @@
 // cleave profile: measures a model on the edge, in the cloud and over the link.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/foreign.hpp"
 #include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
+#include "cli/profile_diff.hpp"
+#include "cli/profile_validate.hpp"
 #include "cli/progress.hpp"
 #include "cli/security_options.hpp"
 
 #include <cleave/data/inputs.hpp>
 #include <cleave/device/journal.hpp>
 #include <cleave/profiler/profiler.hpp>
+#include <cleave/profiler/service.hpp>
+#include <cleave/profiler/validation.hpp>
 #include <cleave/report/terminal.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/table/files.hpp>
@@ -32,11 +37,13 @@ struct Options {
   ModelOptions model;
   device::HostOptions host;
   ClientSecurityOptions security;
-  std::string cloud, data, labels, codecs = "raw,fp16,int8,q4,int4,int2", out;
+  std::string cloud, data, labels, codecs = "raw,fp16,int8,q4,int4,int2", out, checked;
+  std::vector<std::string> diff;
   std::size_t samples = 200;
-  int passes = 20, held_out = 30;
+  int passes = 20, held_out = 30, measure_levels = 0, validate = 0;
+  double limit = 0;
   std::uint64_t seed = 1;
-  bool json = false, quiet = false, every_cut = false;
+  bool json = false, quiet = false, every_cut = false, accept_foreign = false;
 };
 
 // A fixed random choice of the data, so that two profiles count on the same samples.
@@ -66,6 +73,16 @@ std::string host_name() {
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "edge";
 }
 
+void print_held_out(const char* where, const table::PredictionError& error) {
+  std::printf(
+      "prediction error over %u held-out configurations%s: median %s, p90 %s "
+      "(repeating the same measurement: %s, %s)\n",
+      error.configurations, where, report::percent(error.median_relative).c_str(),
+      report::percent(error.p90_relative).c_str(),
+      report::percent(error.repeat_median_relative).c_str(),
+      report::percent(error.repeat_p90_relative).c_str());
+}
+
 void print(const table::Profile& profile, const std::string& out) {
   const auto across = std::count_if(profile.cuts.begin(), profile.cuts.end(),
                                     [](const table::CutProfile& cut) { return !cut.head.empty(); });
@@ -79,26 +96,38 @@ void print(const table::Profile& profile, const std::string& out) {
               report::format(profile.link.round_trip).c_str(),
               report::format(profile.link.round_trip_spread).c_str(),
               report::format(profile.link.overhead).c_str());
-  std::printf(
-      "prediction error over %u held-out configurations: median %s, p90 %s "
-      "(repeating the same measurement: %s, %s)\n",
-      profile.error.configurations, report::percent(profile.error.median_relative).c_str(),
-      report::percent(profile.error.p90_relative).c_str(),
-      report::percent(profile.error.repeat_median_relative).c_str(),
-      report::percent(profile.error.repeat_p90_relative).c_str());
+  print_held_out("", profile.error);
+  if (const table::LevelFit& fit = profile.hosts[0].fit; fit.left_out > 0) {
+    print_held_out(" at predicted levels", profile.predicted_error);
+    std::printf("levels left out and predicted: error of %u settings median %s, worst %s\n",
+                fit.left_out, report::percent(fit.median_relative).c_str(),
+                report::percent(fit.worst_relative).c_str());
+  }
   std::printf("wrote %s\n", out.c_str());
 }
 
-core::Result<void> profile(const Options& options) {
-  const device::Recovery recovery = device::recover(device::default_state_dir());
-  for (const core::Error& error : recovery.errors) print_error(error);
-  const Interrupt interrupt;
-  const auto model = load_model(options.model);
+// What measuring needs: the model, its inputs, the cloud and this host.
+struct Session {
+  std::shared_ptr<const model::Model> model;
+  std::vector<profiler::Sample> samples;
+  std::unique_ptr<runtime::CloudLink> cloud;
+  std::unique_ptr<device::Host> host;
+
+  [[nodiscard]] core::Values example() const {
+    return samples.empty() ? model->example_inputs() : samples.front().inputs;
+  }
+};
+
+core::Result<Session> open_session(const Options& options) {
+  Session session;
+  auto model = load_model(options.model);
   if (!model)
     return fail(model);
-  const auto samples = draw_samples(options, **model);
+  session.model = std::move(*model);
+  auto samples = draw_samples(options, *session.model);
   if (!samples)
     return fail(samples);
+  session.samples = std::move(*samples);
   const auto address = parse_address(options.cloud);
   if (!address)
     return fail(address);
@@ -109,20 +138,85 @@ core::Result<void> profile(const Options& options) {
   link.host = address->host;
   link.port = address->port;
   link.security = std::move(*security);
-  runtime::CloudLink cloud(link);
-  if (auto connected = cloud.wait_connected(core::Seconds(3)); !connected)
-    return connected;
-  if (auto serves = cloud.require((*model)->fingerprint()); !serves)
-    return serves;
-  const auto host = open_host(options.host, *model);
+  session.cloud = std::make_unique<runtime::CloudLink>(link);
+  if (auto connected = session.cloud->wait_connected(core::Seconds(3)); !connected)
+    return fail(connected);
+  if (auto serves = session.cloud->require(session.model->fingerprint()); !serves)
+    return fail(serves);
+  auto host = open_host(options.host, session.model);
   if (!host)
     return fail(host);
+  session.host = std::move(*host);
+  return session;
+}
+
+constexpr core::Seconds idle_gap = core::milliseconds(10);
+
+// The profile must be of these two machines, or accepted though it is not.
+core::Result<void> check_machines(const Options& options, const table::Profile& profile,
+                                  exec::Remote& cloud) {
+  if (auto here = require_made_here(profile.hosts[core::edge_host].made_on,
+                                    machine_of(options.model), "the edge's half of this profile",
+                                    options.checked, options.accept_foreign);
+      !here)
+    return here;
+  auto there = profiler::machine_of(cloud);
+  if (!there)
+    return fail(there);
+  there->machine.clear();
+  return require_made_here(profile.hosts[core::cloud_host].made_on, *there,
+                           "the cloud's half of this profile", options.checked,
+                           options.accept_foreign);
+}
+
+core::Result<void> validate(const Options& options, int& result) {
+  if (options.checked.empty() || !options.out.empty())
+    return fail(Errc::invalid_argument,
+                "--validate checks the profile that --profile names, and writes none",
+                "--validate");
+  const auto profile = table::load_profile(options.checked);
+  if (!profile)
+    return fail(profile);
+  const Interrupt interrupt;
+  const auto session = open_session(options);
+  if (!session)
+    return fail(session);
+  if (auto same = check_machines(options, *profile, *session->cloud); !same)
+    return same;
+  Progress progress(options.quiet);
+  profiler::ValidateOptions validating;
+  validating.configurations = options.validate;
+  validating.idle_gap = idle_gap;
+  validating.seed = options.seed;
+  validating.stop = interrupt.token();
+  validating.progress = [&](double fraction) { progress.update(fraction, "requests"); };
+  const auto report = profiler::validate_profile(*profile, on_host(*session->host, session->model),
+                                                 session->example(), *session->host->knobs,
+                                                 *session->cloud, validating);
+  progress.finish();
+  if (!report)
+    return fail(report);
+  print_validation(*profile, *report, options.json);
+  if (options.limit > 0 &&
+      std::max(report->measured.median_relative, report->predicted.median_relative) > options.limit)
+    result = differs;
+  return {};
+}
+
+core::Result<void> profile(const Options& options) {
+  if (options.out.empty())
+    return fail(Errc::invalid_argument, "--output is required", "profile", "name it with -o");
+  const Interrupt interrupt;
+  const auto session = open_session(options);
+  if (!session)
+    return fail(session);
+  const auto& host = session->host;
 
   Progress progress(options.quiet);
   profiler::ProfileOptions profiling;
-  profiling.model_name = (*model)->name();
+  profiling.model_name = session->model->name();
   profiling.codecs = split_list(options.codecs);
-  profiling.samples = *samples;
+  profiling.samples = session->samples;
   profiling.held_out = options.held_out;
   profiling.seed = options.seed;
   profiling.every_cut = options.every_cut;
@@ -131,20 +225,21 @@ core::Result<void> profile(const Options& options) {
     progress.update(fraction, phase);
   };
   profiling.edge.name = host_name();
-  profiling.edge.board = (*host)->board.name;
-  profiling.edge.source = (*host)->board.citation();
-  profiling.edge.power = (*host)->power;
+  profiling.edge.board = host->board.name;
+  profiling.edge.source = host->board.citation();
+  profiling.edge.made_on = machine_of(options.model);
+  profiling.edge.power = host->power;
+  profiling.edge.slice = host->slice;
+  profiling.edge.measure_levels = options.measure_levels;
   profiling.edge.min_passes = options.passes;
   profiling.edge.seed = options.seed;
-  profiling.edge.idle_gap = core::milliseconds(10);
-  if (const device::Radio* radio = (*host)->radio) {
+  profiling.edge.idle_gap = idle_gap;
+  if (const device::Radio* radio = host->radio) {
     profiling.transmit = [radio](core::BytesPerSecond rate) { return radio->transmit_at(rate); };
     profiling.receive = [radio](core::BytesPerSecond rate) { return radio->receive_at(rate); };
   }
-  const core::Values example =
-      samples->empty() ? (*model)->example_inputs() : samples->front().inputs;
-  const auto measured =
-      profiler::profile(on_host(**host, *model), example, *(*host)->knobs, cloud, profiling);
+  const auto measured = profiler::profile(on_host(*host, session->model), session->example(),
+                                          *host->knobs, *session->cloud, profiling);
   progress.finish();
   if (!measured)
     return fail(measured);
@@ -157,6 +252,14 @@ core::Result<void> profile(const Options& options) {
   return {};
 }
 
+core::Result<void> run(const Options& options, int& result) {
+  if (!options.diff.empty())
+    return print_diff(options.diff[0], options.diff[1], options.json);
+  const device::Recovery recovery = device::recover(device::default_state_dir());
+  for (const core::Error& error : recovery.errors) print_error(error);
+  return options.validate > 0 ? validate(options, result) : profile(options);
+}
+
 }  // namespace
 
 void add_profile(CLI::App& app, int& result) {
@@ -164,7 +267,8 @@ void add_profile(CLI::App& app, int& result) {
   CLI::App* command = app.add_subcommand("profile", summary_of("profile"));
   add_model_options(*command, options->model, true);
   command->add_option("--cloud", options->cloud, "host:port of `cleave serve`")->required();
-  command->add_option("-o,--output", options->out, "The profile to write")->required();
+  command->add_option("-o,--output", options->out,
+                      "The profile to write (required unless --validate or --diff is given)");
   command->add_option("--codecs", options->codecs, "Codecs to measure")->capture_default_str();
   command->add_option("--data", options->data,
                       "Inputs for accuracy: a folder of images, IDX, .npy or CSV (none: only "
@@ -181,6 +285,27 @@ void add_profile(CLI::App& app, int& result) {
                    "Configurations measured to check the predictions")
       ->check(CLI::Range(0, 10000))
       ->capture_default_str();
+  command
+      ->add_option("--measure-levels", options->measure_levels,
+                   "Of a frequency or a share of the CPU, measure so many levels and predict the "
+                   "others (0: measure all)")
+      ->check(CLI::Range(3, 1000) | CLI::IsMember({0}))
+      ->capture_default_str();
+  auto* validate_option =
+      command
+          ->add_option("--validate", options->validate,
+                       "Write no profile: run so many random configurations of --profile, and "
+                       "compare with what it predicts")
+          ->check(CLI::Range(1, 10000));
+  command->add_option("--profile", options->checked, "The profile that --validate checks")
+      ->needs(validate_option);
+  command
+      ->add_option("--limit", options->limit,
+                   "--validate ends with exit code 6 if a median error is larger than this, as 0.1")
+      ->check(CLI::PositiveNumber)
+      ->needs(validate_option);
+  add_accept_foreign(*command, options->accept_foreign)->needs(validate_option);
+  add_diff_option(*command, options->diff);
   command->add_option("--seed", options->seed, "Of samples and held-out configurations")
       ->capture_default_str();
   command->add_flag("--every-cut", options->every_cut,
@@ -193,9 +318,11 @@ void add_profile(CLI::App& app, int& result) {
       "Ctrl-C restores every setting and writes nothing.\n\n"
       "Example:\n"
       "  cleave profile m.pt --cloud cloud:7070 --board raspberry_pi_4 --radio wifi \\\n"
-      "      --data images/ -o m.profile");
+      "      --data images/ -o m.profile\n"
+      "  cleave profile m.pt --cloud cloud:7070 --validate 20 --profile m.profile\n"
+      "  cleave profile --diff m.profile yesterday.profile");
   command->callback([options, &result] {
-    if (const auto done = profile(*options); !done)
+    if (const auto done = run(*options, result); !done)
       result = print_error(done.error());
   });
 }

@@ -10,6 +10,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
 namespace cleave::cli {
 namespace {
@@ -35,19 +36,21 @@ void print_json(const report::ReportInput& input) {
 
 void print_text(const report::ReportInput& input) {
   if (input.profile) {
-    const table::PredictionError& error = input.profile->error;
     std::printf("%s: %zu cuts, %zu codecs, link %s up, %s round trip\n",
                 input.profile->model_name.c_str(), input.profile->cuts.size(),
                 input.profile->codecs.size(), report::format(input.profile->link.up).c_str(),
                 report::format(input.profile->link.round_trip).c_str());
-    if (error.configurations > 0)
-      std::printf(
-          "prediction error over %u held-out configurations: median %s, p90 %s "
-          "(repeating the measurement: %s, %s)\n",
-          error.configurations, report::percent(error.median_relative).c_str(),
-          report::percent(error.p90_relative).c_str(),
-          report::percent(error.repeat_median_relative).c_str(),
-          report::percent(error.repeat_p90_relative).c_str());
+    for (const auto& [kind, error] :
+         {std::pair{"", input.profile->error},
+          std::pair{" at predicted levels", input.profile->predicted_error}})
+      if (error.configurations > 0)
+        std::printf(
+            "prediction error over %u held-out configurations%s: median %s, p90 %s "
+            "(repeating the measurement: %s, %s)\n",
+            error.configurations, kind, report::percent(error.median_relative).c_str(),
+            report::percent(error.p90_relative).c_str(),
+            report::percent(error.repeat_median_relative).c_str(),
+            report::percent(error.repeat_p90_relative).c_str());
   }
   if (input.table)
     std::cout << report::front_table(*input.table);

@@ -1,6 +1,7 @@
 // cleave run: requests on the edge, under one or several policies.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/foreign.hpp"
 #include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/model_options.hpp"
@@ -14,6 +15,9 @@
 #include <cleave/data/npy.hpp>
 #include <cleave/device/journal.hpp>
 #include <cleave/device/open_meter.hpp>
+#include <cleave/device/provenance.hpp>
+#include <cleave/model/libraries.hpp>
+#include <cleave/profiler/service.hpp>
 #include <cleave/report/terminal.hpp>
 #include <cleave/runtime/cloud_group.hpp>
 #include <cleave/runtime/cloud_link.hpp>
@@ -49,7 +53,7 @@ struct Options {
   std::size_t requests = 1, block = 20, in_flight = 1;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
-  bool json = false, quiet = false, explain = false;
+  bool json = false, quiet = false, explain = false, accept_foreign = false;
 };
 
 // An emulated board's energy is not this machine's; and a meter does not tell the joules of
@@ -135,6 +139,11 @@ class Experiment {
     if (table_->model.structure != model_->fingerprint().structure)
       return fail(Errc::mismatch, "the table was made for another model, " + table_->model_name,
                   options_.table, "profile and optimize this model");
+    if (auto here = require_made_here(table_->made_on[core::edge_host], machine_of(options_.model),
+                                      "the edge's half of this table", options_.table,
+                                      options_.accept_foreign);
+        !here)
+      return here;
     if (!options_.data.empty()) {
       auto data = data::open_inputs(options_.data,
                                     options_.labels.empty()
@@ -235,7 +244,23 @@ class Experiment {
     if (!cloud_->reachable())
       return tl::unexpected<core::Error>(away.front());
     for (const core::Error& error : away) print_error(error);
+    for (const auto& link : links)
+      if (auto same = check_cloud(*link); !same)
+        return same;
     return cloud_->require(model_->fingerprint());
+  }
+
+  // A cloud may have any name: machines behind one address come and go.
+  core::Result<void> check_cloud(runtime::CloudLink& link) const {
+    if (!link.reachable())
+      return {};
+    auto there = profiler::machine_of(link);
+    if (!there)
+      return fail(there);
+    there->machine.clear();
+    return require_made_here(table_->made_on[core::cloud_host], *there,
+                             "the cloud's half of this table (now " + link.where() + ")",
+                             options_.table, options_.accept_foreign);
   }
 
   core::Result<void> open_clients() {
@@ -520,6 +545,7 @@ void add_run(CLI::App& app, int& result) {
   command->add_option("--learnt", options->learnt,
                       "Go on from what the policy cleave has learnt, if this file is there, and "
                       "write it back in the end");
+  add_accept_foreign(*command, options->accept_foreign);
   command->add_option("--log", options->log, "Write every request's outcome (JSON)");
   command->add_option("-o,--output", options->output, "Write the last request's output (.npy)");
   command->add_flag("--explain", options->explain,

@@ -200,6 +200,7 @@ core::Result<void> serve(const Options& options) {
   measured.name = ::gethostname(name, sizeof name - 1) == 0 ? name : "cloud";
   measured.board = (*host)->board.name;
   measured.source = (*host)->board.citation();
+  measured.made_on = machine_of(options.model);
   measured.power = (*host)->power;
   // Between requests the cloud waits, too, and its caches cool: a tail that starts then takes
   // half as long again as one that follows another.
@@ -220,6 +221,8 @@ core::Result<void> serve(const Options& options) {
   };
   offer(profiler::profile_service, profiler::measure_method,
         [&](Message message) { return measure.measure(message); });
+  offer(profiler::profile_service, profiler::machine_method,
+        [&](Message) -> core::Result<std::vector<std::byte>> { return measure.machine(); });
   if (options.allow_push) {
     offer(exec::push_service, exec::begin_method,
           [&](Message message) { return inbox.handle_begin(message); });

@@ -98,6 +98,8 @@ Result<table::ParetoTable> optimize(const table::Profile& profile, const Optimiz
   table::ParetoTable out;
   out.model = profile.model;
   out.model_name = profile.model_name;
+  for (const core::HostIndex host : {core::edge_host, core::cloud_host})
+    out.made_on[host] = profile.hosts[host].made_on;
   out.edge_knobs = profile.hosts[core::edge_host].knobs;
   out.cloud_knobs = profile.hosts[core::cloud_host].knobs;
   out.boundary = options.boundary;

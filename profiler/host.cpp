@@ -1,3 +1,4 @@
+#include "profiler/levels.hpp"
 #include "profiler/statistics.hpp"
 
 #include <cleave/profiler/host.hpp>
@@ -12,21 +13,6 @@ namespace cleave::inline v0::profiler {
 namespace {
 
 using core::Seconds;
-
-// Every combination of the knobs' levels.
-std::vector<std::vector<core::LevelIndex>> combinations(const std::vector<core::Knob>& knobs) {
-  std::vector<std::vector<core::LevelIndex>> all{{}};
-  for (const core::Knob& knob : knobs) {
-    std::vector<std::vector<core::LevelIndex>> longer;
-    for (const auto& prefix : all)
-      for (std::size_t level = 0; level < knob.levels.size(); ++level) {
-        longer.push_back(prefix);
-        longer.back().push_back(static_cast<core::LevelIndex>(level));
-      }
-    all = std::move(longer);
-  }
-  return all;
-}
 
 class HostMeasurement {
  public:
@@ -200,7 +186,12 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
   host.source = options.source;
   host.transmit = options.transmit;
   host.receive = options.receive;
-  auto order = combinations(knobs.knobs());
+  host.made_on = options.made_on;
+  if (options.measure_levels != 0 && options.measure_levels < 3)
+    return core::fail(core::Errc::invalid_argument,
+                      "less than three measured levels predict others without a check",
+                      "measure_levels", "measure at least three, or all");
+  auto order = combinations(knobs.knobs(), options.measure_levels);
   std::vector<std::size_t> shuffled(order.size());
   std::iota(shuffled.begin(), shuffled.end(), std::size_t{0});
   std::mt19937_64 random(options.seed);
@@ -225,6 +216,8 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
   for (std::size_t i = 0; i < order.size(); ++i)
     host.settings.push_back(measurement.summarise(order[i], samples[i]));
   host.knobs = knobs.knobs();
+  if (auto predicted = predict_levels(host, options.power, options.slice); !predicted)
+    return core::fail(predicted);
   return host;
 }
 

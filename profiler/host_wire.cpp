@@ -14,6 +14,7 @@ constexpr std::uint32_t knob_limit = 64;
 constexpr std::uint32_t level_limit = 4096;
 constexpr std::uint32_t setting_limit = 65536;
 constexpr std::uint32_t step_limit = 1u << 20;
+constexpr std::uint32_t library_limit = 64;
 constexpr std::size_t timing_size = 28;
 
 void put_timing(core::ByteWriter& writer, const table::Timing& timing) {
@@ -183,6 +184,41 @@ core::Result<table::HostProfile> parse_host_profile(std::span<const std::byte> m
   if (!reader.finished() || !quantities.sane() || !fits || host.settings.empty())
     return malformed("host profile");
   return host;
+}
+
+std::vector<std::byte> write_provenance(const core::Provenance& provenance) {
+  std::vector<std::byte> out;
+  core::ByteWriter writer(out);
+  writer.put(format);
+  writer.put_string(provenance.machine);
+  writer.put_string(provenance.processor);
+  writer.put(provenance.cpus);
+  writer.put_string(provenance.device);
+  writer.put(static_cast<std::uint32_t>(provenance.libraries.size()));
+  for (const core::Library& library : provenance.libraries) {
+    writer.put_string(library.name);
+    writer.put_string(library.version);
+  }
+  return out;
+}
+
+core::Result<core::Provenance> parse_provenance(std::span<const std::byte> message) {
+  core::ByteReader reader(message);
+  if (reader.get<std::uint8_t>() != format)
+    return malformed("description of a machine");
+  core::Provenance provenance;
+  provenance.machine = reader.get_string(text_limit);
+  provenance.processor = reader.get_string(text_limit);
+  provenance.cpus = reader.get<std::uint32_t>();
+  provenance.device = reader.get_string(text_limit);
+  provenance.libraries.resize(reader.get_count(8, library_limit));
+  for (core::Library& library : provenance.libraries) {
+    library.name = reader.get_string(text_limit);
+    library.version = reader.get_string(text_limit);
+  }
+  if (!reader.finished())
+    return malformed("description of a machine");
+  return provenance;
 }
 
 }  // namespace cleave::inline v0::profiler

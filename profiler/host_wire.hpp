@@ -9,9 +9,13 @@
 //            u32 settings: u32 levels: u16; u32 steps: timing; timing whole;
 //                       u32 codecs: 4 x f64; f64 busy, idle, machine watts; u8 origin;
 //            a timing: f64 mean, median, spread; u32 samples.
+// Method "machine", which clouds of 0.1 may lack.
+//   request: empty. reply: u8 format (1), string machine, processor, u32 cpus, string device,
+//            u32 libraries: string name, version.
 #pragma once
 
 #include <cleave/core/ids.hpp>
+#include <cleave/core/provenance.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/table/profile.hpp>
 
@@ -38,5 +42,8 @@ std::vector<std::byte> write_host_profile(const table::HostProfile& host);
 // Errc::corrupt unless every setting has `steps` steps, `codecs` codecs and a valid level per knob.
 core::Result<table::HostProfile> parse_host_profile(std::span<const std::byte> message,
                                                     std::size_t steps, std::size_t codecs);
+
+std::vector<std::byte> write_provenance(const core::Provenance& provenance);
+core::Result<core::Provenance> parse_provenance(std::span<const std::byte> message);
 
 }  // namespace cleave::inline v0::profiler

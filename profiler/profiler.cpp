@@ -1,12 +1,14 @@
 #include "profiler/cuts.hpp"
 #include "profiler/graph_cuts.hpp"
 #include "profiler/host_wire.hpp"
+#include "profiler/levels.hpp"
 #include "profiler/link.hpp"
 #include "profiler/validate.hpp"
 
 #include <cleave/exec/executor.hpp>
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/profiler/service.hpp>
+#include <cleave/table/predictor.hpp>
 #include <cleave/transport/codec.hpp>
 
 #include <algorithm>
@@ -71,8 +73,8 @@ core::Result<PhaseTimes> expected_times(const core::Executable& model, const cor
   const std::vector<bool> useful = useful_cuts(bytes);
   const auto tails = static_cast<double>(std::count(useful.begin(), useful.end(), true) *
                                          std::ssize(options.codecs));
-  double settings = 1;
-  for (const core::Knob& knob : edge_knobs.knobs()) settings *= double(knob.levels.size());
+  const auto settings =
+      static_cast<double>(combinations(edge_knobs.knobs(), options.edge.measure_levels).size());
 
   // A tail is half of a pass; the edge is slower than full speed, by a few times; a request takes
   // a round trip more; the cloud has two settings, say, and idles between passes, too.
@@ -253,6 +255,10 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   if (auto timed = time_cloud(); !timed)
     return core::fail(timed);
   result.hosts[core::cloud_host] = middle_of(std::move(cloud_halves));
+  auto cloud_machine = machine_of(cloud);
+  if (!cloud_machine)
+    return core::fail(cloud_machine);
+  result.hosts[core::cloud_host].made_on = std::move(*cloud_machine);
 
   progress.begin(link_phase);
   {
@@ -289,23 +295,27 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
   validation.stop = options.stop;
   validation.progress = progress.reporter();
   progress.begin(fit_phase);
-  auto held_out =
-      draw_configurations(result, options.overhead_fit + options.held_out, options.seed);
-  // In a small space most are held out, so that the check never goes without.
-  const auto fit_count = std::min<std::ptrdiff_t>(options.overhead_fit, std::ssize(held_out) / 3);
+  auto held_out = draw_of_both(result, options.held_out, options.seed, options.overhead_fit);
+  // In a small space most are held out, so that the check never goes without. Nothing is fitted to
+  // those at predicted settings, which come last.
+  const auto measured = std::count_if(
+      held_out.begin(), held_out.end(),
+      [&](const core::Configuration& drawn) { return !table::is_predicted(result, drawn); });
+  const auto fit_count = std::min<std::ptrdiff_t>(options.overhead_fit, measured / 3);
   const std::vector<core::Configuration> fitted(held_out.begin(), held_out.begin() + fit_count);
   held_out.erase(held_out.begin(), held_out.begin() + fit_count);
-  held_out.resize(std::min(held_out.size(), static_cast<std::size_t>(options.held_out)));
+  while (std::ssize(held_out) > options.held_out) held_out.pop_back();
   const auto overhead = fit_overhead(result, executor, fitted, example, validation);
   if (!overhead)
     return core::fail(overhead);
   result.link.overhead = *overhead;
 
   progress.begin(check_phase);
-  const auto error = validate(result, executor, held_out, example, validation);
-  if (!error)
-    return core::fail(error);
-  result.error = *error;
+  const auto checked = check_configurations(result, executor, held_out, example, validation);
+  if (!checked)
+    return core::fail(checked);
+  result.error = summarise(*checked, false);
+  result.predicted_error = summarise(*checked, true);
   progress.at(1);
   return result;
 }

@@ -7,6 +7,16 @@
 
 namespace cleave::inline v0::profiler {
 
+core::Result<core::Provenance> machine_of(exec::Remote& cloud) {
+  const auto reply =
+      cloud.call({profile_service, machine_method, {}, 1, core::Seconds(0), core::Seconds(10)});
+  if (!reply && reply.error().code == core::Errc::not_found)
+    return core::Provenance();
+  if (!reply)
+    return core::fail(reply);
+  return parse_provenance(reply->body);
+}
+
 MeasureService::MeasureService(const exec::ModelStore& models, device::Arbiter& arbiter,
                                HostOptions host)
     : models_(models), arbiter_(arbiter), host_(std::move(host)) {}
@@ -32,6 +42,10 @@ core::Result<std::vector<std::byte>> MeasureService::measure(std::span<const std
   if (!host)
     return core::fail(host);
   return write_host_profile(*host);
+}
+
+std::vector<std::byte> MeasureService::machine() const {
+  return write_provenance(host_.made_on);
 }
 
 }  // namespace cleave::inline v0::profiler

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <random>
 #include <thread>
 
@@ -14,16 +15,35 @@ namespace cleave::inline v0::profiler {
 
 using core::Seconds;
 
+namespace {
+
+// Pointers to a host's settings that were measured, or predicted, or to all.
+std::vector<const table::Setting*> settings_of(const table::HostProfile& host, Draw draw) {
+  std::vector<const table::Setting*> settings;
+  for (const table::Setting& setting : host.settings)
+    if (draw == Draw::any || setting.predicted == (draw == Draw::predicted))
+      settings.push_back(&setting);
+  return settings;
+}
+
+}  // namespace
+
 std::vector<core::Configuration> draw_configurations(const table::Profile& profile, int count,
-                                                     std::uint64_t seed) {
+                                                     std::uint64_t seed, Draw draw) {
   std::mt19937_64 random(seed);
   const auto pick = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
   std::vector<core::Configuration> drawn;
+  // The edge's settings are what a prediction is about; the cloud measures all of its own.
+  const auto edges = settings_of(profile.hosts[core::edge_host], draw);
+  const auto clouds = settings_of(profile.hosts[core::cloud_host],
+                                  draw == Draw::measured ? Draw::measured : Draw::any);
+  if (edges.empty() || clouds.empty())
+    return drawn;
   // A space with fewer configurations than asked for ends by the number of tries.
   for (int tries = 0; tries < 200 * count && std::ssize(drawn) < count; ++tries) {
     const table::CutProfile& cut = profile.cuts[pick(profile.cuts.size())];
-    const auto& edge = profile.hosts[0].settings[pick(profile.hosts[0].settings.size())];
-    const auto& cloud = profile.hosts[1].settings[pick(profile.hosts[1].settings.size())];
+    const table::Setting& edge = *edges[pick(edges.size())];
+    const table::Setting& cloud = *clouds[pick(clouds.size())];
     core::Configuration configuration;
     configuration.stages = {{core::edge_host, cut.id, edge.levels, cut.head},
                             {core::cloud_host, profile.cuts.back().id, cloud.levels}};
@@ -38,6 +58,16 @@ std::vector<core::Configuration> draw_configurations(const table::Profile& profi
     drawn.push_back(std::move(configuration));
   }
   return drawn;
+}
+
+std::vector<core::Configuration> draw_of_both(const table::Profile& profile, int count,
+                                              std::uint64_t seed, int extra) {
+  auto predicted = draw_configurations(profile, count / 2, seed, Draw::predicted);
+  auto all = draw_configurations(profile, count + extra - static_cast<int>(predicted.size()), seed,
+                                 Draw::measured);
+  all.insert(all.end(), std::make_move_iterator(predicted.begin()),
+             std::make_move_iterator(predicted.end()));
+  return all;
 }
 
 namespace {
@@ -70,10 +100,29 @@ core::Result<std::vector<exec::MeasuredParts>> measure(exec::Executor& executor,
   return requests;
 }
 
+template <class Part>
+Seconds median_part(const std::vector<exec::MeasuredParts>& requests, Part part) {
+  std::vector<double> times;
+  for (const exec::MeasuredParts& parts : requests) times.push_back((parts.*part).count());
+  return Seconds(median_of(times));
+}
+
 Seconds median_latency(const std::vector<exec::MeasuredParts>& requests) {
-  std::vector<double> totals;
-  for (const exec::MeasuredParts& parts : requests) totals.push_back(parts.total.count());
-  return Seconds(median_of(totals));
+  return median_part(requests, &exec::MeasuredParts::total);
+}
+
+table::LatencyParts median_parts(const std::vector<exec::MeasuredParts>& requests) {
+  using Parts = exec::MeasuredParts;
+  table::LatencyParts latency;
+  latency.edge_compute = median_part(requests, &Parts::edge_compute);
+  latency.encode = median_part(requests, &Parts::encode);
+  latency.transfer = median_part(requests, &Parts::upload);
+  latency.decode = median_part(requests, &Parts::decode);
+  latency.round_trip = median_part(requests, &Parts::network);
+  latency.queue = median_part(requests, &Parts::queue);
+  latency.cloud_compute = median_part(requests, &Parts::cloud_compute);
+  latency.reply = median_part(requests, &Parts::reply);
+  return latency;
 }
 
 }  // namespace
@@ -107,36 +156,81 @@ core::Result<Seconds> fit_overhead(const table::Profile& profile, exec::Executor
   return Seconds(std::max(0.0, median_of(beyond)));
 }
 
-core::Result<table::PredictionError> validate(
+core::Result<std::vector<ValidatedConfiguration>> check_configurations(
     const table::Profile& profile, exec::Executor& executor,
     const std::vector<core::Configuration>& configurations, const core::Values& example,
     const ValidationOptions& options) {
-  std::vector<double> errors;
-  std::vector<double> repeats;
-  for (std::size_t i = 0; i < configurations.size(); ++i) {
-    const auto ingredients = table::price(profile, configurations[i]);
+  std::vector<double> references;
+  const auto run_reference = [&]() -> core::Result<void> {
+    if (!options.reference)
+      return {};
+    const auto requests = measure(executor, *options.reference, example, options);
+    if (!requests)
+      return core::fail(requests);
+    references.push_back(median_latency(*requests).count());
+    return {};
+  };
+  if (auto ran = run_reference(); !ran)
+    return core::fail(ran);
+  std::vector<ValidatedConfiguration> checked;
+  for (const core::Configuration& configuration : configurations) {
+    const auto ingredients = table::price(profile, configuration);
     if (!ingredients)
       return core::fail(ingredients);
-    const Seconds predicted =
-        table::compose(*ingredients, table::link_of(profile), Seconds(0)).latency.total();
-    Seconds latency[2];
-    for (Seconds& median : latency) {
-      const auto requests = measure(executor, configurations[i], example, options);
-      if (!requests)
-        return core::fail(requests);
-      median = median_latency(*requests);
-    }
-    errors.push_back(std::abs(predicted / latency[0] - 1));
-    repeats.push_back(std::abs(latency[1] / latency[0] - 1));
+    ValidatedConfiguration one;
+    one.configuration = configuration;
+    one.predicted_setting = table::is_predicted(profile, configuration);
+    one.predicted = table::compose(*ingredients, table::link_of(profile), Seconds(0)).latency;
+    one.interval = *table::interval_of(profile, configuration);
+    const auto requests = measure(executor, configuration, example, options);
+    if (!requests)
+      return core::fail(requests);
+    one.latency = median_latency(*requests);
+    one.measured = median_parts(*requests);
+    const auto again = measure(executor, configuration, example, options);
+    if (!again)
+      return core::fail(again);
+    one.again = median_latency(*again);
+    checked.push_back(std::move(one));
+    if (auto ran = run_reference(); !ran)
+      return core::fail(ran);
     if (options.progress)
-      options.progress(static_cast<double>(i + 1) / static_cast<double>(configurations.size()));
+      options.progress(static_cast<double>(checked.size()) /
+                       static_cast<double>(configurations.size()));
+  }
+  const double usual = median_of(references);
+  for (std::size_t i = 0; i + 1 < references.size() && usual > 0; ++i)
+    checked[i].drift = (references[i] + references[i + 1]) / (2 * usual) - 1;
+  return checked;
+}
+
+table::PredictionError summarise(std::span<const ValidatedConfiguration> configurations,
+                                 bool predicted) {
+  std::vector<double> errors, repeats;
+  double covered = 0;
+  for (const ValidatedConfiguration& one : configurations) {
+    if (one.predicted_setting != predicted)
+      continue;
+    errors.push_back(std::abs(one.error()));
+    repeats.push_back(std::abs(one.repeat_error()));
+    covered += one.covered() ? 1 : 0;
   }
   table::PredictionError error;
+  if (errors.empty())
+    return error;
+  const auto count = static_cast<double>(errors.size());
   error.configurations = static_cast<std::uint32_t>(errors.size());
   error.median_relative = median_of(errors);
   error.p90_relative = quantile_of(errors, 0.9);
+  error.p95_relative = quantile_of(errors, 0.95);
   error.repeat_median_relative = median_of(repeats);
   error.repeat_p90_relative = quantile_of(repeats, 0.9);
+  error.repeat_p95_relative = quantile_of(repeats, 0.95);
+  error.covered = covered / count;
+  const auto rank = static_cast<std::size_t>(std::ceil(0.9 * (count + 1)));
+  std::sort(errors.begin(), errors.end());
+  if (rank <= errors.size())
+    error.interval = errors[rank - 1];
   return error;
 }
 

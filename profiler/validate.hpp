@@ -1,13 +1,15 @@
-// Real requests against the profile's predictions.
+// How requests are drawn, measured and held against predictions.
 #pragma once
 
 #include <cleave/core/result.hpp>
 #include <cleave/exec/executor.hpp>
-#include <cleave/profiler/profiler.hpp>
+#include <cleave/profiler/validation.hpp>
 #include <cleave/table/profile.hpp>
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -19,12 +21,24 @@ struct ValidationOptions {
   std::function<void(core::Seconds)> idle;
   std::function<void(double)> progress;
   std::stop_token stop;
+  // Run before the first configuration and after each.
+  std::optional<core::Configuration> reference;
 };
 
-// `count` distinct configurations of the profile, drawn evenly over cuts, codecs and settings.
-// Fewer if the space is smaller.
+enum class Draw { any, measured, predicted };
+
+// `count` distinct configurations of the profile, drawn evenly over cuts, codecs and settings of
+// the kind. Fewer if the space is smaller.
 std::vector<core::Configuration> draw_configurations(const table::Profile& profile, int count,
-                                                     std::uint64_t seed);
+                                                     std::uint64_t seed, Draw draw = Draw::any);
+
+// Half of `count` at predicted settings, if there are any, after the others and `extra` more, which
+// are at measured ones.
+std::vector<core::Configuration> draw_of_both(const table::Profile& profile, int count,
+                                              std::uint64_t seed, int extra = 0);
+
+// See validate_profile(); nothing if the profile allows no request to the cloud.
+std::optional<core::Configuration> reference_of(const table::Profile& profile);
 
 // What a request through the cloud takes beyond the predicted parts, the network's passes on both
 // sides aside: the median of measured less predicted over the configurations that use the cloud,
@@ -36,9 +50,13 @@ core::Result<core::Seconds> fit_overhead(const table::Profile& profile, exec::Ex
 
 // Each configuration is measured twice, as the median latency of `repeats` requests: against the
 // prediction, and against itself. Errors as above.
-core::Result<table::PredictionError> validate(
+core::Result<std::vector<ValidatedConfiguration>> check_configurations(
     const table::Profile& profile, exec::Executor& executor,
     const std::vector<core::Configuration>& configurations, const core::Values& example,
     const ValidationOptions& options);
+
+// Of those at predicted settings, or of the others.
+table::PredictionError summarise(std::span<const ValidatedConfiguration> configurations,
+                                 bool predicted);
 
 }  // namespace cleave::inline v0::profiler

@@ -1,5 +1,6 @@
 #include "lib/device/cgroup.hpp"
 #include "lib/device/parse.hpp"
+#include "lib/device/processor.hpp"
 
 #include <cleave/device/affinity.hpp>
 #include <cleave/device/battery.hpp>
@@ -34,28 +35,9 @@ std::string percent(double share) {
   return fixed(100 * share, 0) + " %";
 }
 
-int online_cpus(const Machine& machine) {
-  int cpus = 0;
-  if (const auto stat = machine.files->read(machine.proc / "stat"))
-    for (std::string_view line : lines(*stat))
-      if (line.starts_with("cpu") && line.size() > 3 && line[3] >= '0' && line[3] <= '9')
-        ++cpus;
-  return cpus;
-}
-
 Finding look_at_cpu(const Machine& machine) {
   const int cpus = online_cpus(machine);
-  std::string model;
-  if (const auto info = machine.files->read(machine.proc / "cpuinfo"))
-    for (std::string_view line : lines(*info))
-      for (std::string_view key : {"model name", "Model", "Hardware"})
-        if (model.empty() && line.starts_with(key))
-          if (const auto colon = line.find(": "); colon != std::string_view::npos)
-            model = line.substr(colon + 2);
-  // Boards name themselves in the device tree (Devicetree Specification, root node's "model").
-  if (model.empty())
-    if (const auto tree = machine.files->read(machine.proc / "device-tree/model"))
-      model = tree->substr(0, tree->find('\0'));
+  const std::string model = processor_name(machine);
   if (cpus == 0)
     return {"cpu", Status::warning, "the number of CPUs cannot be read",
             "mount procfs on " + machine.proc.string()};

@@ -133,6 +133,13 @@ core::Result<std::unique_ptr<Host>> open_host(const HostOptions& options,
     if (!governor)
       return fail(governor);
     share = governor->get();
+    host->slice = [shares = share_options.levels, period = share_options.period,
+                   threads = options.threads](std::span<const core::LevelIndex> levels) {
+      const int at_work = threads.at(levels.back());
+      const Quota quota = quota_for(shares.at(levels.front()).value * at_work, period);
+      return ShareSlice{core::microseconds(static_cast<double>(quota.quota_us) / at_work),
+                        core::microseconds(static_cast<double>(quota.period_us))};
+    };
     governors.push_back(std::move(*governor));
   } else if (edge) {
     // No frequency knob is nothing wrong: the machine then has one level.

@@ -130,10 +130,21 @@ class Layout {
   template <Is<Setting> T>
   void field(T& v) {
     fields(v.levels, v.steps, v.whole, v.codecs, v.busy, v.idle, v.machine_busy, v.power_origin);
+    since(4, v.predicted, v.interval);
+  }
+  template <Is<core::Library> T>
+  void field(T& v) {
+    fields(v.name, v.version);
+  }
+  template <Is<core::Provenance> T>
+  void field(T& v) {
+    fields(v.machine, v.processor, v.cpus, v.device, v.libraries);
   }
   template <Is<HostProfile> T>
   void field(T& v) {
     fields(v.name, v.board, v.source, v.knobs, v.settings, v.transmit, v.receive);
+    since(3, v.made_on);
+    since(4, v.fit.left_out, v.fit.median_relative, v.fit.worst_relative);
   }
   template <Is<Accuracy> T>
   void field(T& v) {
@@ -160,11 +171,13 @@ class Layout {
   void field(T& v) {
     fields(v.configurations, v.median_relative, v.p90_relative, v.repeat_median_relative,
            v.repeat_p90_relative);
+    since(4, v.p95_relative, v.repeat_p95_relative, v.covered, v.interval);
   }
   template <Is<Profile> T>
   void field(T& v) {
     fields(v.model, v.model_name, v.codecs, v.cuts, v.hosts[0], v.hosts[1], v.link, v.reply,
            v.chunk, v.error);
+    since(4, v.predicted_error);
   }
   template <Is<LinkState> T>
   void field(T& v) {
@@ -189,13 +202,14 @@ class Layout {
   void field(T& v) {
     fields(v.model, v.model_name, v.edge_knobs, v.cloud_knobs, v.boundary, v.reference, v.margin,
            v.rows, v.search);
+    since(3, v.made_on[0], v.made_on[1]);
   }
 
-  // A field that older versions do not have: it stays as it is.
-  template <class T>
-  void since(std::uint32_t version, T& value) {
+  // Fields that older versions do not have: they stay as they are.
+  template <class... Fields>
+  void since(std::uint32_t version, Fields&... values) {
     if (version_ >= version)
-      field(value);
+      fields(values...);
   }
 
   Archive& archive_;

@@ -70,8 +70,21 @@ Json json_of(const Setting& setting) {
           {"idle_w", setting.idle.count()},
           {"machine_busy_w", setting.machine_busy.count()},
           {"power_origin", to_string(setting.power_origin)},
+          {"predicted", setting.predicted},
+          {"relative_interval", setting.interval},
           {"codecs", list_of(setting.codecs)},
           {"steps", list_of(setting.steps)}};
+}
+
+Json json_of(const core::Provenance& provenance) {
+  Json libraries = Json::object();
+  for (const core::Library& library : provenance.libraries)
+    libraries[library.name] = library.version;
+  return {{"machine", provenance.machine},
+          {"processor", provenance.processor},
+          {"cpus", provenance.cpus},
+          {"device", provenance.device},
+          {"libraries", std::move(libraries)}};
 }
 
 Json json_of(const HostProfile& host) {
@@ -80,6 +93,11 @@ Json json_of(const HostProfile& host) {
           {"source", host.source},
           {"transmit_j_per_byte", host.transmit.count()},
           {"receive_j_per_byte", host.receive.count()},
+          {"made_on", json_of(host.made_on)},
+          {"level_fit",
+           {{"left_out", host.fit.left_out},
+            {"median_relative", host.fit.median_relative},
+            {"worst_relative", host.fit.worst_relative}}},
           {"knobs", list_of(host.knobs)},
           {"settings", list_of(host.settings)}};
 }
@@ -129,6 +147,18 @@ Json json_of(const LinkProfile& link) {
           {"sizes", list_of(link.sizes)}};
 }
 
+Json json_of(const PredictionError& error) {
+  return {{"configurations", error.configurations},
+          {"median_relative", error.median_relative},
+          {"p90_relative", error.p90_relative},
+          {"p95_relative", error.p95_relative},
+          {"repeat_median_relative", error.repeat_median_relative},
+          {"repeat_p90_relative", error.repeat_p90_relative},
+          {"repeat_p95_relative", error.repeat_p95_relative},
+          {"covered", error.covered},
+          {"relative_interval", error.interval}};
+}
+
 Json json_of(const LinkState& link) {
   return {{"round_trip_s", link.round_trip.count()},
           {"up_bytes_per_s", link.up.count()},
@@ -174,7 +204,6 @@ Json json_of(const Ingredients& in) {
 std::string to_json(const Profile& profile) {
   Json cuts = Json::array();
   for (const CutProfile& cut : profile.cuts) cuts.push_back(json_of(cut, profile.codecs));
-  const PredictionError& error = profile.error;
   return dump({{"format", "cleave-profile"},
                {"version", profile_format_version},
                {"model", to_string(profile.model)},
@@ -182,12 +211,8 @@ std::string to_json(const Profile& profile) {
                {"codecs", profile.codecs},
                {"reply_bytes", profile.reply.count()},
                {"chunk_bytes", profile.chunk.count()},
-               {"prediction_error",
-                {{"configurations", error.configurations},
-                 {"median_relative", error.median_relative},
-                 {"p90_relative", error.p90_relative},
-                 {"repeat_median_relative", error.repeat_median_relative},
-                 {"repeat_p90_relative", error.repeat_p90_relative}}},
+               {"prediction_error", json_of(profile.error)},
+               {"prediction_error_at_predicted_settings", json_of(profile.predicted_error)},
                {"link", json_of(profile.link)},
                {"cuts", std::move(cuts)},
                {"edge", json_of(profile.hosts[core::edge_host])},
@@ -222,6 +247,8 @@ std::string to_json(const ParetoTable& table) {
                  {"space", table.search.space},
                  {"evaluations", table.search.evaluations},
                  {"hypervolume", table.search.hypervolume}}},
+               {"edge_made_on", json_of(table.made_on[core::edge_host])},
+               {"cloud_made_on", json_of(table.made_on[core::cloud_host])},
                {"edge_knobs", list_of(table.edge_knobs)},
                {"cloud_knobs", list_of(table.cloud_knobs)},
                {"rows", std::move(rows)}});

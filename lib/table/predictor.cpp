@@ -15,6 +15,9 @@ using core::fail;
 using core::Result;
 using core::Seconds;
 
+// Of a normal distribution: half of the width that holds 90 % of it.
+constexpr double deviations_of_90_percent = 1.6449;
+
 const Setting* find_setting(const HostProfile& host, const std::vector<core::LevelIndex>& levels) {
   const auto found = std::find_if(host.settings.begin(), host.settings.end(),
                                   [&](const Setting& setting) { return setting.levels == levels; });
@@ -47,8 +50,12 @@ Seconds sum_of(const std::vector<Timing>& steps, const CutProfile& cut, std::uin
   return tail ? sum + sum_of(steps, at, count) : sum;
 }
 
-double relative_spread(const Timing& whole) {
-  return whole.mean.count() > 0 ? whole.spread / whole.mean : 0;
+// From one pass to the next, and for a setting that was predicted how far the prediction may be
+// off.
+double relative_spread(const Setting& setting) {
+  const double passes =
+      setting.whole.mean.count() > 0 ? setting.whole.spread / setting.whole.mean : 0;
+  return std::hypot(passes, setting.interval / deviations_of_90_percent);
 }
 
 // The round trips that TCP's slow start adds to a message. The window doubles every round trip, so
@@ -137,7 +144,7 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
   out.origin = edge->power_origin;
   if (cut->id == last.id) {
     out.accuracy = lossless_accuracy(profile);
-    out.spread = relative_spread(edge->whole);
+    out.spread = relative_spread(*edge);
     return out;
   }
 
@@ -190,14 +197,36 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
 
   const Seconds total = compose(out, link_of(profile), Seconds()).latency.total();
   if (total.count() > 0 && std::isfinite(total.count())) {
-    const double on_edge = relative_spread(edge->whole) *
-                           (out.edge_compute + out.encode_first + out.encode_rest).count();
-    const double on_cloud = relative_spread(cloud->whole) *
-                            (out.cloud_compute + out.decode_rest + out.decode_last).count();
+    const double on_edge =
+        relative_spread(*edge) * (out.edge_compute + out.encode_first + out.encode_rest).count();
+    const double on_cloud =
+        relative_spread(*cloud) * (out.cloud_compute + out.decode_rest + out.decode_last).count();
     out.spread =
         std::hypot(on_edge, on_cloud, profile.link.round_trip_spread.count()) / total.count();
   }
   return out;
+}
+
+bool is_predicted(const Profile& profile, const core::Configuration& configuration) {
+  for (const core::Stage& stage : configuration.stages) {
+    if (stage.host >= profile.hosts.size())
+      continue;
+    const bool runs =
+        stage.host == core::edge_host || configuration.cut() != profile.cuts.back().id;
+    const Setting* setting = find_setting(profile.hosts[stage.host], stage.levels);
+    if (runs && setting != nullptr && setting->predicted)
+      return true;
+  }
+  return false;
+}
+
+Result<double> interval_of(const Profile& profile, const core::Configuration& configuration) {
+  const auto priced = price(profile, configuration);
+  if (!priced)
+    return fail(priced);
+  const PredictionError& error =
+      is_predicted(profile, configuration) ? profile.predicted_error : profile.error;
+  return error.interval > 0 ? error.interval : deviations_of_90_percent * priced->spread;
 }
 
 LinkState link_of(const Profile& profile) {

@@ -72,6 +72,7 @@ void check_host(Checker& check, const Profile& profile, core::HostIndex index, s
   const std::string name = index == core::edge_host ? "edge" : "cloud";
   check.knobs(host.knobs, index, name);
   check.amounts({host.transmit.count(), host.receive.count()}, name);
+  check.amounts({host.fit.median_relative, host.fit.worst_relative}, name);
   for (std::size_t s = 0; s < host.settings.size() && check.ok(); ++s) {
     const Setting& setting = host.settings[s];
     const std::string at = name + " setting " + std::to_string(s);
@@ -89,6 +90,7 @@ void check_host(Checker& check, const Profile& profile, core::HostIndex index, s
                      cost.decode_per_byte},
                     at);
     check.origin(setting.power_origin, at);
+    check.amounts({setting.interval}, at);
   }
 }
 
@@ -132,10 +134,11 @@ Result<void> validate(const Profile& profile) {
     check.require(s == 0 || link.sizes[s].bytes > link.sizes[s - 1].bytes,
                   "sizes are not ascending", "link sizes");
   }
-  const PredictionError& error = profile.error;
-  check.amounts({error.median_relative, error.p90_relative, error.repeat_median_relative,
-                 error.repeat_p90_relative},
-                "prediction error");
+  for (const PredictionError& error : {profile.error, profile.predicted_error})
+    check.amounts({error.median_relative, error.p90_relative, error.p95_relative,
+                   error.repeat_median_relative, error.repeat_p90_relative,
+                   error.repeat_p95_relative, error.covered, error.interval},
+                  "prediction error");
   return check.result();
 }
 

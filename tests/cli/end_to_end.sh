@@ -28,6 +28,23 @@ grep -q modelled run.txt || fail "the energy's origin is not told"
 grep -q '<html' report.html || fail "the report is no page"
 ! grep -Eq '(src|href)="https?:' report.html || fail "the report loads something from outside"
 
+# Two profiles of one machine are compared; a table of this machine is taken without a word.
+"$cleave" profile --diff p.profile p.profile >diff.txt
+grep -Eq 'edge compute +cpu_share 1000 MHz.* 1\.000 +no' diff.txt || fail "no comparison: $(cat diff.txt)"
+"$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --quiet 2>one.err >/dev/null
+! grep elsewhere one.err || fail "this machine's table is taken for another's"
+
+# Levels in between are predicted, and the profile is held against real requests.
+between=(--board raspberry_pi_4 --threads 1 --emulate-share 0.5)
+"$cleave" profile "$model" --cloud "$cloud" "${between[@]}" --passes 2 --held-out 4 \
+  --measure-levels 3 --quiet -o between.profile >between.txt
+grep -q 'levels left out and predicted: error of 1 settings' between.txt || fail "no error of levels left out"
+"$cleave" profile "$model" --cloud "$cloud" "${between[@]}" --validate 4 --profile between.profile \
+  --quiet >validate.txt
+grep -Eq '^predicted settings, error over 2 configurations: median' validate.txt ||
+  fail "no line of predicted settings: $(cat validate.txt)"
+grep -q '^reference runs beside them drifted by' validate.txt || fail "no reference runs"
+
 # Several requests in flight: each has its outcome, and the rate is told.
 "$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --data "$images" \
   --labels "$labels" --requests 12 --policies all-cloud,all-edge --in-flight 4 --pause 0ms \

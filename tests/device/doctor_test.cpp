@@ -1,6 +1,8 @@
 #include "tests/device/fake_kernel.hpp"
 
+#include <cleave/core/version.hpp>
 #include <cleave/device/doctor.hpp>
+#include <cleave/device/provenance.hpp>
 #include <cleave/device/sensors.hpp>
 
 #include <gtest/gtest.h>
@@ -112,6 +114,25 @@ TEST(Doctor, DescribesALaptop) {
   EXPECT_EQ(f.finding("battery").status, Status::warning);
   EXPECT_NE(f.finding("hwmon").what.find("hwmon:ina226/power1"), std::string::npos);
   EXPECT_EQ(f.finding("temperature").status, Status::warning);
+}
+
+TEST(ThisMachine, IsWhatProcfsSays) {
+  Fixture f;
+  f.kernel->put("/proc/stat", "cpu  1 0 1 10 0 0 0 0\ncpu0 1 0 1 5 0 0 0 0\ncpu1 0 0 0 5 0 0 0 0");
+  f.kernel->put("/proc/sys/kernel/hostname", "camera-1");
+  f.kernel->put("/proc/device-tree/model", "Some Board Rev 1");
+  const core::Provenance here = device::this_machine(f.machine());
+  EXPECT_EQ(here.machine, "camera-1");
+  EXPECT_EQ(here.processor, "Some Board Rev 1");
+  EXPECT_EQ(here.cpus, 2U);
+  EXPECT_EQ(here.device, "");
+  EXPECT_EQ(here.libraries, (std::vector<core::Library>{{"cleave", std::string(core::version())}}));
+}
+
+TEST(ThisMachine, WhatCannotBeReadIsUnknown) {
+  const core::Provenance here = device::this_machine(Fixture().machine());
+  EXPECT_EQ(here.machine + here.processor, "");
+  EXPECT_EQ(here.cpus, 0U);
 }
 
 TEST(Doctor, TellsWhetherSharesCanBeSet) {

@@ -221,6 +221,9 @@ std::vector<std::pair<std::string, Bytes>> own_messages() {
   setting.codecs.resize(2);
   host.settings = {setting};
   seeds.emplace_back("measure/host", profiler::write_host_profile(host));
+  seeds.emplace_back(
+      "measure/machine",
+      profiler::write_provenance({"cloud", "a processor", 2, "cpu", {{"cleave", "0.1.0"}}}));
   for (const char letter : {'a', 'b'}) {
     transport::Protocol client({});
     client.authenticate(std::string(32, letter));

@@ -148,6 +148,7 @@ void push(const std::uint8_t* data, std::size_t size) {
 void measure(const std::uint8_t* data, std::size_t size) {
   require_clear(profiler::parse_measure_request(bytes(data, size)));
   require_clear(profiler::parse_host_profile(bytes(data, size), 3, 2));
+  require_clear(profiler::parse_provenance(bytes(data, size)));
 }
 
 void npy(const std::uint8_t* data, std::size_t size) {

@@ -6,8 +6,10 @@
 #include "tests/support/fake_executable.hpp"
 
 #include <cleave/device/governor.hpp>
+#include <cleave/device/pace.hpp>
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/profiler/service.hpp>
+#include <cleave/profiler/validation.hpp>
 #include <cleave/table/predictor.hpp>
 #include <cleave/transport/codec.hpp>
 
@@ -37,6 +39,9 @@ device::HostPower ten_watts(std::span<const core::LevelIndex>) {
 class ProfilerTest : public testing::Test {
  protected:
   ProfilerTest() {
+    cloud.handlers["profile/machine"] = [this](std::span<const std::byte>) {
+      return measure.machine();
+    };
     cloud.round_trip = milliseconds(10);
     cloud.rate = core::megabits_per_second(20);
     cloud.handlers["profile/measure"] = [this](std::span<const std::byte> body) {
@@ -45,6 +50,7 @@ class ProfilerTest : public testing::Test {
     options.model_name = "fake";
     options.edge.power = ten_watts;
     options.edge.name = "edge";
+    options.edge.made_on = {"edge", "a small processor", 4, "cpu", {}};
     options.edge.idle_gap = milliseconds(10);
     options.edge.idle = [this](Seconds time) { clock.advance(time); };
     options.clock = &clock;
@@ -63,6 +69,7 @@ class ProfilerTest : public testing::Test {
   profiler::HostOptions cloud_host = [this] {
     profiler::HostOptions host;
     host.name = "cloud";
+    host.made_on = {"cloud", "a large processor", 64, "cuda:0", {{"libtorch", "2.6.0"}}};
     host.power = ten_watts;
     host.clock = &clock;
     return host;
@@ -200,6 +207,22 @@ TEST_F(ProfilerTest, AStopIsCancelledAndALostCloudIsUnavailable) {
   }
 }
 
+TEST_F(ProfilerTest, AProfileKnowsBothMachines) {
+  const auto profile = profiler::profile(model, model->example(), *knobs, cloud, options);
+  ASSERT_TRUE(profile) << profile.error().message();
+  EXPECT_EQ(profile->hosts[core::edge_host].made_on, options.edge.made_on);
+  EXPECT_EQ(profile->hosts[core::cloud_host].made_on, cloud_host.made_on);
+  // A cloud that does not tell is an unknown one, one that tells nonsense an error.
+  cloud.handlers.erase("profile/machine");
+  const auto silent = profiler::profile(model, model->example(), *knobs, cloud, options);
+  ASSERT_TRUE(silent) << silent.error().message();
+  EXPECT_FALSE(silent->hosts[core::cloud_host].made_on.known());
+  cloud.handlers["profile/machine"] = [](std::span<const std::byte>) {
+    return std::vector<std::byte>(3);
+  };
+  EXPECT_EQ(profiler::machine_of(cloud).error().code, core::Errc::corrupt);
+}
+
 TEST_F(ProfilerTest, AnotherModelInTheCloudIsAMismatch) {
   FakeCloud other(clock, nullptr);
   profiler::MeasureService none(other.models, *cloud_knobs, cloud_host);
@@ -264,6 +287,226 @@ TEST(HostWire, AHalfProfileSurvivesTheWireAndItsTruncationsAndFlipsDoNotCrash) {
       for (std::size_t k = 0; k < setting.levels.size(); ++k)
         EXPECT_LT(setting.levels[k], result->knobs[k].levels.size());
   }
+}
+
+TEST(HostWire, AMachineSurvivesTheWireAndItsTruncationsDoNot) {
+  const core::Provenance made{"cloud", "a processor", 2, "cpu", {{"cleave", "0.1.0"}, {"x", ""}}};
+  auto message = profiler::write_provenance(made);
+  const auto parsed = profiler::parse_provenance(message);
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(*parsed, made);
+  for (std::size_t length = 0; length < message.size(); ++length)
+    EXPECT_FALSE(profiler::parse_provenance(std::span(message).first(length)));
+  message.push_back(std::byte{0});
+  EXPECT_FALSE(profiler::parse_provenance(message));
+}
+
+// A network whose step i takes a[i] + b[i] / share.
+class Shared final : public core::Executable {
+ public:
+  Shared(std::vector<double> a, std::vector<double> b, std::shared_ptr<const device::Pace> pace,
+         core::ManualClock& clock)
+      : a_(std::move(a)),
+        b_(std::move(b)),
+        pace_(std::move(pace)),
+        clock_(clock),
+        model_(std::vector<Seconds>(a_.size()), 1000) {}
+  core::Fingerprint fingerprint() const override { return model_.fingerprint(); }
+  std::span<const core::Cut> cuts() const override { return model_.cuts(); }
+  std::uint32_t step_count() const override { return model_.step_count(); }
+  core::Result<core::Values> run(core::CutId begin, core::CutId end,
+                                 const core::Values& values) const override {
+    std::vector<core::StepTime> times;
+    return run_timed(begin, end, values, times);
+  }
+  core::Result<core::Values> run_timed(core::CutId begin, core::CutId end,
+                                       const core::Values& values,
+                                       std::vector<core::StepTime>& times) const override {
+    std::vector<core::StepTime> steps;
+    auto result = model_.run_timed(begin, end, values, steps);
+    for (core::StepTime& step : steps) {
+      step.time = Seconds(a_[step.step] + b_[step.step] / pace_->share());
+      clock_.advance(step.time);
+      times.push_back(step);
+    }
+    return result;
+  }
+  core::Result<void> set_threads(int) const override { return {}; }
+  [[nodiscard]] core::Values example() const { return model_.example(); }
+
+ private:
+  std::vector<double> a_, b_;
+  std::shared_ptr<const device::Pace> pace_;
+  core::ManualClock& clock_;
+  FakeExecutable model_;
+};
+
+// An edge with six shares, and a cloud that runs the same network at full speed.
+class LevelsTest : public ProfilerTest {
+ protected:
+  LevelsTest() {
+    auto pace = std::make_unique<device::PaceGovernor>(core::edge_host,
+                                                       std::vector<core::Level>{{"10 %", 0.1},
+                                                                                {"20 %", 0.2},
+                                                                                {"25 %", 0.25},
+                                                                                {"50 %", 0.5},
+                                                                                {"80 %", 0.8},
+                                                                                {"100 %", 1}});
+    shared = std::make_shared<Shared>(std::vector<double>{1e-3, 0, 2e-3},
+                                      std::vector<double>{2e-3, 5e-3, 1e-3}, pace->pace(), clock);
+    std::vector<std::unique_ptr<device::Governor>> governors;
+    governors.push_back(std::move(pace));
+    shares = std::make_unique<device::Arbiter>(std::move(governors));
+    options.edge.measure_levels = 3;
+  }
+  core::Result<table::Profile> profiled() {
+    return profiler::profile(shared, shared->example(), *shares, cloud, options);
+  }
+  profiler::ValidateOptions validating() {
+    profiler::ValidateOptions validate;
+    validate.idle_gap = milliseconds(10);
+    validate.idle = [this](Seconds time) { clock.advance(time); };
+    validate.clock = &clock;
+    return validate;
+  }
+
+  std::shared_ptr<Shared> shared;
+  std::unique_ptr<device::Arbiter> shares;
+};
+
+TEST_F(LevelsTest, LevelsInBetweenAreThoseOfTheClosedForm) {
+  const auto profile = profiled();
+  ASSERT_TRUE(profile) << profile.error().message();
+  const table::HostProfile& edge = profile->hosts[core::edge_host];
+  ASSERT_EQ(edge.settings.size(), 6U);
+  const double shares_of[] = {0.1, 0.2, 0.25, 0.5, 0.8, 1};
+  const bool predicted[] = {false, false, true, true, true, false};
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(edge.settings[i].predicted, predicted[i]);
+    EXPECT_EQ(edge.settings[i].whole.samples == 0, predicted[i]);
+    EXPECT_NEAR(edge.settings[i].whole.mean.count(), 3e-3 + 8e-3 / shares_of[i], 1e-7);
+    EXPECT_NEAR(edge.settings[i].steps[1].mean.count(), 5e-3 / shares_of[i], 1e-7);
+  }
+  EXPECT_EQ(edge.fit.left_out, 1U);
+  EXPECT_LT(edge.fit.worst_relative, 1e-6);
+  // Both kinds were held out, and are told apart.
+  EXPECT_GE(profile->error.configurations, 3U);
+  EXPECT_GE(profile->predicted_error.configurations, 3U);
+  EXPECT_LT(profile->predicted_error.p95_relative, 0.02);
+}
+
+TEST_F(LevelsTest, LessThanThreeMeasuredLevelsAreRefused) {
+  options.edge.measure_levels = 2;
+  EXPECT_EQ(profiled().error().code, core::Errc::invalid_argument);
+}
+
+TEST_F(LevelsTest, ValidationOfATrueProfileFindsNoError) {
+  const auto profile = profiled();
+  ASSERT_TRUE(profile);
+  const auto report =
+      profiler::validate_profile(*profile, shared, shared->example(), *shares, cloud, validating());
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_EQ(report->configurations.size(),
+            report->measured.configurations + report->predicted.configurations);
+  EXPECT_GE(report->measured.configurations, 5U);
+  EXPECT_GE(report->predicted.configurations, 5U);
+  EXPECT_LT(report->measured.p95_relative, 0.02);
+  EXPECT_LT(report->predicted.p95_relative, 0.02);
+  EXPECT_LT(report->worst_drift, 1e-6);
+  for (const auto& one : report->configurations) {
+    EXPECT_NEAR(one.measured.edge_compute.count(), one.predicted.edge_compute.count(), 1e-6);
+    EXPECT_NEAR(one.measured.cloud_compute.count(), one.predicted.cloud_compute.count(), 1e-6);
+    EXPECT_NEAR(one.measured.total().count(), one.latency.count(), 1e-6);
+  }
+}
+
+TEST_F(LevelsTest, ValidationOfAProfileThatIsWrongByAThirdSaysSo) {
+  auto profile = profiled();
+  ASSERT_TRUE(profile);
+  // All-edge alone: there the closed form of the error is that of the steps.
+  profile->cuts.erase(profile->cuts.begin() + 1, profile->cuts.end() - 1);
+  for (table::Setting& setting : profile->hosts[core::edge_host].settings)
+    for (table::Timing& step : setting.steps) step.mean = step.mean * (4.0 / 3);
+  const auto report =
+      profiler::validate_profile(*profile, shared, shared->example(), *shares, cloud, validating());
+  ASSERT_TRUE(report) << report.error().message();
+  int seen = 0;
+  for (const auto& one : report->configurations)
+    if (one.configuration.cut() == profile->cuts.back().id) {
+      EXPECT_NEAR(one.error(), 1.0 / 3, 1e-6);
+      EXPECT_NEAR(one.repeat_error(), 0, 1e-6);
+      EXPECT_EQ(one.covered(), one.interval >= 0.25 - 1e-9);
+      ++seen;
+    }
+  EXPECT_GE(seen, 2);
+}
+
+TEST_F(LevelsTest, AMachineThatSlowsDownShowsAsDrift) {
+  const auto profile = profiled();
+  ASSERT_TRUE(profile);
+  // Each round trip is 1 % longer than the one before it.
+  cloud.on_call = [this](const exec::RemoteCall&) -> core::Result<void> {
+    cloud.round_trip = cloud.round_trip * 1.01;
+    return {};
+  };
+  const auto report =
+      profiler::validate_profile(*profile, shared, shared->example(), *shares, cloud, validating());
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_GT(report->worst_drift, 0.1);
+  EXPECT_LT(report->configurations.front().drift, 0);
+  EXPECT_GT(report->configurations.back().drift, 0);
+}
+
+TEST_F(LevelsTest, ValidationRefusesOtherNetworksOtherKnobsAndALostCloud) {
+  const auto profile = profiled();
+  ASSERT_TRUE(profile);
+  const auto code = [&](const table::Profile& checked, device::Arbiter& with) {
+    const auto report =
+        profiler::validate_profile(checked, shared, shared->example(), with, cloud, validating());
+    return report ? core::Errc::internal : report.error().code;
+  };
+  auto other = *profile;
+  other.model.structure ^= 1;
+  EXPECT_EQ(code(other, *shares), core::Errc::mismatch);
+  EXPECT_EQ(code(*profile, *knobs), core::Errc::mismatch);
+  cloud.on_call = [](const exec::RemoteCall&) -> core::Result<void> {
+    return core::fail(core::Errc::unavailable, "connection lost");
+  };
+  EXPECT_EQ(code(*profile, *shares), core::Errc::unavailable);
+  cloud.on_call = {};
+  auto stopped = validating();
+  std::stop_source stop;
+  stop.request_stop();
+  stopped.stop = stop.get_token();
+  EXPECT_EQ(profiler::validate_profile(*profile, shared, shared->example(), *shares, cloud, stopped)
+                .error()
+                .code,
+            core::Errc::cancelled);
+}
+
+TEST(Summarise, FollowsItsClosedForms) {
+  // Errors of 1 %, 2 %, ... 10 % of a latency of 1 s, measured again 0.5 % slower.
+  std::vector<profiler::ValidatedConfiguration> rows(10);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i].predicted.edge_compute = Seconds(1 + 0.01 * static_cast<double>(i + 1));
+    rows[i].latency = Seconds(1);
+    rows[i].again = Seconds(1.005);
+    rows[i].interval = 0.0501;
+  }
+  rows.push_back(rows.back());
+  rows.back().predicted_setting = true;
+  const table::PredictionError error = profiler::summarise(rows, false);
+  EXPECT_EQ(error.configurations, 10U);
+  EXPECT_NEAR(error.median_relative, 0.055, 1e-12);
+  EXPECT_NEAR(error.p95_relative, 0.0955, 1e-12);
+  EXPECT_NEAR(error.repeat_median_relative, 0.005, 1e-12);
+  // |1 - p| <= 0.0501 p up to p = 1.05.
+  EXPECT_DOUBLE_EQ(error.covered, 0.5);
+  // The ceil(0.9 * 11) = 10th smallest of ten.
+  EXPECT_NEAR(error.interval, 0.10, 1e-12);
+  EXPECT_EQ(profiler::summarise(rows, true).configurations, 1U);
+  EXPECT_EQ(profiler::summarise(rows, true).interval, 0);
+  EXPECT_EQ(profiler::summarise({}, true), table::PredictionError());
 }
 
 TEST(UsefulCuts, AreThoseWithFewerBytesThanAllBeforeAndTheValleys) {

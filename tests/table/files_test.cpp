@@ -21,6 +21,9 @@ namespace fs = std::filesystem;
 using core::Errc;
 using tests::sample_graph_profile;
 using tests::sample_graph_table;
+using tests::sample_located_profile;
+using tests::sample_located_table;
+using tests::sample_predicted_profile;
 using tests::sample_profile;
 using tests::sample_table;
 
@@ -35,7 +38,7 @@ class TableFiles : public testing::Test {
   ~TableFiles() override { fs::remove_all(folder_); }
   [[nodiscard]] fs::path path(const std::string& name) const { return folder_ / name; }
   [[nodiscard]] std::vector<std::byte> profile_bytes() const {
-    EXPECT_TRUE(save(sample_graph_profile(), path("p.bin")));
+    EXPECT_TRUE(save(sample_predicted_profile(), path("p.bin")));
     return *core::read_file(path("p.bin"), 1 << 20);
   }
   // Thousands of files are written here; core::write_file would sync each to the disk, and so would
@@ -69,17 +72,17 @@ std::vector<std::byte> framed(std::span<const std::byte> payload) {
 }
 
 TEST_F(TableFiles, ProfileComesBackAsItWas) {
-  ASSERT_TRUE(save(sample_graph_profile(), path("p.bin")));
+  ASSERT_TRUE(save(sample_predicted_profile(), path("p.bin")));
   const auto loaded = table::load_profile(path("p.bin"));
   ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_EQ(*loaded, sample_graph_profile());
+  EXPECT_EQ(*loaded, sample_predicted_profile());
 }
 
 TEST_F(TableFiles, TableComesBackAsItWas) {
-  ASSERT_TRUE(save(sample_graph_table(), path("t.bin")));
+  ASSERT_TRUE(save(sample_located_table(), path("t.bin")));
   const auto loaded = table::load_table(path("t.bin"));
   ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_EQ(*loaded, sample_graph_table());
+  EXPECT_EQ(*loaded, sample_located_table());
 }
 
 // The golden files are written once per format version and kept for ever. To write those of a new
@@ -134,20 +137,38 @@ TEST_F(TableFiles, GoldenTableOfVersion1Loads) {
 
 TEST_F(TableFiles, GoldenFilesOfVersion2LoadWithTheirCutsAcrossBranches) {
   const fs::path profile = golden / "profile-v2.bin", table = golden / "table-v2.bin";
-  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile)) {
-    ASSERT_TRUE(save(sample_graph_profile(), profile));
-    ASSERT_TRUE(save(sample_graph_table(), table));
-  }
   const auto loaded = table::load_profile(profile);
   ASSERT_TRUE(loaded) << loaded.error().message();
   EXPECT_EQ(*loaded, sample_graph_profile());
+  EXPECT_FALSE(loaded->hosts[core::edge_host].made_on.known());
   const auto rows = table::load_table(table);
   ASSERT_TRUE(rows) << rows.error().message();
   EXPECT_EQ(*rows, sample_graph_table());
 }
 
+TEST_F(TableFiles, GoldenFilesOfVersion3LoadWithTheirMachines) {
+  const fs::path profile = golden / "profile-v3.bin", table = golden / "table-v3.bin";
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(table))
+    ASSERT_TRUE(save(sample_located_table(), table));
+  const auto loaded = table::load_profile(profile);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(*loaded, sample_located_profile());
+  const auto rows = table::load_table(table);
+  ASSERT_TRUE(rows) << rows.error().message();
+  EXPECT_EQ(*rows, sample_located_table());
+}
+
+TEST_F(TableFiles, GoldenProfileOfVersion4LoadsWithItsPredictedSetting) {
+  const fs::path profile = golden / "profile-v4.bin";
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile))
+    ASSERT_TRUE(save(sample_predicted_profile(), profile));
+  const auto loaded = table::load_profile(profile);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(*loaded, sample_predicted_profile());
+}
+
 TEST_F(TableFiles, WrittenBytesAreThoseOfTheGoldenFile) {
-  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v2.bin", 1 << 20));
+  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v4.bin", 1 << 20));
 }
 
 TEST_F(TableFiles, AnyChangedByteIsNoticed) {
@@ -196,7 +217,7 @@ TEST_F(TableFiles, MissingAndTrailingPayloadUnderARightChecksumIsCorrupt) {
 
 TEST_F(TableFiles, ANewerVersionIsSaidToBeNewer) {
   auto bytes = profile_bytes();
-  bytes[8] = std::byte{3};
+  bytes[8] = static_cast<std::byte>(table::profile_format_version + 1);
   EXPECT_EQ(load_code(bytes), to_string(Errc::version));
   bytes[8] = std::byte{0};
   EXPECT_EQ(load_code(bytes), to_string(Errc::corrupt));
@@ -300,6 +321,26 @@ TEST(Export, JsonHoldsTheProfileWithUnitsInTheNames) {
   EXPECT_EQ(json["edge"]["settings"][1]["steps"][4]["mean_s"],
             p.hosts[0].settings[1].steps[4].mean.count());
   EXPECT_EQ(json["link"]["round_trip_s"], 0.010);
+}
+
+TEST(Export, JsonTellsMeasuredFromPredicted) {
+  const auto json = nlohmann::json::parse(to_json(sample_predicted_profile()));
+  EXPECT_EQ(json["edge"]["settings"][0]["predicted"], false);
+  EXPECT_EQ(json["edge"]["settings"][1]["predicted"], true);
+  EXPECT_EQ(json["edge"]["settings"][1]["relative_interval"], 0.125);
+  EXPECT_EQ(json["edge"]["level_fit"]["left_out"], 3);
+  EXPECT_EQ(json["prediction_error"]["covered"], 0.93);
+  EXPECT_EQ(json["prediction_error_at_predicted_settings"]["relative_interval"], 0.15);
+}
+
+TEST(Export, JsonTellsTheMachinesAndLibraries) {
+  const auto profile = nlohmann::json::parse(to_json(sample_located_profile()));
+  EXPECT_EQ(profile["edge"]["made_on"]["machine"], "camera-1");
+  EXPECT_EQ(profile["edge"]["made_on"]["libraries"]["libtorch"], "1.13.1");
+  EXPECT_EQ(profile["cloud"]["made_on"]["device"], "cuda:0");
+  const auto table = nlohmann::json::parse(to_json(sample_located_table()));
+  EXPECT_EQ(table["edge_made_on"]["processor"], "a small processor");
+  EXPECT_EQ(table["cloud_made_on"]["cpus"], 64);
 }
 
 TEST(Export, JsonOfATableLabelsEveryEnergy) {

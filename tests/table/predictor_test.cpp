@@ -274,4 +274,34 @@ TEST(Price, SumsTheStepsOfAHeadAcrossBranchesAndOfItsTail) {
   EXPECT_NEAR(priced->cloud_compute.count(), 0.2e-3 * (3 + 5), 1e-12);
 }
 
+TEST(Price, APredictedSettingIsLessCertain) {
+  const auto p = tests::sample_predicted_profile();
+  const auto measured = price(p, sample_configuration(p, 4, "raw", 0));
+  const auto predicted = price(p, sample_configuration(p, 4, "raw", 1));
+  ASSERT_TRUE(measured && predicted);
+  // Passes have a standard deviation of 5 %; the interval of 12.5 % holds 90 %.
+  EXPECT_NEAR(measured->spread, 0.05, 1e-12);
+  EXPECT_NEAR(predicted->spread, std::hypot(0.05, 0.125 / 1.6449), 1e-12);
+}
+
+TEST(Interval, IsWhatTheCheckOfSuchConfigurationsFound) {
+  auto p = tests::sample_predicted_profile();
+  const auto measured = sample_configuration(p, 2, "raw", 2);
+  const auto predicted = sample_configuration(p, 2, "raw", 1);
+  EXPECT_FALSE(is_predicted(p, measured));
+  EXPECT_TRUE(is_predicted(p, predicted));
+  EXPECT_EQ(*interval_of(p, measured), 0.12);
+  EXPECT_EQ(*interval_of(p, predicted), 0.15);
+  p.error.interval = p.predicted_error.interval = 0;
+  EXPECT_NEAR(*interval_of(p, measured), 1.6449 * price(p, measured)->spread, 1e-12);
+  EXPECT_NEAR(*interval_of(p, predicted), 1.6449 * price(p, predicted)->spread, 1e-12);
+  // What runs nothing in the cloud does not depend on how the cloud's setting came about.
+  p.hosts[core::cloud_host].settings[0].predicted = true;
+  EXPECT_FALSE(is_predicted(p, sample_configuration(p, 4, "raw", 2)));
+  EXPECT_TRUE(is_predicted(p, measured));
+  auto unknown = measured;
+  unknown.codecs = {"none"};
+  EXPECT_EQ(interval_of(p, unknown).error().code, Errc::not_found);
+}
+
 }  // namespace

@@ -194,4 +194,51 @@ table::ParetoTable sample_graph_table() {
   return t;
 }
 
+namespace {
+
+const core::Provenance edge_machine{
+    "camera-1", "a small processor", 4, "cpu", {{"cleave", "0.1.0"}, {"libtorch", "1.13.1"}}};
+const core::Provenance cloud_machine{"server-1", "a large processor", 64, "cuda:0", {}};
+
+}  // namespace
+
+table::Profile sample_located_profile() {
+  table::Profile p = sample_graph_profile();
+  p.hosts[core::edge_host].made_on = edge_machine;
+  p.hosts[core::cloud_host].made_on = cloud_machine;
+  return p;
+}
+
+table::Profile sample_predicted_profile() {
+  table::Profile p = sample_located_profile();
+  table::HostProfile& edge = p.hosts[core::edge_host];
+  edge.knobs[0].levels.insert(edge.knobs[0].levels.begin() + 1, {"50 %", 0.5});
+  edge.settings[1].levels = {2};
+  table::Setting between = setting(1, 2, 4);
+  between.predicted = true;
+  between.interval = 0.125;
+  edge.settings.insert(edge.settings.begin() + 1, between);
+  edge.fit = {.left_out = 3, .median_relative = 0.01, .worst_relative = 0.06};
+  p.error.p95_relative = 0.13;
+  p.error.repeat_p95_relative = 0.08;
+  p.error.covered = 0.93;
+  p.error.interval = 0.12;
+  p.predicted_error = {.configurations = 15,
+                       .median_relative = 0.05,
+                       .p90_relative = 0.14,
+                       .repeat_median_relative = 0.021,
+                       .repeat_p90_relative = 0.071,
+                       .p95_relative = 0.16,
+                       .repeat_p95_relative = 0.081,
+                       .covered = 0.87,
+                       .interval = 0.15};
+  return p;
+}
+
+table::ParetoTable sample_located_table() {
+  table::ParetoTable t = sample_graph_table();
+  t.made_on = {edge_machine, cloud_machine};
+  return t;
+}
+
 }  // namespace cleave::tests

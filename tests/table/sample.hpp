@@ -11,10 +11,16 @@ namespace cleave::tests {
 table::Profile sample_profile();
 /// The same with a cut across branches, which files of version 1 do not know.
 table::Profile sample_graph_profile();
+/// The same with machines and libraries, which files of versions 1 and 2 do not know.
+table::Profile sample_located_profile();
+/// The same with a predicted setting, which files of versions 1 to 3 do not know.
+table::Profile sample_predicted_profile();
 /// Two rows: all-edge and a split.
 table::ParetoTable sample_table();
 /// The same with such a cut in its second row.
 table::ParetoTable sample_graph_table();
+/// The same with machines and libraries.
+table::ParetoTable sample_located_table();
 
 /// The configuration of a sample profile's cut, codec and edge level; cloud level 0.
 core::Configuration sample_configuration(const table::Profile& profile, std::size_t cut,

@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,13 @@ struct HostPower {
   core::Origin origin = core::Origin::modelled;
 };
 using PowerOf = std::function<HostPower(std::span<const core::LevelIndex> levels)>;
+
+/// How a quota keeps a share of the CPU: so much CPU time for each thread at work in every period.
+struct ShareSlice {
+  core::Seconds quota, period;
+};
+/// At one level of each knob; nothing where no quota is at work.
+using SliceOf = std::function<std::optional<ShareSlice>(std::span<const core::LevelIndex> levels)>;
 
 /// How a share of this machine's CPU stands for a board.
 enum class Emulation {
@@ -56,6 +64,7 @@ struct Host {
   PowerOf power;
   const Radio* radio = nullptr;      ///< of `board`
   std::shared_ptr<const Pace> pace;  ///< of an emulation by pace, else null
+  SliceOf slice;                     ///< of an emulation by quota, else empty
 };
 
 /// `set_threads` is called on the thread that leases the knobs, e.g. with

@@ -21,7 +21,13 @@ namespace cleave::inline v0::profiler {
 struct HostOptions {
   std::string name;           ///< the machine, for people
   std::string board, source;  ///< where the watts come from
+  core::Provenance made_on;   ///< this machine and what the network runs on; kept in the profile
   device::PowerOf power;      ///< required
+  /// Where a quota keeps a share: what is predicted then stalls where the quota ends. May be empty.
+  device::SliceOf slice;
+  /// Of a knob that is a frequency or a share of the CPU, measure so many levels, at least 3, far
+  /// apart and with both ends, and predict the others. 0: measure all.
+  int measure_levels = 0;
   core::JoulesPerByte transmit, receive;
   std::vector<std::string> codecs;  ///< to be priced
   /// Passes of each kind per combination of levels, and at least so long; the sum over a
@@ -47,8 +53,10 @@ struct HostOptions {
 /// instrumented passes, which alternate with plain ones, and whose step means are scaled so that
 /// they add up to the mean of the plain passes: the instrumentation's overhead is removed, and
 /// under a quota, where a step either runs untouched or stalls, means and not medians add up.
-/// Spreads are over passes. Runs on the calling thread and leaves the knobs at whatever level was
-/// last measured. Errors: those of the model and the knobs; cancelled.
+/// Spreads are over passes. Settings left out by measure_levels are predicted: times are linear in
+/// one over the rate, or stall as a quota lets them (Setting::predicted). Runs on the calling
+/// thread and leaves the knobs at whatever level was last measured. Errors: those of the model and
+/// the knobs; cancelled; invalid_argument (measure_levels is 1, 2 or negative).
 CLEAVE_EXPORT core::Result<table::HostProfile> measure_host(const core::Executable& model,
                                                             const core::Values& example,
                                                             device::Arbiter& knobs,

@@ -4,7 +4,9 @@
 // XXH3-64 of the payload, all little-endian, then the payload (cereal's portable binary). Files are
 // local and trusted after the checksum; nothing that comes over the network is read this way.
 //
-// Version 2 knows cuts whose head is no prefix; version 1, of cleave 0.1, is read for ever.
+// Version 2 knows cuts whose head is no prefix; version 3 knows the machines and libraries that the
+// figures come from; version 4, of profiles only, knows settings that were predicted. Versions 1 to
+// 3, of cleave 0.1, are read for ever.
 #pragma once
 
 #include <cleave/core/export.hpp>
@@ -17,8 +19,8 @@
 
 namespace cleave::inline v0::table {
 
-inline constexpr std::uint32_t profile_format_version = 2;
-inline constexpr std::uint32_t table_format_version = 2;
+inline constexpr std::uint32_t profile_format_version = 4;
+inline constexpr std::uint32_t table_format_version = 3;
 /// Larger files are refused unread.
 inline constexpr std::size_t file_size_limit = std::size_t{256} << 20;
 

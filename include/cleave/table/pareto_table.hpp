@@ -4,8 +4,10 @@
 #include <cleave/core/configuration.hpp>
 #include <cleave/core/energy.hpp>
 #include <cleave/core/ids.hpp>
+#include <cleave/core/provenance.hpp>
 #include <cleave/table/predictor.hpp>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -41,6 +43,9 @@ struct ParetoTable {
   double margin = 0;           ///< rows within this relative margin of the front are kept too
   std::vector<TableRow> rows;  ///< by ascending energy
   SearchSummary search;
+  /// Where the profile was made, edge and cloud; unknown for observations, and in files of format 2
+  /// and older.
+  std::array<core::Provenance, 2> made_on;
   friend bool operator==(const ParetoTable&, const ParetoTable&) = default;
 };
 

@@ -83,7 +83,8 @@ struct Prediction {
 /// The ramp comes from LinkProfile::sizes: (time - bytes/up) / round_trip of each sample, at least
 /// 0, interpolated over log(bytes) (a slow-starting window doubles every round trip) and constant
 /// outside the samples.
-/// The spread takes a host's whole-pass relative spread for the part that it runs, codec included,
+/// The spread takes a host's whole-pass relative spread for the part that it runs, codec included
+/// (of a predicted setting with the uncertainty of the prediction, Setting::interval / 1.645),
 /// since steps of one pass share their disturbances (quadrature over steps would promise far too
 /// little); the two hosts and the link are independent and add in quadrature, over the latency on
 /// the profile's own link.
@@ -97,6 +98,16 @@ struct Prediction {
 /// where it loses information, a profile that does not fit together (see validate()).
 CLEAVE_EXPORT core::Result<Ingredients> price(const Profile& profile,
                                               const core::Configuration& configuration);
+
+/// Whether any setting that runs something there was predicted, not measured.
+CLEAVE_EXPORT bool is_predicted(const Profile& profile, const core::Configuration& configuration);
+
+/// Half of the width of the interval around the predicted latency that holds 90 % of measurements,
+/// relative to it: what the profile's check of such configurations, at measured settings or at
+/// predicted ones, found (PredictionError::interval); if it had too few, 1.645 times
+/// Ingredients::spread. Errors: those of price().
+CLEAVE_EXPORT core::Result<double> interval_of(const Profile& profile,
+                                               const core::Configuration& configuration);
 
 /// The link that the profile was measured on.
 CLEAVE_EXPORT LinkState link_of(const Profile& profile);

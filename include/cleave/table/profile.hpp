@@ -5,6 +5,7 @@
 #include <cleave/core/configuration.hpp>
 #include <cleave/core/energy.hpp>
 #include <cleave/core/ids.hpp>
+#include <cleave/core/provenance.hpp>
 #include <cleave/core/units.hpp>
 
 #include <array>
@@ -42,7 +43,21 @@ struct Setting {
   /// equal to `busy`.
   core::Watts machine_busy;
   core::Origin power_origin = core::Origin::modelled;
+  /// Times and codec costs follow from those of other settings; Timing::samples are 0 then.
+  bool predicted = false;
+  /// Of a predicted setting: half of the width of the interval around a whole pass's mean that
+  /// holds 90 % of measurements, relative to the mean.
+  double interval = 0;
   friend bool operator==(const Setting&, const Setting&) = default;
+};
+
+/// How well settings that were not measured follow from those that were: each measured level that
+/// has measured ones on both sides was left out, and predicted from the others.
+struct LevelFit {
+  std::uint32_t left_out = 0;  ///< settings predicted so; 0: all settings were measured
+  double median_relative = 0;  ///< |predicted - measured| / measured, of a whole pass
+  double worst_relative = 0;
+  friend bool operator==(const LevelFit&, const LevelFit&) = default;
 };
 
 /// A host's half of a profile.
@@ -51,9 +66,12 @@ struct HostProfile {
   std::string board;   ///< the board description its watts come from; "" if metered
   std::string source;  ///< where those watts were published, or which meter
   std::vector<core::Knob> knobs;
-  std::vector<Setting> settings;  ///< every combination of levels that was measured
+  std::vector<Setting> settings;  ///< combinations of levels, measured or predicted
+  LevelFit fit;                   ///< of the predicted ones
   /// Radio or network energy, per byte sent and received; 0 for a wired host.
   core::JoulesPerByte transmit, receive;
+  /// Where the times come from; unknown in files of format 2 and older.
+  core::Provenance made_on;
   friend bool operator==(const HostProfile&, const HostProfile&) = default;
 };
 
@@ -104,13 +122,22 @@ struct LinkProfile {
   friend bool operator==(const LinkProfile&, const LinkProfile&) = default;
 };
 
-/// Predicted against measured latency of configurations that no parameter was fitted to.
+/// Predicted against measured latency of configurations that no parameter was fitted to. Figures
+/// after the fifth are 0 in files of format 3 and older.
 struct PredictionError {
   std::uint32_t configurations = 0;
   double median_relative = 0;  ///< |predicted - measured| / measured
   double p90_relative = 0;
   double repeat_median_relative = 0;  ///< measuring the same again, for comparison
   double repeat_p90_relative = 0;
+  double p95_relative = 0;
+  double repeat_p95_relative = 0;
+  double covered = 0;  ///< the share of measurements within the interval of their prediction
+  /// Nine of ten errors are no larger: with at least nine configurations the ceil(0.9 (n + 1))-th
+  /// smallest, which holds 90 % of new ones, too, as long as they are drawn like these (V. Vovk,
+  /// A. Gammerman and G. Shafer, Algorithmic Learning in a Random World, 2005: split conformal
+  /// prediction); 0 with fewer.
+  double interval = 0;
   friend bool operator==(const PredictionError&, const PredictionError&) = default;
 };
 
@@ -123,10 +150,11 @@ struct Profile {
   std::vector<CutProfile> cuts;
   std::array<HostProfile, 2> hosts;  ///< edge, cloud
   LinkProfile link;
-  core::Bytes reply;  ///< the encoded outputs
-  core::Bytes chunk;  ///< encode, transfer and decode overlap in chunks of this
-                      ///< many raw bytes; 0: one after the other
-  PredictionError error;
+  core::Bytes reply;                ///< the encoded outputs
+  core::Bytes chunk;                ///< encode, transfer and decode overlap in chunks of this
+                                    ///< many raw bytes; 0: one after the other
+  PredictionError error;            ///< of configurations whose settings were measured
+  PredictionError predicted_error;  ///< of those with a predicted setting
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 
