@@ -21,6 +21,8 @@ constexpr std::size_t most_fitted = 400;
 // surrogate chooses from.
 constexpr std::size_t sampled = 40;
 constexpr unsigned generations = 8;
+// With so few points the parameters are searched for before every step: it takes milliseconds.
+constexpr std::size_t always_tuned = 70;
 
 // What two objectives cover up to the reference beyond what a front, sorted by the first, covers.
 double improvement(const std::vector<Objectives>& front, const Objectives& reference, double x,
@@ -113,7 +115,7 @@ class Screening {
     if (!fitted_)
       return;
     // Parameters settle: a tenth more points before they are searched again.
-    const bool tune = 10 * known >= 11 * tuned_;
+    const bool tune = known < always_tuned || 10 * known >= 11 * tuned_;
     if (tune)
       tuned_ = known;
     for (std::size_t k = 0; k < surrogates_.size(); ++k)
@@ -230,7 +232,7 @@ double expected_improvement(const std::vector<Objectives>& front, const Objectiv
 }
 
 std::size_t screened_start(std::uint64_t budget) {
-  return static_cast<std::size_t>(std::clamp<std::uint64_t>(budget / 3, 1, 100));
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(budget / 4, 1, 100));
 }
 
 void screened_stage(Stage& stage, const SearchOptions& options, std::size_t size, Random& random,

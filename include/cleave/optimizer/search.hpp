@@ -86,7 +86,7 @@ struct SearchOptions {
   /// for comparison.
   bool seeded = true;
   /// For spaces where looking at a point is dear (it stands for a measurement): pagmo's algorithms
-  /// breed on a surrogate, and of their offspring, of the front's neighbours and of points at
+  /// breed on a surrogate, and of their offspring, of the front's neighbours and of a few points at
   /// random only those are evaluated that are expected to widen the front most. Takes milliseconds
   /// for each evaluation.
   bool screened = false;
