@@ -48,10 +48,10 @@ class ObservationDice {
 /// The knobs are those of DynaSplit (May et al. 2024, arXiv 2410.23881): a split layer (22 of
 /// VGG16, 19 of ViT), a clock in steps of 200 MHz from 600, an edge accelerator that is off, at its
 /// usual or at its greatest clock, and a cloud GPU that is used or not; codecs are this project's.
-/// The figures are set so that a space spans what was published for such spaces: latencies 50 to 90
-/// times apart, and energies 10 to 40 times, from a few joules for a board to tens for a server.
-/// There the whole cloud node is counted, hence hundreds of watts; a node without a GPU takes
-/// several times as long at a third of the power, so it is seldom better.
+/// A space spans about what was published for theirs, latencies 55 and 87 times apart and means
+/// from 2.4 J all on the edge to 69 J all in the cloud: here latencies are 20 to 70 times apart and
+/// energies 8 to 60. The whole cloud node is counted, hence hundreds of watts; a node without a GPU
+/// takes several times as long at a third of the power, so it is seldom better.
 struct SyntheticSpace {
   std::string_view name;
   std::size_t cuts = 23;
