@@ -212,8 +212,9 @@ TEST(Search, ProgressShowsAHypervolumeThatNeverFalls) {
         ASSERT_TRUE(found.has_value()) << found.error().message();
         ASSERT_FALSE(shown.empty());
         for (std::size_t i = 0; i < shown.size(); ++i) {
-          if (i > 0)
+          if (i > 0) {
             EXPECT_GE(shown[i].hypervolume, shown[i - 1].hypervolume) << to_string(algorithm);
+          }
           EXPECT_NEAR(
               shown[i].hypervolume,
               volume_by_staircase(found->archive, shown[0].evaluations, shown[i].evaluations), 1e-9)
