@@ -81,7 +81,9 @@ double Archive::hypervolume() {
     if (first > 0)
       units *= (box_->reference[k] - box.ideal[k]) / first;
   }
-  return units * optimizer::hypervolume(points, box.ideal, box_->reference);
+  // It cannot fall but by rounding, which is another in another box.
+  volume_ = std::max(volume_, units * optimizer::hypervolume(points, box.ideal, box_->reference));
+  return volume_;
 }
 
 Box bounding_box(const std::vector<Objectives>& points) {

@@ -49,6 +49,7 @@ class Archive {
   std::vector<Evaluated> entries_;
   std::unordered_map<Point, std::size_t, PointHash> index_;
   std::optional<Box> box_;
+  double volume_ = 0;  // in units of the box, as it was last asked for
 };
 
 }  // namespace cleave::inline v0::optimizer
