@@ -1,6 +1,7 @@
 // How much of the front a search finds when it may look at a tenth of the configurations: cleave's
 // searches beside corners + NSGA-II, plain NSGA-II and random sampling, on the spaces of
-// tests/support/synthetic_observations.hpp. A line per space and search over all seeds.
+// tests/support/synthetic_observations.hpp. A line per space and search over all seeds; spaces with
+// a star are held out: nothing was tuned on them.
 //
 //   cleave_bench_search [--seeds 20] [--budget 10] [--space NAME] [--search NAME]
 //                       [--write DIRECTORY]
@@ -108,8 +109,9 @@ int main(int argc, char** argv) {
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
       const auto count = static_cast<double>(seeds);
       std::printf("%-12s %5zu %-18s %8.4f %8.4f %7.2f%% %7.2f%% %8.3f\n",
-                  std::string(space.name).c_str(), size / seeds, search.name, sum / count, least,
-                  100 * extra / count, 100 * most, took.count() / count);
+                  (std::string(space.name) + (space.held_out ? " *" : "")).c_str(), size / seeds,
+                  search.name, sum / count, least, 100 * extra / count, 100 * most,
+                  took.count() / count);
       std::fflush(stdout);
     }
   }

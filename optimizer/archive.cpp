@@ -61,12 +61,29 @@ Objectives Archive::objectives(std::size_t entry, std::size_t context) const {
   return Objectives(begin, begin + count);
 }
 
-double Archive::hypervolume() const {
+double Archive::hypervolume() {
   std::vector<Objectives> points;
   points.reserve(entries_.size());
   for (std::size_t i = 0; i < entries_.size(); ++i) points.push_back(objectives(i, 0));
-  const Box box = bounding_box(points);
-  return optimizer::hypervolume(points, box.ideal, box.reference);
+  Box box = bounding_box(points);
+  if (!box_ && !points.empty() && box.ideal[0] < box.reference[0] &&
+      box.ideal[1] < box.reference[1])
+    box_ = box;
+  if (!box_)
+    return 0;
+  // What is better than the first box's best counts too, so the volume is taken in a box that
+  // reaches as far, and given in units of the first.
+  double units = 1;
+  for (std::size_t k = 0; k < box.ideal.size(); ++k) {
+    const double first = box_->reference[k] - box_->ideal[k];
+    // An objective that told nothing apart then is left out for good, or figures would not compare.
+    box.ideal[k] = first > 0 ? std::min(box.ideal[k], box_->ideal[k]) : box_->reference[k];
+    if (first > 0)
+      units *= (box_->reference[k] - box.ideal[k]) / first;
+  }
+  // It cannot fall but by rounding, which is another in another box.
+  volume_ = std::max(volume_, units * optimizer::hypervolume(points, box.ideal, box_->reference));
+  return volume_;
 }
 
 Box bounding_box(const std::vector<Objectives>& points) {

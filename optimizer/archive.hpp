@@ -14,6 +14,12 @@ struct PointHash {
   std::size_t operator()(const Point& point) const;
 };
 
+/// Of lists of objectives, the best and the worst finite value of each.
+struct Box {
+  Objectives ideal, reference;
+};
+Box bounding_box(const std::vector<Objectives>& points);
+
 class Archive {
  public:
   Archive(const Space& space, std::uint64_t budget, unsigned threads)
@@ -32,8 +38,9 @@ class Archive {
 
   /// An entry's objectives in one context.
   [[nodiscard]] Objectives objectives(std::size_t entry, std::size_t context) const;
-  /// Hypervolume of the first context's front, between the best and the worst seen.
-  [[nodiscard]] double hypervolume() const;
+  /// See SearchProgress::hypervolume: its box is fixed by the first call that finds two entries
+  /// which differ in both of the first two objectives.
+  [[nodiscard]] double hypervolume();
 
  private:
   const Space& space_;
@@ -41,12 +48,8 @@ class Archive {
   unsigned threads_;
   std::vector<Evaluated> entries_;
   std::unordered_map<Point, std::size_t, PointHash> index_;
+  std::optional<Box> box_;
+  double volume_ = 0;  // in units of the box, as it was last asked for
 };
-
-/// Of lists of objectives, the best and the worst finite value of each.
-struct Box {
-  Objectives ideal, reference;
-};
-Box bounding_box(const std::vector<Objectives>& points);
 
 }  // namespace cleave::inline v0::optimizer

@@ -1,5 +1,6 @@
 #include "optimizer/evolution.hpp"
 
+#include "optimizer/breeding.hpp"
 #include "optimizer/screened.hpp"
 #include "optimizer/stage.hpp"
 #include "optimizer/start.hpp"
@@ -15,37 +16,17 @@
 namespace cleave::inline v0::optimizer {
 namespace {
 
-// A user-defined problem as pagmo wants it.
-struct StageProblem {
-  Stage* stage = nullptr;
-  Algorithm algorithm = Algorithm::nsga2;
-
-  [[nodiscard]] pagmo::vector_double fitness(const pagmo::vector_double& x) const {
-    return batch_fitness(x);
+// Evaluates points as far as the budget goes.
+pagmo::vector_double measure(Stage& stage, const std::vector<Point>& points) {
+  stage.evaluate(points, stage.left());
+  pagmo::vector_double out;
+  for (const Point& point : points) {
+    const auto entry = stage.archive.find(point);
+    const auto f = entry ? stage.fitness(*entry) : stage.hopeless_fitness();
+    out.insert(out.end(), f.begin(), f.end());
   }
-  [[nodiscard]] pagmo::vector_double batch_fitness(const pagmo::vector_double& xs) const {
-    std::vector<Point> points;
-    for (std::size_t i = 0; i < xs.size(); i += stage->active.size())
-      points.push_back(stage->decode(xs.data() + i));
-    stage->evaluate(points, stage->left());
-    pagmo::vector_double out;
-    for (const Point& point : points) {
-      const auto entry = stage->archive.find(point);
-      const auto f = entry ? stage->fitness(*entry) : stage->hopeless_fitness();
-      out.insert(out.end(), f.begin(), f.end());
-    }
-    return out;
-  }
-  [[nodiscard]] std::pair<pagmo::vector_double, pagmo::vector_double> get_bounds() const {
-    return bounds_of(*stage, algorithm);
-  }
-  [[nodiscard]] pagmo::vector_double::size_type get_nix() const {
-    return knows_integers(algorithm) ? stage->active.size() : 0;
-  }
-  [[nodiscard]] pagmo::vector_double::size_type get_nobj() const {
-    return stage->space.objectives();
-  }
-};
+  return out;
+}
 
 // Unseen points next to the front, then next to other entries, then anywhere.
 std::vector<Point> fresh_points(const Stage& stage, std::size_t wanted, Random& random) {
@@ -74,7 +55,9 @@ void run_stage(Stage& stage, const SearchOptions& options, std::size_t size, Ran
                const std::function<bool()>& proceed) {
   const pagmo::algorithm algorithm =
       make_algorithm(options.algorithm, 1, size, stage.active.size(), random);
-  const pagmo::problem problem(StageProblem{&stage, options.algorithm});
+  const pagmo::problem problem =
+      problem_of(stage, options.algorithm,
+                 [&](const std::vector<Point>& points) { return measure(stage, points); });
 
   std::vector<std::size_t> members = best_entries(stage, size);
   std::size_t idle = 0;

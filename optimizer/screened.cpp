@@ -1,12 +1,10 @@
 #include "optimizer/screened.hpp"
 
+#include "optimizer/breeding.hpp"
 #include "optimizer/start.hpp"
 #include "optimizer/surrogate.hpp"
 
 #include <cleave/optimizer/front.hpp>
-
-#include <pagmo/population.hpp>
-#include <pagmo/problem.hpp>
 
 #include <algorithm>
 #include <array>
@@ -19,9 +17,12 @@ namespace {
 
 // Points that the surrogates are fitted to: beyond these, the best known and a sample of the rest.
 constexpr std::size_t most_fitted = 400;
-// Points at random among the candidates.
-constexpr std::size_t sampled = 1000;
+// Points at random among the candidates: few, so that it is the algorithm's offspring that the
+// surrogate chooses from.
+constexpr std::size_t sampled = 40;
 constexpr unsigned generations = 8;
+// With so few points the parameters are searched for before every step: it takes milliseconds.
+constexpr std::size_t always_tuned = 70;
 
 // What two objectives cover up to the reference beyond what a front, sorted by the first, covers.
 double improvement(const std::vector<Objectives>& front, const Objectives& reference, double x,
@@ -47,38 +48,6 @@ double improvement(const std::vector<Objectives>& front, const Objectives& refer
     added += (reference[0] - from) * (ceiling - y);
   return added;
 }
-
-// pagmo's view of the surrogates.
-struct SurrogateProblem {
-  const Stage* stage = nullptr;
-  const std::vector<Surrogate>* surrogates = nullptr;
-  Algorithm algorithm = Algorithm::nsga2;
-
-  [[nodiscard]] pagmo::vector_double fitness(const pagmo::vector_double& x) const {
-    const Point point = stage->decode(x.data());
-    pagmo::vector_double out;
-    for (const Surrogate& surrogate : *surrogates) out.push_back(surrogate.mean(point));
-    return out;
-  }
-  [[nodiscard]] pagmo::vector_double batch_fitness(const pagmo::vector_double& xs) const {
-    pagmo::vector_double out;
-    const auto width = static_cast<std::ptrdiff_t>(stage->active.size());
-    for (auto x = xs.begin(); x != xs.end(); x += width) {
-      const pagmo::vector_double f = fitness(pagmo::vector_double(x, x + width));
-      out.insert(out.end(), f.begin(), f.end());
-    }
-    return out;
-  }
-  [[nodiscard]] std::pair<pagmo::vector_double, pagmo::vector_double> get_bounds() const {
-    return bounds_of(*stage, algorithm);
-  }
-  [[nodiscard]] pagmo::vector_double::size_type get_nix() const {
-    return knows_integers(algorithm) ? stage->active.size() : 0;
-  }
-  [[nodiscard]] pagmo::vector_double::size_type get_nobj() const {
-    return stage->space.objectives();
-  }
-};
 
 class Screening {
  public:
@@ -146,7 +115,7 @@ class Screening {
     if (!fitted_)
       return;
     // Parameters settle: a tenth more points before they are searched again.
-    const bool tune = 10 * known >= 11 * tuned_;
+    const bool tune = known < always_tuned || 10 * known >= 11 * tuned_;
     if (tune)
       tuned_ = known;
     for (std::size_t k = 0; k < surrogates_.size(); ++k)
@@ -181,29 +150,22 @@ class Screening {
     if (fitted_)
       for (const Point& point : bred()) add(point);
     const auto listed = stage_.space.listed();
-    if (!listed.empty() && listed.size() <= sampled)
-      for (const Point& point : listed) add(point);
-    else
-      for (std::size_t i = 0; i < sampled; ++i)
-        add(listed.empty() ? random_point(stage_.space, random_)
-                           : listed[random_.below(listed.size())]);
+    for (std::size_t i = 0; i < sampled; ++i)
+      add(listed.empty() ? random_point(stage_.space, random_)
+                         : listed[random_.below(listed.size())]);
     return out;
   }
 
-  // What the algorithm finds on the surrogates.
+  // What the algorithm looks at on the surrogates.
   std::vector<Point> bred() {
-    const pagmo::algorithm algorithm =
-        make_algorithm(options_.algorithm, generations, size_, stage_.active.size(), random_);
-    const pagmo::problem problem(SurrogateProblem{&stage_, &surrogates_, options_.algorithm});
-    pagmo::population population(problem, 0, static_cast<unsigned>(random_.next()));
-    const std::vector<std::size_t> members = best_entries(stage_, size_);
-    for (std::size_t i = 0; i < size_; ++i)
-      population.push_back(
-          stage_.encode(stage_.archive.entries()[members[i % members.size()]].point));
-    population = algorithm.evolve(population);
-    std::vector<Point> out;
-    for (const auto& x : population.get_x()) out.push_back(stage_.decode(x.data()));
-    return out;
+    return breed(stage_, options_.algorithm, generations, size_, random_,
+                 [&](const std::vector<Point>& points) {
+                   pagmo::vector_double out;
+                   for (const Point& point : points)
+                     for (const Surrogate& surrogate : surrogates_)
+                       out.push_back(surrogate.mean(point));
+                   return out;
+                 });
   }
 
   [[nodiscard]] std::vector<double> rank(const std::vector<Point>& points) const {
@@ -270,7 +232,7 @@ double expected_improvement(const std::vector<Objectives>& front, const Objectiv
 }
 
 std::size_t screened_start(std::uint64_t budget) {
-  return static_cast<std::size_t>(std::clamp<std::uint64_t>(budget / 3, 1, 100));
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(budget / 4, 1, 100));
 }
 
 void screened_stage(Stage& stage, const SearchOptions& options, std::size_t size, Random& random,

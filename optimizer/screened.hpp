@@ -14,11 +14,12 @@ namespace cleave::inline v0::optimizer {
 std::size_t screened_start(std::uint64_t budget);
 
 /// Spends the stage's budget in small batches. Before each, a surrogate of every objective is
-/// fitted to what is known; the algorithm breeds on it, at no cost, from the best known points; and
-/// its offspring, the one-knob neighbours of the front and points at random are ranked by the
-/// hypervolume that they are expected to add (Emmerich, Giannakoglou and Naujoks 2006, the
-/// objectives taken as independent). The best are evaluated; of each four, one is the best of the
-/// neighbours, so that a surrogate that is wrong about a cliff does not end the search there.
+/// fitted to what is known, and SearchOptions::algorithm breeds on it, at no cost, from the best
+/// known points. What it looks at there, the one-knob neighbours of the front and a few points at
+/// random are ranked by the hypervolume that they are expected to add (Emmerich, Giannakoglou and
+/// Naujoks 2006, the objectives taken as independent). The best are evaluated; of each four, one is
+/// the best of the neighbours, so that a surrogate that is wrong about a cliff does not end the
+/// search there.
 void screened_stage(Stage& stage, const SearchOptions& options, std::size_t size, Random& random,
                     const std::function<bool()>& proceed);
 

@@ -2,12 +2,6 @@
 
 #include <cleave/optimizer/front.hpp>
 
-#include <pagmo/algorithms/maco.hpp>
-#include <pagmo/algorithms/moead.hpp>
-#include <pagmo/algorithms/nsga2.hpp>
-#include <pagmo/algorithms/nspso.hpp>
-#include <pagmo/batch_evaluators/member_bfe.hpp>
-#include <pagmo/bfe.hpp>
 #include <pagmo/utils/multi_objective.hpp>
 
 #include <algorithm>
@@ -99,44 +93,6 @@ std::vector<std::size_t> best_entries(const Stage& stage, std::size_t size) {
     rest = std::move(next);
   }
   return select(stage, chosen, size);
-}
-
-bool knows_integers(Algorithm algorithm) {
-  return algorithm == Algorithm::nsga2 || algorithm == Algorithm::maco;
-}
-
-std::pair<pagmo::vector_double, pagmo::vector_double> bounds_of(const Stage& stage,
-                                                                Algorithm algorithm) {
-  // Just under a half, so that rounding gives no level more than its share.
-  const double slack = knows_integers(algorithm) ? 0 : 0.499;
-  pagmo::vector_double upper;
-  for (const std::size_t v : stage.active)
-    upper.push_back(stage.space.variables()[v].levels - 1 + slack);
-  return {pagmo::vector_double(upper.size(), -slack), upper};
-}
-
-pagmo::algorithm make_algorithm(Algorithm algorithm, unsigned generations, std::size_t size,
-                                std::size_t variables, Random& random) {
-  const auto seed = static_cast<unsigned>(random.next());
-  switch (algorithm) {
-    case Algorithm::moead:
-      return pagmo::algorithm(pagmo::moead(generations, "low discrepancy", "tchebycheff",
-                                           std::min<std::size_t>(20, size - 1), 1.0, 0.5, 20., 0.9,
-                                           2u, true, seed));
-    case Algorithm::nspso:
-      return pagmo::algorithm(pagmo::nspso(generations, 0.6, 2.0, 2.0, 1.0, 0.5, 60u,
-                                           "crowding distance", false, seed));
-    case Algorithm::maco:
-      return pagmo::algorithm(pagmo::maco(generations, static_cast<unsigned>(size), 1.0, 1u, 7u,
-                                          100'000u, 0., false, seed));
-    default: {
-      // A few variables: one of them mutates in every child on average.
-      const double mutation = 1.0 / static_cast<double>(variables);
-      pagmo::nsga2 settings(generations, 0.95, 10, mutation, 10, seed);
-      settings.set_bfe(pagmo::bfe(pagmo::member_bfe{}));
-      return pagmo::algorithm(settings);
-    }
-  }
 }
 
 }  // namespace cleave::inline v0::optimizer

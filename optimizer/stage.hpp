@@ -6,7 +6,6 @@
 
 #include <cleave/optimizer/search.hpp>
 
-#include <pagmo/algorithm.hpp>
 #include <pagmo/types.hpp>
 
 #include <cstddef>
@@ -42,16 +41,5 @@ std::vector<std::size_t> select(const Stage& stage, const std::vector<std::size_
                                 std::size_t size);
 /// Of all entries, front by front, until there are enough.
 std::vector<std::size_t> best_entries(const Stage& stage, std::size_t size);
-
-/// Lower and upper bounds of the active variables as the algorithm wants them: whole numbers, or
-/// reals that are rounded, each level as wide as the others.
-std::pair<pagmo::vector_double, pagmo::vector_double> bounds_of(const Stage& stage,
-                                                                Algorithm algorithm);
-/// Whether the algorithm knows whole numbers.
-bool knows_integers(Algorithm algorithm);
-/// One of pagmo's multi-objective algorithms for a population of that size. Preconditions:
-/// evolves(algorithm), size at least 8 and a multiple of 4.
-pagmo::algorithm make_algorithm(Algorithm algorithm, unsigned generations, std::size_t size,
-                                std::size_t variables, Random& random);
 
 }  // namespace cleave::inline v0::optimizer

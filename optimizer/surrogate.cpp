@@ -12,12 +12,16 @@ namespace {
 
 // Of the range of a number's levels.
 constexpr std::array length_scales = {0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 6.0};
+// Of a number's variance, what all its levels share.
+constexpr std::array shares = {0.0, 0.5, 0.85};
 // -ln of the correlation between two different words.
 constexpr std::array word_scales = {0.01, 0.05, 0.15, 0.4, 1.0, 2.5};
-constexpr std::array noises = {1e-4, 1e-3, 1e-2, 5e-2, 0.2};
+constexpr std::array noises = {1e-5, 1e-4, 1e-3, 1e-2, 5e-2, 0.2};
 
 constexpr double usual_length = 0.6;
 constexpr double usual_word = 0.3;
+// More values than these are too many to tell apart by a few points.
+constexpr std::uint32_t most_distinct = 8;
 
 // The likelihood of values whose correlations are K + noise I, with the best mean and variance.
 struct Likelihood {
@@ -49,45 +53,70 @@ double prior(bool word, double scale) {
 
 }  // namespace
 
-Surrogate::Surrogate(std::span<const Variable> variables)
-    : variables_(variables.begin(), variables.end()) {
-  // Of three levels or fewer the ends are most of the range.
-  for (std::size_t v = 0; v < variables.size(); ++v)
-    if (!variables[v].word && variables[v].levels > 3)
-      for (const std::uint32_t level : {0u, variables[v].levels - 1}) {
-        ends_.push_back({v, level});
-        variables_.push_back({.name = {}, .levels = 2, .word = true});
-      }
-  for (const Variable& variable : variables_)
-    parameters_.scales.push_back(variable.word ? usual_word : usual_length);
+Surrogate::Surrogate(std::span<const Variable> variables) {
+  for (std::size_t v = 0; v < variables.size(); ++v) {
+    const std::uint32_t levels = variables[v].levels;
+    const auto mark = [&](std::uint32_t level) {
+      features_.push_back({.variable = v, .levels = 2, .word = true, .mark = level});
+    };
+    if (levels == 1)
+      continue;
+    if (variables[v].word && levels > 2 && levels <= most_distinct) {
+      for (std::uint32_t level = 0; level < levels; ++level) mark(level);
+      continue;
+    }
+    features_.push_back({.variable = v, .levels = levels, .word = variables[v].word});
+    // Of three levels or fewer the ends are most of the range.
+    if (!variables[v].word && levels > 3)
+      for (const std::uint32_t level : {0u, levels - 1}) mark(level);
+  }
+  for (const Feature& feature : features_)
+    shapes_.push_back(shape_of(feature, feature.word ? usual_word : usual_length, 0));
 }
 
 Point Surrogate::features(const Point& point) const {
-  Point out = point;
-  for (const End& end : ends_) out.push_back(point[end.variable] == end.level ? 1 : 0);
+  Point out;
+  for (const Feature& feature : features_)
+    out.push_back(feature.mark < 0                          ? point[feature.variable]
+                  : point[feature.variable] == feature.mark ? 1
+                                                            : 0);
   return out;
 }
 
-double Surrogate::correlation(std::size_t variable, double scale, std::uint32_t a,
-                              std::uint32_t b) const {
-  if (a == b)
-    return 1;
-  if (variables_[variable].word)
-    return std::exp(-scale);
-  const double range = variables_[variable].levels - 1;
-  const double apart =
-      std::sqrt(3.0) * std::abs(static_cast<double>(a) - static_cast<double>(b)) / (range * scale);
-  return (1 + apart) * std::exp(-apart);
+Surrogate::Shape Surrogate::shape_of(const Feature& feature, double scale, double shared) {
+  Shape out{.scale = scale, .shared = shared};
+  if (feature.word) {
+    out.decay = {1, std::exp(-scale)};
+    return out;
+  }
+  for (std::uint32_t distance = 0; distance < feature.levels; ++distance) {
+    const double apart = std::sqrt(3.0) * distance / ((feature.levels - 1) * scale);
+    out.decay.push_back(shared + (1 - shared) * (1 + apart) * std::exp(-apart));
+  }
+  return out;
 }
 
-Eigen::MatrixXd Surrogate::correlations(std::size_t variable, double scale) const {
+double Surrogate::correlation(const Feature& feature, const Shape& shape, std::uint32_t a,
+                              std::uint32_t b) {
+  return feature.word ? shape.decay[a != b] : shape.decay[a < b ? b - a : a - b];
+}
+
+Eigen::MatrixXd Surrogate::correlations(std::size_t feature, const Shape& shape) const {
   const auto n = static_cast<Eigen::Index>(points_.size());
   Eigen::MatrixXd out(n, n);
   for (Eigen::Index i = 0; i < n; ++i)
     for (Eigen::Index j = 0; j <= i; ++j)
       out(i, j) = out(j, i) =
-          correlation(variable, scale, points_[static_cast<std::size_t>(i)][variable],
-                      points_[static_cast<std::size_t>(j)][variable]);
+          correlation(features_[feature], shape, points_[static_cast<std::size_t>(i)][feature],
+                      points_[static_cast<std::size_t>(j)][feature]);
+  return out;
+}
+
+Eigen::MatrixXd Surrogate::product() const {
+  const auto n = static_cast<Eigen::Index>(points_.size());
+  Eigen::MatrixXd out = Eigen::MatrixXd::Ones(n, n);
+  for (std::size_t f = 0; f < features_.size(); ++f)
+    out.array() *= correlations(f, shapes_[f]).array();
   return out;
 }
 
@@ -102,50 +131,41 @@ void Surrogate::fit(const std::vector<Point>& points, const std::vector<double>&
   solve();
 }
 
-void Surrogate::tune() {
-  const auto n = static_cast<Eigen::Index>(points_.size());
-  std::vector<Eigen::MatrixXd> parts;
-  for (std::size_t v = 0; v < variables_.size(); ++v)
-    parts.push_back(correlations(v, parameters_.scales[v]));
-  const auto product_without = [&](std::size_t left_out) {
-    Eigen::MatrixXd product = Eigen::MatrixXd::Ones(n, n);
-    for (std::size_t v = 0; v < parts.size(); ++v)
-      if (v != left_out)
-        product.array() *= parts[v].array();
-    return product;
-  };
-  const auto noisy = [&](Eigen::MatrixXd product, double noise) {
-    product.diagonal().array() += noise;
-    return product;
-  };
-  for (int sweep = 0; sweep < 2; ++sweep) {
-    for (std::size_t v = 0; v < variables_.size(); ++v) {
-      if (variables_[v].levels == 1)
-        continue;
-      const bool word = variables_[v].word;
-      const std::span<const double> grid =
-          word ? std::span<const double>(word_scales) : std::span<const double>(length_scales);
-      const Eigen::MatrixXd others = product_without(v);
-      double best = -std::numeric_limits<double>::infinity();
-      for (const double scale : grid) {
-        Eigen::MatrixXd part = correlations(v, scale);
-        const double found =
-            likelihood_of(noisy(others.cwiseProduct(part), parameters_.noise), values_).logarithm +
-            prior(word, scale);
-        if (found > best) {
-          best = found;
-          parameters_.scales[v] = scale;
-          parts[v] = std::move(part);
-        }
-      }
+void Surrogate::tune(std::size_t feature, const Eigen::MatrixXd& others) {
+  const Feature& about = features_[feature];
+  double best = -std::numeric_limits<double>::infinity();
+  const auto attempt = [&](double scale, double shared) {
+    Shape shape = shape_of(about, scale, shared);
+    Eigen::MatrixXd all = others.cwiseProduct(correlations(feature, shape));
+    all.diagonal().array() += noise_;
+    const double found = likelihood_of(all, values_).logarithm + prior(about.word, scale);
+    if (found > best) {
+      best = found;
+      shapes_[feature] = std::move(shape);
     }
-    const Eigen::MatrixXd all = product_without(variables_.size());
+  };
+  if (about.word) {
+    for (const double scale : word_scales) attempt(scale, 0);
+    return;
+  }
+  for (const double shared : shares)
+    for (const double scale : length_scales) attempt(scale, shared);
+}
+
+void Surrogate::tune() {
+  for (int sweep = 0; sweep < 2; ++sweep) {
+    for (std::size_t f = 0; f < features_.size(); ++f)
+      // No correlation is 0, so the others' product is all of them over this one's.
+      tune(f, product().cwiseQuotient(correlations(f, shapes_[f])));
+    const Eigen::MatrixXd all = product();
     double best = -std::numeric_limits<double>::infinity();
     for (const double noise : noises) {
-      const double found = likelihood_of(noisy(all, noise), values_).logarithm;
+      Eigen::MatrixXd noisy = all;
+      noisy.diagonal().array() += noise;
+      const double found = likelihood_of(noisy, values_).logarithm;
       if (found > best) {
         best = found;
-        parameters_.noise = noise;
+        noise_ = noise;
       }
     }
   }
@@ -153,10 +173,8 @@ void Surrogate::tune() {
 
 void Surrogate::solve() {
   const auto n = static_cast<Eigen::Index>(points_.size());
-  Eigen::MatrixXd all = Eigen::MatrixXd::Ones(n, n);
-  for (std::size_t v = 0; v < variables_.size(); ++v)
-    all.array() *= correlations(v, parameters_.scales[v]).array();
-  all.diagonal().array() += parameters_.noise;
+  Eigen::MatrixXd all = product();
+  all.diagonal().array() += noise_;
   const Likelihood found = likelihood_of(all, values_);
   mean_ = found.mean;
   variance_ = found.variance;
@@ -170,8 +188,8 @@ Eigen::VectorXd Surrogate::against(const Point& point) const {
   Eigen::VectorXd out(static_cast<Eigen::Index>(points_.size()));
   for (std::size_t i = 0; i < points_.size(); ++i) {
     double product = 1;
-    for (std::size_t v = 0; v < variables_.size(); ++v)
-      product *= correlation(v, parameters_.scales[v], points_[i][v], levels[v]);
+    for (std::size_t f = 0; f < features_.size(); ++f)
+      product *= correlation(features_[f], shapes_[f], points_[i][f], levels[f]);
     out[static_cast<Eigen::Index>(i)] = product;
   }
   return out;
@@ -191,8 +209,7 @@ Surrogate::Prediction Surrogate::predict(const std::vector<Point>& points) const
   Prediction out;
   for (Eigen::Index i = 0; i < means.size(); ++i) {
     out.means.push_back(mean_ + means[i]);
-    out.deviations.push_back(
-        std::sqrt(variance_ * std::max(0.0, 1 + parameters_.noise - known[i])));
+    out.deviations.push_back(std::sqrt(variance_ * std::max(0.0, 1 + noise_ - known[i])));
   }
   return out;
 }

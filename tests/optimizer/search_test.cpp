@@ -152,6 +152,77 @@ TEST(Search, StoppedKeepsWhatItFound) {
   EXPECT_EQ(found->archive.size(), reported);
 }
 
+TEST(Search, EveryAlgorithmBreedsItsOwnOffspringForTheSurrogateToScreen) {
+  std::map<std::set<Point>, Algorithm> looked;
+  for (const Algorithm algorithm :
+       {Algorithm::nsga2, Algorithm::moead, Algorithm::nspso, Algorithm::maco}) {
+    const CountingSpace space;
+    const auto found =
+        search(space, {.algorithm = algorithm, .budget = 60, .population = 16, .screened = true});
+    ASSERT_TRUE(found.has_value()) << found.error().message();
+    EXPECT_EQ(found->archive.size(), 60u) << to_string(algorithm);
+    std::set<Point> points;
+    for (const auto& entry : found->archive) points.insert(entry.point);
+    const auto [same, fresh] = looked.emplace(points, algorithm);
+    EXPECT_TRUE(fresh) << to_string(algorithm) << " looks where " << to_string(same->second)
+                       << " does";
+  }
+}
+
+// By definition: a staircase over the first objective, up to the worst of the first `batch`, in
+// units of what lies between the best and the worst of those.
+double volume_by_staircase(const std::vector<optimizer::Evaluated>& archive, std::size_t batch,
+                           std::size_t count) {
+  Objectives best = archive[0].objectives, worst = best;
+  for (std::size_t i = 0; i < batch; ++i)
+    for (std::size_t k = 0; k < 2; ++k) {
+      best[k] = std::min(best[k], archive[i].objectives[k]);
+      worst[k] = std::max(worst[k], archive[i].objectives[k]);
+    }
+  std::vector<double> steps = {worst[0]};
+  for (std::size_t i = 0; i < count; ++i)
+    steps.push_back(std::min(worst[0], archive[i].objectives[0]));
+  std::sort(steps.begin(), steps.end());
+  double volume = 0;
+  for (std::size_t s = 0; s + 1 < steps.size(); ++s) {
+    double least = worst[1];
+    for (std::size_t i = 0; i < count; ++i)
+      if (archive[i].objectives[0] <= steps[s])
+        least = std::min(least, archive[i].objectives[1]);
+    volume += (steps[s + 1] - steps[s]) * (worst[1] - least);
+  }
+  return volume / ((worst[0] - best[0]) * (worst[1] - best[1]));
+}
+
+TEST(Search, ProgressShowsAHypervolumeThatNeverFalls) {
+  for (const Algorithm algorithm : {Algorithm::nsga2, Algorithm::moead, Algorithm::nspso,
+                                    Algorithm::maco, Algorithm::random, Algorithm::exhaustive})
+    for (const bool screened : {false, true})
+      for (const std::uint64_t seed : {1u, 2u, 3u}) {
+        const CountingSpace space;
+        std::vector<optimizer::SearchProgress> shown;
+        const auto found = search(
+            space, {.algorithm = algorithm,
+                    .budget = 80,
+                    .population = 8,
+                    .seed = seed,
+                    .seeded = seed != 3,
+                    .screened = screened,
+                    .progress = [&](const optimizer::SearchProgress& p) { shown.push_back(p); }});
+        ASSERT_TRUE(found.has_value()) << found.error().message();
+        ASSERT_FALSE(shown.empty());
+        for (std::size_t i = 0; i < shown.size(); ++i) {
+          if (i > 0) {
+            EXPECT_GE(shown[i].hypervolume, shown[i - 1].hypervolume) << to_string(algorithm);
+          }
+          EXPECT_NEAR(
+              shown[i].hypervolume,
+              volume_by_staircase(found->archive, shown[0].evaluations, shown[i].evaluations), 1e-9)
+              << to_string(algorithm);
+        }
+      }
+}
+
 TEST(Search, OfOnePointLooksAtIt) {
   class One final : public Space {
    public:

@@ -67,7 +67,10 @@ CLEAVE_EXPORT core::Result<Algorithm> parse_algorithm(std::string_view name);
 struct SearchProgress {
   std::uint64_t evaluations = 0;
   std::uint64_t budget = 0;
-  double hypervolume = 0;  ///< of the first context, see hypervolume()
+  /// What the first context's front covers, in units of the box between the best and the worst of
+  /// the first batch that told two points apart in both of the first two objectives; 0 before. It
+  /// never falls, and passes 1 where the search finds much better than it began with.
+  double hypervolume = 0;
 };
 
 struct SearchOptions {
@@ -83,7 +86,7 @@ struct SearchOptions {
   /// for comparison.
   bool seeded = true;
   /// For spaces where looking at a point is dear (it stands for a measurement): pagmo's algorithms
-  /// breed on a surrogate, and of their offspring, of the front's neighbours and of points at
+  /// breed on a surrogate, and of their offspring, of the front's neighbours and of a few points at
   /// random only those are evaluated that are expected to widen the front most. Takes milliseconds
   /// for each evaluation.
   bool screened = false;
