@@ -5,6 +5,7 @@
 
 namespace cleave::cli {
 
+void add_calibrate(CLI::App& app, int& result);
 void add_cert(CLI::App& app, int& result);
 void add_check_model(CLI::App& app, int& result);
 void add_codecs(CLI::App& app, int& result);

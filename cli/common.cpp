@@ -29,6 +29,7 @@ constexpr std::array all_commands{
     Command{"workload", "Make a file of requests with deadlines", false},
     Command{"report", "Make an HTML or terminal report of profiles, tables and runs", false},
     Command{"doctor", "Tell what this machine has and lacks, and what to do about it", false},
+    Command{"calibrate", "Fit a board description from a meter of this machine", false},
     Command{"link", "Emulate a slow and faulty link between edge and cloud", false},
     Command{"cert", "Make certificates for TLS: an authority, servers, clients", false},
     Command{"token", "Make the secret by which a client is let in", false},

@@ -17,6 +17,10 @@ void add_host_options(CLI::App& app, device::HostOptions& options, core::HostInd
   app.add_option("--threads", options.threads, "Levels of the thread knob, as 1,2")
       ->delimiter(',')
       ->capture_default_str();
+  app.add_option("--knob", options.knobs,
+                 "One more knob of this machine, as devfreq:17000000.gpu, gpu_power, cpus "
+                 "or command:nvpmodel:0,1:nvpmodel -m {level}; may be given several times")
+      ->allow_extra_args(false);
   if (host == core::cloud_host)
     return;
   app.add_option("--emulate-share", options.emulate_share,
@@ -34,7 +38,9 @@ void add_host_options(CLI::App& app, device::HostOptions& options, core::HostInd
                       CLI::ignore_case)
                       .description(""))
       ->default_str("pace");
-  app.add_option("--levels", options.levels, "Use only these frequencies of the board, in MHz")
+  app.add_option("--levels", options.levels,
+                 "Use only these levels of the board: frequencies in MHz, or power modes by "
+                 "label")
       ->delimiter(',');
   app.add_option("--radio", options.radio,
                  "The board's radio whose energy is counted (none: a wired link, not counted)");

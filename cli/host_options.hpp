@@ -10,7 +10,8 @@
 
 namespace cleave::cli {
 
-/// --board and --threads; for the edge also --emulate-share, --emulate-by, --levels and --radio.
+/// --board, --threads and --knob; for the edge also --emulate-share, --emulate-by, --levels and
+/// --radio.
 void add_host_options(CLI::App& app, device::HostOptions& options, core::HostIndex host);
 
 /// The thread knob sets the model's threads.

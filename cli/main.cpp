@@ -88,6 +88,7 @@ int main(int argc, char** argv) {
   add_workload(app, result);
   add_report(app, result);
   add_doctor(app, result);
+  add_calibrate(app, result);
   add_link(app, result);
   add_cert(app, result);
   add_token(app, result);

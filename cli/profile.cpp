@@ -13,6 +13,8 @@
 
 #include <cleave/data/inputs.hpp>
 #include <cleave/device/journal.hpp>
+#include <cleave/device/measure_power.hpp>
+#include <cleave/device/open_meter.hpp>
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/profiler/service.hpp>
 #include <cleave/profiler/validation.hpp>
@@ -37,7 +39,8 @@ struct Options {
   ModelOptions model;
   device::HostOptions host;
   ClientSecurityOptions security;
-  std::string cloud, data, labels, codecs = "raw,fp16,int8,q4,int4,int2", out, checked;
+  std::string cloud, data, labels, codecs = "raw,fp16,int8,q4,int4,int2", out, checked,
+                                   meter = "none";
   std::vector<std::string> diff;
   std::size_t samples = 200;
   int passes = 20, held_out = 30, measure_levels = 0, validate = 0;
@@ -66,6 +69,35 @@ core::Result<std::vector<profiler::Sample>> draw_samples(const Options& options,
     samples.push_back({{std::move(*input)}, data->label(which)});
   }
   return samples;
+}
+
+// What the meter sees of this machine at every setting, in the place of the board's watts.
+core::Result<void> meter_power(const Options& options, const core::Executable& model,
+                               const core::Values& example, device::Arbiter& knobs,
+                               profiler::ProfileOptions& profiling) {
+  if (options.host.emulate_share > 0)
+    return fail(Errc::invalid_argument,
+                "a meter counts this machine, not the board that it emulates", "--meter",
+                "leave --meter or --emulate-share out");
+  const auto meter = device::open_meter(options.meter);
+  if (!meter)
+    return fail(meter);
+  Progress progress(options.quiet);
+  device::PowerMeasurement measurement;
+  measurement.stop = profiling.stop;
+  measurement.progress = [&](double part) { progress.update(part, "power"); };
+  measurement.work = [&]() -> core::Result<void> {
+    if (const auto ran = model.run(model.cuts().front().id, model.cuts().back().id, example); !ran)
+      return fail(ran);
+    return {};
+  };
+  auto power = device::measure_power(**meter, knobs, core::SteadyClock(), measurement);
+  progress.finish();
+  if (!power)
+    return fail(power);
+  profiling.edge.power = std::move(*power);
+  profiling.edge.source = "measured by " + (*meter)->name();
+  return {};
 }
 
 std::string host_name() {
@@ -238,6 +270,11 @@ core::Result<void> profile(const Options& options) {
     profiling.transmit = [radio](core::BytesPerSecond rate) { return radio->transmit_at(rate); };
     profiling.receive = [radio](core::BytesPerSecond rate) { return radio->receive_at(rate); };
   }
+  if (options.meter != "none")
+    if (auto metered =
+            meter_power(options, *session->model, session->example(), *host->knobs, profiling);
+        !metered)
+      return metered;
   const auto measured = profiler::profile(on_host(*host, session->model), session->example(),
                                           *host->knobs, *session->cloud, profiling);
   progress.finish();
@@ -306,6 +343,12 @@ void add_profile(CLI::App& app, int& result) {
       ->needs(validate_option);
   add_accept_foreign(*command, options->accept_foreign)->needs(validate_option);
   add_diff_option(*command, options->diff);
+  command
+      ->add_option("--meter", options->meter,
+                   "Measure the edge's power at each setting: rapl, battery:NAME, nvml:N, "
+                   "hwmon:CHIP/RAIL, command:watts:COMMAND, command:joules:COMMAND; commas add up "
+                   "(none: the board's watts)")
+      ->capture_default_str();
   command->add_option("--seed", options->seed, "Of samples and held-out configurations")
       ->capture_default_str();
   command->add_flag("--every-cut", options->every_cut,

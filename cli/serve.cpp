@@ -167,6 +167,8 @@ class Served {
 };
 
 core::Result<void> serve(const Options& options) {
+  const device::Recovery recovery = device::recover(device::default_state_dir());
+  for (const core::Error& error : recovery.errors) print_error(error);
   const auto log = stderr_log(core::Severity::warning);
   const auto address = parse_address(options.listen);
   if (!address)

@@ -71,19 +71,22 @@ class Parser {
   Board board(const json& root) {
     need_object(root, "the file");
     only(root, "",
-         {"format", "name", "title", "kind", "cores", "sources", "formulas", "levels", "machine",
-          "radios", "notes"});
-    need_number(need(root, "", "format"), "format", 1, 1);
+         {"format", "name", "title", "kind", "cores", "levels_by", "origin", "sources", "formulas",
+          "levels", "machine", "radios", "notes"});
+    const double format = need_number(need(root, "", "format"), "format", 1, 2);
     Board board;
+    if (format >= 2)
+      read_kind_of_levels(root, board);
+    else
+      for (const char* later : {"levels_by", "origin"})
+        if (root.contains(later))
+          throw Invalid{later, "needs format 2"};
     board.name = need_text(root, "", "name");
     board.title = need_text(root, "", "title");
     board.kind = need_text(root, "", "kind");
     if (board.kind != "edge" && board.kind != "server")
       throw Invalid{"kind", "is \"" + board.kind + "\", neither \"edge\" nor \"server\""};
-    const double cores = need_number(need(root, "", "cores"), "cores", 1, 4096);
-    if (cores != std::floor(cores))
-      throw Invalid{"cores", "is not a whole number"};
-    board.cores = static_cast<int>(cores);
+    board.cores = whole(need(root, "", "cores"), "cores", 4096);
     read_sources(root, board);
     read_levels(need(root, "", "levels"), board);
     if (root.contains("machine"))
@@ -97,10 +100,23 @@ class Parser {
 
  private:
   struct Number {
-    double value = 0;
+    double value = 0, error = 0;
     std::string source;
     bool derived = false;
   };
+
+  static void read_kind_of_levels(const json& root, Board& board) {
+    const auto word = [&](const char* field, const std::string& usual, const std::string& other) {
+      const std::string text = root.contains(field) ? need_text(root, "", field) : usual;
+      if (text != usual && text != other)
+        throw Invalid{field,
+                      "is \"" + text + "\", neither \"" + usual + "\" nor \"" + other + "\""};
+      return text == other;
+    };
+    board.by_mode = word("levels_by", "frequency", "mode");
+    if (word("origin", "published", "measured"))
+      board.origin = core::Origin::measured;
+  }
 
   void read_sources(const json& root, Board& board) {
     const json& sources = need_object(need(root, "", "sources"), "sources");
@@ -127,9 +143,11 @@ class Parser {
                 double most) {
     const std::string at = member(where, name);
     const json& value = need_object(need(object, where, name), at);
-    only(value, at, {"value", "source", "derived"});
+    only(value, at, {"value", "source", "derived", "error"});
     Number number;
     number.value = need_number(need(value, at, "value"), at + ".value", least, most);
+    if (value.contains("error"))
+      number.error = need_number(value["error"], at + ".error", 0, most);
     number.derived = value.contains("derived");
     if (number.derived == value.contains("source"))
       throw Invalid{at, "needs either a source or the formula it is derived by"};
@@ -145,7 +163,41 @@ class Parser {
 
   Figure watts(const json& object, const std::string& where, const std::string& name) {
     const Number number = figure(object, where, name, 0, 1e5);
-    return {core::Watts(number.value), number.source, number.derived};
+    return {core::Watts(number.value), number.source, number.derived, core::Watts(number.error)};
+  }
+
+  BoardLevel read_level(const json& object, const std::string& where, const Board& board) {
+    only(object, where,
+         {"label", "mode", "cores", "frequency_hz", "voltage", "idle_watts", "busy_one_core_watts",
+          "busy_watts"});
+    BoardLevel level;
+    level.label = need_text(object, where, "label");
+    if (board.by_mode)
+      level.mode = need_text(object, where, "mode");
+    else if (object.contains("mode"))
+      throw Invalid{where + ".mode", "belongs to a board whose levels are modes"};
+    if (object.contains("cores"))
+      level.cores = whole(object["cores"], where + ".cores", board.cores);
+    if (!board.by_mode || object.contains("frequency_hz"))
+      level.frequency = core::Hertz(
+          need_number(need(object, where, "frequency_hz"), where + ".frequency_hz", 1e6, 1e11));
+    if (object.contains("voltage"))
+      level.voltage = figure(object, where, "voltage", 0.1, 20).value;
+    level.idle = watts(object, where, "idle_watts");
+    level.busy_one_core = watts(object, where, "busy_one_core_watts");
+    level.busy = watts(object, where, "busy_watts");
+    if (level.busy_one_core.watts < level.idle.watts)
+      throw Invalid{where + ".busy_one_core_watts", "is below idle_watts"};
+    if (level.busy.watts < level.busy_one_core.watts)
+      throw Invalid{where + ".busy_watts", "is below busy_one_core_watts"};
+    return level;
+  }
+
+  static int whole(const json& value, const std::string& where, int most) {
+    const double number = need_number(value, where, 1, most);
+    if (number != std::floor(number))
+      throw Invalid{where, "is not a whole number"};
+    return static_cast<int>(number);
   }
 
   void read_levels(const json& levels, Board& board) {
@@ -153,23 +205,10 @@ class Parser {
       throw Invalid{"levels", "is not a list of 1 to 256 levels"};
     for (std::size_t i = 0; i < levels.size(); ++i) {
       const std::string where = "levels[" + std::to_string(i) + "]";
-      const json& object = need_object(levels[i], where);
-      only(object, where,
-           {"label", "frequency_hz", "voltage", "idle_watts", "busy_one_core_watts", "busy_watts"});
-      BoardLevel level;
-      level.label = need_text(object, where, "label");
-      level.frequency = core::Hertz(
-          need_number(need(object, where, "frequency_hz"), where + ".frequency_hz", 1e6, 1e11));
-      if (object.contains("voltage"))
-        level.voltage = figure(object, where, "voltage", 0.1, 20).value;
-      level.idle = watts(object, where, "idle_watts");
-      level.busy_one_core = watts(object, where, "busy_one_core_watts");
-      level.busy = watts(object, where, "busy_watts");
-      if (level.busy_one_core.watts < level.idle.watts)
-        throw Invalid{where + ".busy_one_core_watts", "is below idle_watts"};
-      if (level.busy.watts < level.busy_one_core.watts)
-        throw Invalid{where + ".busy_watts", "is below busy_one_core_watts"};
-      if (i > 0 && level.frequency <= board.levels.back().frequency)
+      BoardLevel level = read_level(need_object(levels[i], where), where, board);
+      if (i > 0 && board.by_mode && level.busy.watts < board.levels.back().busy.watts)
+        throw Invalid{where + ".busy_watts", "does not ascend"};
+      if (i > 0 && !board.by_mode && level.frequency <= board.levels.back().frequency)
         throw Invalid{where + ".frequency_hz", "does not ascend"};
       board.levels.push_back(std::move(level));
     }
@@ -219,11 +258,12 @@ std::optional<std::string> program_folder() {
 
 core::Watts Board::power(std::size_t level, int active_cores, double utilisation) const {
   const BoardLevel& at = levels.at(level);
-  const int active = std::clamp(active_cores, 0, cores);
+  const int all = cores_at(level);
+  const int active = std::clamp(active_cores, 0, all);
   if (active == 0)
     return at.idle.watts;
   const double beyond_one =
-      cores > 1 ? static_cast<double>(active - 1) / static_cast<double>(cores - 1) : 1.0;
+      all > 1 ? static_cast<double>(active - 1) / static_cast<double>(all - 1) : 1.0;
   const core::Watts busy =
       at.busy_one_core.watts + beyond_one * (at.busy.watts - at.busy_one_core.watts);
   return at.idle.watts + std::clamp(utilisation, 0.0, 1.0) * (busy - at.idle.watts);

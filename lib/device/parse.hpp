@@ -60,6 +60,28 @@ inline bool contains_word(std::string_view text, std::string_view word) {
   return false;
 }
 
+constexpr int most_cpus = 1 << 16;
+
+/// CPUs as the kernel lists them, "0-3,8,10-11"; nothing if it is no such list.
+inline std::optional<std::vector<int>> parse_cpu_list(std::string_view text) {
+  std::vector<int> cpus;
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    const std::string_view range = text.substr(0, comma);
+    const auto dash = range.find('-');
+    const auto first = parse_number<int>(range.substr(0, dash));
+    const auto last =
+        dash == std::string_view::npos ? first : parse_number<int>(range.substr(dash + 1));
+    if (!first || !last || *first < 0 || *last < *first || *last >= most_cpus)
+      return std::nullopt;
+    for (int cpu = *first; cpu <= *last; ++cpu) cpus.push_back(cpu);
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+  }
+  std::sort(cpus.begin(), cpus.end());
+  cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
+  return cpus.empty() ? std::nullopt : std::optional(cpus);
+}
+
 /// A file that holds one number. Errors: those of reading, corrupt if it holds something else.
 template <class T>
 core::Result<T> read_number(Files& files, const std::filesystem::path& path) {

@@ -57,10 +57,10 @@ TEST(Boards, DeriveOneCoreLinearly) {
     const Board board = load_board(file).value();
     for (const auto& level : board.levels)
       if (level.busy_one_core.derived) {
-        EXPECT_NEAR(
-            level.busy_one_core.watts.count(),
-            level.idle.watts.count() + (level.busy.watts - level.idle.watts).count() / board.cores,
-            6e-4)
+        EXPECT_NEAR(level.busy_one_core.watts.count(),
+                    level.idle.watts.count() + (level.busy.watts - level.idle.watts).count() /
+                                                   (level.cores > 0 ? level.cores : board.cores),
+                    6e-4)
             << file << " " << level.label;
       }
   }
@@ -96,6 +96,52 @@ TEST(ServerXeon, TakesItsProcessorsShareOfTheMeasuredMachine) {
   EXPECT_NEAR(board.levels[0].idle.watts.count(), 0.61 * board.machine->idle.watts.count(), 6e-4);
   EXPECT_NEAR(board.machine_power(0, 0).count(), 47.4, 1e-9);
   EXPECT_NEAR(board.machine_power(0, 56).count(), 405, 1e-9);
+}
+
+// Each mode has its own clock and cores.
+TEST(JetsonNano, BoundsItsPowerModes) {
+  const Board board = find_board("jetson_nano").value();
+  EXPECT_TRUE(board.by_mode);
+  EXPECT_EQ(board.origin, core::Origin::modelled);
+  ASSERT_EQ(board.levels.size(), 2u);
+  EXPECT_EQ(board.levels[0].mode, "1");
+  EXPECT_EQ(board.cores_at(0), 2);
+  EXPECT_EQ(board.cores_at(1), 4);
+  // The published point: two cores 82 % busy draw 2.0 W.
+  EXPECT_NEAR(board.power(0, 2, 0.82).count(), 2.0, 1e-3);
+  EXPECT_EQ(board.power(0, 4), board.power(0, 2)) << "the other cores are off";
+  // At constant voltage, so at least that; NVIDIA's budgets bound both from above.
+  EXPECT_NEAR(board.power(1, 4).count(), 0.94 + 1.293 * 2 * 1479 / 918, 1e-3);
+  EXPECT_LE(board.power(0, 2), core::Watts(5));
+  EXPECT_LE(board.power(1, 4), core::Watts(10));
+}
+
+TEST(JetsonOrinNx, HasMeasuredPowerModes) {
+  const Board board = find_board("jetson_orin_nx").value();
+  ASSERT_EQ(board.levels.size(), 3u);
+  for (const auto& level : board.levels) {
+    EXPECT_FALSE(level.busy.derived);
+    EXPECT_FALSE(level.mode.empty());
+  }
+  EXPECT_EQ(board.levels[0].frequency, board.levels[1].frequency)
+      << "two modes may differ by the GPU's clock alone";
+}
+
+// One core of the published table above the published baseline; four times that for four.
+TEST(Snapdragon845, AddsItsCoresToTheBaseline) {
+  const Board board = find_board("snapdragon_845").value();
+  for (const auto& level : board.levels)
+    EXPECT_NEAR((level.busy.watts - level.idle.watts).count(),
+                4 * (level.busy_one_core.watts - level.idle.watts).count(), 1e-4);
+  EXPECT_NEAR((board.power(5, 1) - board.power(5, 0)).count(), 1.2978, 1e-4);
+  EXPECT_NE(board.radio("lte"), nullptr);
+}
+
+TEST(ServerA100, AddsTheGpuToTheMachine) {
+  const Board board = find_board("server_a100").value();
+  EXPECT_NEAR(board.machine_power(0, 0).count(), 47.4 + 46, 1e-9);
+  EXPECT_NEAR(board.machine_power(0, 1).count(), 407 + 47.4 + (405 - 47.4) / 56, 1e-3);
+  EXPECT_EQ(board.power(0, 8), board.power(0, 1)) << "one GPU, however many threads feed it";
 }
 
 TEST(OdroidHc2, TradesEnergyForSpeedAboveItsBestClock) {
@@ -182,7 +228,14 @@ TEST_F(BadBoard, IsRefusedWithFileAndField) {
       {"\"cores\": 56", "\"cores\": 1.5", "cores"},
       {"\"cores\": 56", "\"cores\": \"many\"", "cores"},
       {"\"kind\": \"server\"", "\"kind\": \"toaster\"", "kind"},
-      {"\"format\": 1", "\"format\": 2", "format"},
+      {"\"format\": 1", "\"format\": 3", "format"},
+      {"\"format\": 1,", "\"format\": 1, \"levels_by\": \"mode\",", "levels_by"},
+      {"\"format\": 1,", "\"format\": 2, \"levels_by\": \"mood\",", "levels_by"},
+      {"\"format\": 1,", "\"format\": 2, \"levels_by\": \"mode\",", "levels[0].mode"},
+      {"\"format\": 1,", "\"format\": 2, \"origin\": \"guessed\",", "origin"},
+      {"\"label\"", "\"mode\": \"1\", \"label\"", "levels[0].mode"},
+      {"\"label\"", "\"cores\": 57, \"label\"", "levels[0].cores"},
+      {"\"value\": 47.4", "\"error\": -1, \"value\": 47.4", "machine.idle_watts.error"},
       {"\"idle_watts\": {\"value\": 47.4", "\"idle_watts\": {\"value\": -1", "machine.idle_watts"},
       {"\"idle_watts\": {\"value\": 47.4", "\"idle_watts\": {\"value\": 500", "machine.busy_watts"},
       {"\"source\": \"specpower\"", "\"source\": \"hearsay\"", "hearsay"},

@@ -145,7 +145,8 @@ TEST(Jetson, OffersTheGpusClockAndMeasuresItsRails) {
   const auto meters = meters_of(m);
   EXPECT_EQ(names(meters),
             (std::vector<std::string>{"hwmon:ina3221/VDD_IN", "hwmon:ina3221/VDD_CPU_GPU_CV",
-                                      "hwmon:ina3221/VDD_SOC"}));
+                                      "hwmon:ina3221/VDD_SOC"}))
+      << "the sum of currents and a shunt's voltage are no rail";
   auto& board = meter_named(meters, "hwmon:ina3221/VDD_IN");
   ASSERT_TRUE(board.read());
   m.clock->advance(Seconds(1));
@@ -285,7 +286,7 @@ TEST(Faults, ListOfLevelsChanges) {
   options.state_dir = server.state.path();
   auto cpu = device::CpufreqGovernor::open("policy0", options, server.machine()).value();
   server.kernel->files["/sys/devices/system/cpu/cpufreq/policy0/scaling_available_frequencies"] =
-      "1700000 1500000";
+      "2000000 1500000";
   EXPECT_EQ(cpu->apply(2).error().code, core::Errc::mismatch);
   EXPECT_TRUE(cpu->apply(1));
 }

@@ -1,7 +1,9 @@
-// A board's published power figures: what a modelled energy is computed from.
+// A board's power figures, published or fitted from a meter: what a modelled energy is computed
+// from.
 #pragma once
 
 #include <cleave/core/configuration.hpp>
+#include <cleave/core/energy.hpp>
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
@@ -18,16 +20,19 @@ struct Figure {
   core::Watts watts;
   std::string source;  ///< where it was published, or the formula it was derived by
   bool derived = false;
+  core::Watts error = {};  ///< standard error; 0: not known
 };
 
 /// One operating point.
 struct BoardLevel {
-  std::string label;  ///< "1500 MHz"
-  core::Hertz frequency;
-  double voltage = 0;    ///< volts; 0 if not published
-  Figure idle;           ///< the device while it waits
-  Figure busy_one_core;  ///< the device with one core computing
-  Figure busy;           ///< with all cores computing
+  std::string label;      ///< "1500 MHz", "5W"
+  core::Hertz frequency;  ///< of the CPU; 0 if not published, which only a mode may be
+  double voltage = 0;     ///< volts; 0 if not published
+  Figure idle;            ///< the device while it waits
+  Figure busy_one_core;   ///< the device with one core computing
+  Figure busy;            ///< with all cores computing
+  std::string mode = {};  ///< what the board's own tool calls it ("1"); empty: no power mode
+  int cores = 0;          ///< that are on; 0: all of the board's
 };
 
 /// The whole machine around the device (boundary edge_cloud_machine): power supply, memory, fans.
@@ -57,7 +62,12 @@ struct Board {
   std::string title;  ///< "Raspberry Pi 4 Model B"
   std::string kind;   ///< "edge" or "server"
   int cores = 1;
-  std::vector<BoardLevel> levels;       ///< ascending by frequency; at least one
+  /// The levels are clocks, or power modes that set clocks and the number of cores together.
+  bool by_mode = false;
+  /// Whether the watts were measured on a machine of this kind by calibrate(). What is computed
+  /// from them is modelled all the same.
+  core::Origin origin = core::Origin::modelled;
+  std::vector<BoardLevel> levels;       ///< ascending by frequency, modes by busy; at least one
   std::vector<Radio> radios;            ///< may be empty
   std::optional<MachinePower> machine;  ///< servers; an edge board is its own machine
   std::vector<std::string> sources;     ///< all of them, "key: title, address"
@@ -65,7 +75,7 @@ struct Board {
   /// P = idle + utilisation * (busy - idle), the linear utilisation model (Fan, Weber, Barroso,
   /// "Power provisioning for a warehouse-sized computer", ISCA 2007), where busy is interpolated
   /// linearly between one core and all by the number of cores at work. utilisation is of those
-  /// cores, clamped to 0..1; active_cores to 0..cores (0: idle).
+  /// cores, clamped to 0..1; active_cores to 0..cores_at(level) (0: idle).
   [[nodiscard]] CLEAVE_EXPORT core::Watts power(std::size_t level, int active_cores,
                                                 double utilisation = 1) const;
   /// power() less idle: what the work adds to a processor that would be on anyway (boundary
@@ -76,6 +86,10 @@ struct Board {
   /// edge board gives power().
   [[nodiscard]] CLEAVE_EXPORT core::Watts machine_power(std::size_t level, int active_cores,
                                                         double utilisation = 1) const;
+  /// The cores that are on at a level.
+  [[nodiscard]] int cores_at(std::size_t level) const {
+    return levels.at(level).cores > 0 ? levels.at(level).cores : cores;
+  }
   /// How many of the board's cores `threads` of a machine with `cpus` CPUs stand for, when all CPUs
   /// stand for all cores: threads * cores / cpus, rounded up, at most all.
   [[nodiscard]] CLEAVE_EXPORT int cores_for(int threads, int cpus) const;
@@ -83,7 +97,7 @@ struct Board {
   [[nodiscard]] CLEAVE_EXPORT const Radio* radio(const std::string& name) const;
   /// The operating points as CPU-share levels: value = scale * frequency / highest frequency, with
   /// the board's labels. scale: the share of one CPU that stands for the highest frequency, in
-  /// (0, number of CPUs].
+  /// (0, number of CPUs]. Not for modes (by_mode), which differ by more than a clock.
   [[nodiscard]] CLEAVE_EXPORT std::vector<core::Level> share_levels(double scale) const;
   /// One line for HostProfile::source: the distinct sources of the watts used.
   [[nodiscard]] CLEAVE_EXPORT std::string citation() const;

@@ -7,6 +7,7 @@
 #include <cleave/core/result.hpp>
 #include <cleave/device/arbiter.hpp>
 #include <cleave/device/board.hpp>
+#include <cleave/device/files.hpp>
 #include <cleave/device/pace.hpp>
 
 #include <functional>
@@ -52,12 +53,17 @@ struct HostOptions {
   Emulation emulate_by = Emulation::quota;
   std::vector<std::string> levels;  ///< the board's to use, by label or MHz; empty: all
   std::vector<int> threads = {1};   ///< levels of the thread knob, ascending
+  std::vector<std::string> knobs;   ///< more knobs, as open_governor() takes them
   std::string radio;                ///< whose energy is counted; "": a wired link, not counted
 };
 
-/// The knobs are, in this order: the frequency (emulated or real) if there is one, then the
-/// threads. Power comes from the board: an emulated board is represented as a whole, the most
-/// threads standing for all its cores; otherwise a thread is a core.
+/// The knobs are, in this order: the frequency (emulated or real) if there is one, then those of
+/// HostOptions::knobs, then the threads. Power comes from the board: an emulated board is
+/// represented as a whole, the most threads standing for all its cores; otherwise a thread is a
+/// core. The board's level is the nearest to "cpu_frequency", or, of a board whose levels are power
+/// modes, the one whose label or mode is the level of one of the knobs; without such a knob the
+/// highest. Of other knobs (a GPU's clock) the board knows nothing, so its watts stay the same
+/// there.
 struct Host {
   Board board;  ///< with the selected levels only
   std::shared_ptr<Arbiter> knobs;
@@ -69,8 +75,10 @@ struct Host {
 
 /// `set_threads` is called on the thread that leases the knobs, e.g. with
 /// `[model](int n) { return model->set_threads(n); }`. Errors: those of find_board() and the
-/// governors; invalid_argument (no such level or radio, threads).
+/// governors; invalid_argument (no such level or radio, threads, a knob named twice, an emulation
+/// of power modes or with other knobs beside it).
 CLEAVE_EXPORT core::Result<std::unique_ptr<Host>> open_host(
-    const HostOptions& options, std::function<core::Result<void>(int)> set_threads);
+    const HostOptions& options, std::function<core::Result<void>(int)> set_threads,
+    const Machine& machine = {});
 
 }  // namespace cleave::inline v0::device
