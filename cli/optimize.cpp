@@ -31,7 +31,7 @@ struct Options {
   unsigned threads = 1;
   double accuracy_floor = 0, margin = 0.05;
   std::size_t population = 40;
-  bool json = false, quiet = false, accept_foreign = false;
+  bool json = false, quiet = false;
 };
 
 #ifdef CLEAVE_WITH_OPTIMIZER
@@ -134,9 +134,9 @@ core::Result<void> search_profile(const Options& given, const Interrupt& interru
   const auto profile = table::load_profile(given.profile);
   if (!profile)
     return core::fail(profile);
-  if (auto here =
-          require_made_here(profile->hosts[core::edge_host].made_on, device::this_machine(),
-                            "the edge's half of this profile", given.profile, given.accept_foreign);
+  // A warning: the table stays that machine's, and `cleave run` looks at it again.
+  if (auto here = require_made_here(profile->hosts[core::edge_host].made_on, device::this_machine(),
+                                    "the edge's half of this profile", given.profile, true);
       !here)
     return here;
   const auto table = optimizer::optimize(*profile, *options);
@@ -244,7 +244,6 @@ void add_optimize(CLI::App& app, int& result) {
                    "Keep rows within this relative distance of the front, too")
       ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
-  add_accept_foreign(*command, options->accept_foreign);
   command->add_flag("--quiet", options->quiet, "No progress");
   add_json_flag(*command, options->json);
   command->footer(
