@@ -22,7 +22,7 @@ expect() {
 }
 
 expect 0 "$cleave" profile --diff "$golden/profile-v2.bin" "$golden/profile-v3.bin"
-grep -Eq '^edge compute +cpu_share 25 % +60 ms +60 ms +1.000 +no$' out.txt ||
+grep -Eq '^edge compute +cpu_share 25 % +60.0 ms +60.0 ms +1.000 +no$' out.txt ||
   fail "no line of the edge's compute: $(cat out.txt)"
 expect 0 "$cleave" profile --diff "$golden/profile-v2.bin" "$golden/profile-v3.bin" --json
 grep -q '"beyond_spread": false' out.txt || fail "no JSON: $(cat out.txt)"
