@@ -224,9 +224,11 @@ Result<double> interval_of(const Profile& profile, const core::Configuration& co
   const auto priced = price(profile, configuration);
   if (!priced)
     return fail(priced);
-  const PredictionError& error =
-      is_predicted(profile, configuration) ? profile.predicted_error : profile.error;
-  return error.interval > 0 ? error.interval : deviations_of_90_percent * priced->spread;
+  const double spread = deviations_of_90_percent * priced->spread;
+  if (!is_predicted(profile, configuration))
+    return profile.error.interval > 0 ? profile.error.interval : spread;
+  return profile.predicted_error.interval > 0 ? profile.predicted_error.interval
+                                              : std::hypot(profile.error.interval, spread);
 }
 
 LinkState link_of(const Profile& profile) {

@@ -148,8 +148,9 @@ TEST_F(TableFiles, GoldenFilesOfVersion2LoadWithTheirCutsAcrossBranches) {
 
 TEST_F(TableFiles, GoldenFilesOfVersion3LoadWithTheirMachines) {
   const fs::path profile = golden / "profile-v3.bin", table = golden / "table-v3.bin";
-  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(table))
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(table)) {
     ASSERT_TRUE(save(sample_located_table(), table));
+  }
   const auto loaded = table::load_profile(profile);
   ASSERT_TRUE(loaded) << loaded.error().message();
   EXPECT_EQ(*loaded, sample_located_profile());
@@ -160,8 +161,9 @@ TEST_F(TableFiles, GoldenFilesOfVersion3LoadWithTheirMachines) {
 
 TEST_F(TableFiles, GoldenProfileOfVersion4LoadsWithItsPredictedSetting) {
   const fs::path profile = golden / "profile-v4.bin";
-  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile))
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile)) {
     ASSERT_TRUE(save(sample_predicted_profile(), profile));
+  }
   const auto loaded = table::load_profile(profile);
   ASSERT_TRUE(loaded) << loaded.error().message();
   EXPECT_EQ(*loaded, sample_predicted_profile());

@@ -292,7 +292,10 @@ TEST(Interval, IsWhatTheCheckOfSuchConfigurationsFound) {
   EXPECT_TRUE(is_predicted(p, predicted));
   EXPECT_EQ(*interval_of(p, measured), 0.12);
   EXPECT_EQ(*interval_of(p, predicted), 0.15);
-  p.error.interval = p.predicted_error.interval = 0;
+  p.predicted_error.interval = 0;
+  EXPECT_NEAR(*interval_of(p, predicted), std::hypot(0.12, 1.6449 * price(p, predicted)->spread),
+              1e-12);
+  p.error.interval = 0;
   EXPECT_NEAR(*interval_of(p, measured), 1.6449 * price(p, measured)->spread, 1e-12);
   EXPECT_NEAR(*interval_of(p, predicted), 1.6449 * price(p, predicted)->spread, 1e-12);
   // What runs nothing in the cloud does not depend on how the cloud's setting came about.
