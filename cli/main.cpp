@@ -74,7 +74,8 @@ int main(int argc, char** argv) {
       "      --requests 100\n\n"
       "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 a file is missing, corrupt, too\n"
       "new or of another model, 4 the other side is not there or refuses, 5 not permitted\n"
-      "or not let in, 6 verify found a difference, or profile --validate an error above its limit,\n"
+      "or not let in, 6 verify found a difference, or profile --validate an error above its "
+      "limit,\n"
       "130 interrupted. `cleave SUBCOMMAND --help` tells more.");
   int result = success;
   for (const Command& command : commands())

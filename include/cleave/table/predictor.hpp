@@ -105,8 +105,9 @@ CLEAVE_EXPORT bool is_predicted(const Profile& profile, const core::Configuratio
 /// Half of the width of the interval around the predicted latency that holds 90 % of measurements,
 /// relative to it: what the profile's check of such configurations, at measured settings or at
 /// predicted ones, found (PredictionError::interval); if it had too few, 1.645 times
-/// Ingredients::spread, and at predicted ones the root of the sum of the squares of that and of what
-/// the check found at measured ones, which predicted ones are not spared. Errors: those of price().
+/// Ingredients::spread, and at predicted ones the root of the sum of the squares of that and of
+/// what the check found at measured ones, which predicted ones are not spared. Errors: those of
+/// price().
 CLEAVE_EXPORT core::Result<double> interval_of(const Profile& profile,
                                                const core::Configuration& configuration);
 
