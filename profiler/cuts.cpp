@@ -46,6 +46,27 @@ std::vector<bool> useful_cuts(std::span<const table::CutProfile> cuts) {
   return useful;
 }
 
+core::Result<void> measure_memory(const core::Executable& model, const core::Values& example,
+                                  std::vector<table::CutProfile>& cuts) {
+  const auto steps = model.measure_memory(example);
+  if (!steps && steps.error().code == core::Errc::unsupported)
+    return {};
+  if (!steps)
+    return core::fail(steps);
+  const auto count = static_cast<std::uint32_t>(steps->size());
+  for (table::CutProfile& cut : cuts) {
+    const core::StepRange prefix{0, cut.position};
+    core::StepSet part = core::set_of(
+        cut.head.empty() ? std::span(&prefix, cut.position > 0 ? 1 : 0) : std::span(cut.head),
+        count);
+    cut.head_memory = core::memory_of(*steps, part, cuts.front().raw);
+    part.flip();
+    const bool tail = cut.position < count;
+    cut.tail_memory = tail ? core::memory_of(*steps, part, cut.raw) : core::Bytes(0);
+  }
+  return {};
+}
+
 core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
                                            const core::Values& example, const CutOptions& options) {
   const bool in_order = options.others.empty();

@@ -31,6 +31,11 @@ struct CutMeasurements {
 core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
                                            const core::Values& example, const CutOptions& options);
 
+// Sets what head and tail of each cut need of memory, in one pass. Nothing where the network cannot
+// tell.
+core::Result<void> measure_memory(const core::Executable& model, const core::Values& example,
+                                  std::vector<table::CutProfile>& cuts);
+
 // The cuts at which a lossy codec may be used: the first, each with fewer bytes than all before it,
 // and each at the bottom of a valley of bytes (the first of equals), since a later cut that sends
 // more than an earlier one still saves the cloud's energy. Elsewhere a neighbour sends less for

@@ -274,8 +274,10 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
       return core::fail(link);
     result.link = std::move(*link);
   }
-  if (auto added = settle_cuts(*model, example, edge_knobs, options, result); !added)
-    return core::fail(added);
+  if (auto settled = settle_cuts(*model, example, edge_knobs, options, result); !settled)
+    return core::fail(settled);
+  if (auto known = measure_memory(*model, example, result.cuts); !known)
+    return core::fail(known);
   // Which host a knob is on is decided here; the cloud does not know what we call it.
   for (std::size_t host = 0; host < result.hosts.size(); ++host)
     for (core::Knob& knob : result.hosts[host].knobs)

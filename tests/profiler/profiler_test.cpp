@@ -98,6 +98,19 @@ TEST_F(ProfilerTest, StepTimesAreThoseOfTheClock) {
   EXPECT_EQ(measured->settings[1].levels, std::vector<core::LevelIndex>{1});
 }
 
+TEST_F(ProfilerTest, EachCutKnowsWhatItsHalvesNeedOfMemory) {
+  const auto measured = profiler::profile(model, model->example(), *knobs, cloud, options);
+  ASSERT_TRUE(measured) << measured.error().message();
+  ASSERT_EQ(measured->cuts.size(), 4u);
+  for (std::size_t c = 0; c < 4; ++c) {
+    // Each half: what it was given, 4000 bytes, its most demanding step, and its weights.
+    const auto head = static_cast<double>(c), tail = 3 - head;
+    EXPECT_EQ(measured->cuts[c].head_memory,
+              core::Bytes(4000 + (c > 0 ? 100 * head + 7 * head + 1000 : 0)));
+    EXPECT_EQ(measured->cuts[c].tail_memory, core::Bytes(c < 3 ? 4000 + 300 + 7 * tail + 1000 : 0));
+  }
+}
+
 TEST_F(ProfilerTest, InstrumentationThatSlowsStepsIsScaledAway) {
   // Steps that take 1 ms longer when each is timed.
   class Instrumented final : public core::Executable {
