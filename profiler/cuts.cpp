@@ -120,7 +120,11 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
   Score plain;
   bool labelled = !options.samples.empty();
   for (const Sample& sample : options.samples) labelled = labelled && sample.label >= 0;
-  for (std::size_t s = 0; s < options.samples.size(); ++s) {
+  constexpr std::size_t least = 20;
+  std::size_t counted = 0;
+  while (counted < options.samples.size() &&
+         !(counted >= least && options.enough && options.enough())) {
+    const std::size_t s = counted++;
     const Sample& sample = options.samples[s];
     const auto outputs = model.run(first, last, sample.inputs);
     if (!outputs)
@@ -159,7 +163,7 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
       options.progress(static_cast<double>(s + 1) / static_cast<double>(options.samples.size()));
   }
 
-  const auto samples = static_cast<std::uint32_t>(options.samples.size());
+  const auto samples = static_cast<std::uint32_t>(counted);
   const auto basis = labelled ? Accuracy::Basis::labels : Accuracy::Basis::agreement;
   for (std::size_t i = 0; i < cuts.size(); ++i)
     for (std::size_t c = 0; c < result.cuts[i].codecs.size(); ++c) {

@@ -19,6 +19,8 @@ struct CutOptions {
   std::span<const Sample> samples;
   std::function<void(double)> progress;
   std::stop_token stop;
+  // Asked after each sample from the twentieth on: whether to leave the rest out. May be empty.
+  std::function<bool()> enough = {};
   // In place of the model's cuts: cuts in no order, at each of which a lossy codec may be used.
   std::span<const core::Cut> others = {};
 };

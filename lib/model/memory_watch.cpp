@@ -6,15 +6,20 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
-#include <type_traits>
 
 namespace cleave::inline v0::model {
 namespace {
 
 thread_local MemoryWatch* watching = nullptr;
 
-// libtorch 2 counts totals without a sign.
-using Total = std::conditional_t<(TORCH_VERSION_MAJOR >= 2), std::size_t, std::int64_t>;
+// Whether totals have a sign depends on libtorch's version.
+template <class Report>
+struct TotalOf;
+template <class Object, class Memory, class Bytes, class Total, class Device>
+struct TotalOf<void (Object::*)(Memory, Bytes, Total, Total, Device)> {
+  using type = Total;
+};
+using Total = TotalOf<decltype(&c10::MemoryReportingInfoBase::reportMemoryUsage)>::type;
 
 }  // namespace
 

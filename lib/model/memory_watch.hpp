@@ -21,9 +21,7 @@ class CLEAVE_EXPORT MemoryWatch {
   /// From now on peak() tells the most from now on.
   void restart() { peak_ = used_; }
   /// The most bytes in use at one time, of those taken since the watch began.
-  [[nodiscard]] std::size_t peak() const {
-    return static_cast<std::size_t>(peak_ > 0 ? peak_ : 0);
-  }
+  [[nodiscard]] std::size_t peak() const { return static_cast<std::size_t>(peak_ > 0 ? peak_ : 0); }
 
   /// Taken, or if negative given back, by the calling thread, whether it is watched or not.
   static void note(std::int64_t bytes);

@@ -7,8 +7,8 @@ void add_weights(const c10::IValue& value, std::vector<WeightPiece>& pieces) {
   if (value.isTensor()) {
     const at::Tensor& tensor = value.toTensor();
     if (tensor.defined() && tensor.has_storage())
-      pieces.push_back({tensor.storage().unsafeGetStorageImpl(), tensor.numel(),
-                        tensor.storage().nbytes()});
+      pieces.push_back(
+          {tensor.storage().unsafeGetStorageImpl(), tensor.numel(), tensor.storage().nbytes()});
   } else if (value.isList()) {
     const auto list = value.toList();
     for (std::size_t i = 0; i < list.size(); ++i) add_weights(list.get(i), pieces);
