@@ -17,7 +17,7 @@
 namespace cleave::tests {
 
 inline std::unique_ptr<device::Arbiter> thread_knob(std::vector<int> counts,
-                                             device::ThreadsGovernor::Setter set) {
+                                                    device::ThreadsGovernor::Setter set) {
   std::vector<std::unique_ptr<device::Governor>> governors;
   governors.push_back(
       std::make_unique<device::ThreadsGovernor>(std::move(counts), 1, std::move(set)));
@@ -50,7 +50,8 @@ class ProfilerTest : public testing::Test {
   }
 
   core::ManualClock clock;
-  std::vector<core::Seconds> times{core::milliseconds(3), core::milliseconds(5), core::milliseconds(7)};
+  std::vector<core::Seconds> times{core::milliseconds(3), core::milliseconds(5),
+                                   core::milliseconds(7)};
   std::shared_ptr<FakeExecutable> model =
       std::make_shared<FakeExecutable>(times, std::int64_t{1000}, &clock);
   FakeCloud cloud{clock, model};

@@ -64,8 +64,9 @@ struct Setting {
 
 /// What went on beside a measurement, over the time that it took. Negative: not readable there.
 struct Conditions {
-  double steal = -1;        ///< share of the CPUs' time that the hypervisor gave to others
-  double others = -1;       ///< share of the CPUs' time that other processes used
+  double steal = -1;  ///< share of the CPUs' time that the hypervisor gave to others
+  /// Share of the CPUs' time that other processes used, those aside that give way (nice above 0).
+  double others = -1;
   double busiest = -1;      ///< the most that they used in one of the measurement's stretches
   double temperature = -1;  ///< of the hottest CPU sensor, at its highest, in degrees Celsius
   core::Seconds waited;     ///< for the machine to cool down
@@ -95,6 +96,10 @@ struct HostProfile {
   /// Where the times come from; unknown in files of format 2 and older.
   core::Provenance made_on;
   Conditions conditions;  ///< (5)
+  /// (5) What steps take within a request over what they take in passes of their own, which is what
+  /// `settings` hold: between requests caches go to others' work, and threads sleep. Predictions
+  /// are multiplied by it; 1 where it was not measured.
+  double in_requests = 1;
   friend bool operator==(const HostProfile&, const HostProfile&) = default;
 };
 
