@@ -277,8 +277,16 @@ table::PredictionError summarise(std::span<const ValidatedConfiguration> configu
   error.covered = covered / count;
   const auto rank = static_cast<std::size_t>(std::ceil(0.9 * (count + 1)));
   std::sort(errors.begin(), errors.end());
-  if (rank <= errors.size())
-    error.interval = errors[rank - 1];
+  if (rank > errors.size())
+    return error;
+  double squares = 0;
+  for (const double one : errors) squares += one * one;
+  // Of the chi-squared distribution with `count` degrees of freedom, the 0.1 quantile (E. Wilson
+  // and M. Hilferty, 1931).
+  constexpr double normal_95 = 1.6449, normal_90 = 1.2816;
+  const double variance = 2 / (9 * count);
+  const double chi = count * std::pow(1 - variance - normal_90 * std::sqrt(variance), 3);
+  error.interval = std::max(errors[rank - 1], normal_95 * std::sqrt(squares / chi));
   return error;
 }
 

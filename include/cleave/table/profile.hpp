@@ -164,10 +164,12 @@ struct PredictionError {
   double p95_relative = 0;
   double repeat_p95_relative = 0;
   double covered = 0;  ///< the share of measurements within the interval of their prediction
-  /// Nine of ten errors are no larger: with at least nine configurations the ceil(0.9 (n + 1))-th
-  /// smallest, which holds 90 % of new ones, too, as long as they are drawn like these (V. Vovk,
-  /// A. Gammerman and G. Shafer, Algorithmic Learning in a Random World, 2005: split conformal
-  /// prediction); 0 with fewer.
+  /// Nine of ten errors are no larger, new ones too as long as they are drawn like these: the
+  /// larger of two bounds. The ceil(0.9 (n + 1))-th smallest (V. Vovk, A. Gammerman and G. Shafer,
+  /// Algorithmic Learning in a Random World, 2005: split conformal prediction), which holds nine of
+  /// ten on average over such checks; and what holds them in nine of ten checks if errors are
+  /// normal around zero (K. Krishnamoorthy and T. Mathew, Statistical Tolerance Regions, 2009). 0
+  /// with fewer than nine.
   double interval = 0;
   friend bool operator==(const PredictionError&, const PredictionError&) = default;
 };
