@@ -54,7 +54,7 @@ class Merging {
 
   Result<MergedProfile> run() {
     for (const auto step : {&Merging::check, &Merging::codecs, &Merging::cuts, &Merging::halves,
-                            &Merging::link, &Merging::errors})
+                            &Merging::memory, &Merging::link, &Merging::errors})
       if (auto done = (this->*step)(); !done)
         return fail(done);
     if (auto valid = validate(out_.profile); !valid)
@@ -190,6 +190,26 @@ class Merging {
       out_.profile.hosts[host] = std::move(*half);
     }
     return {};
+  }
+
+  // A head's is that of the devices that give the edge's half, a tail's of those that give the
+  // cloud's: the most that one of them needed.
+  Result<void> memory() {
+    for (CutProfile& cut : out_.profile.cuts) {
+      cut.head_memory = most_of(core::edge_host, cut.id, &CutProfile::head_memory);
+      cut.tail_memory = most_of(core::cloud_host, cut.id, &CutProfile::tail_memory);
+    }
+    return {};
+  }
+
+  [[nodiscard]] core::Bytes most_of(core::HostIndex host, core::CutId id,
+                                    core::Bytes CutProfile::*memory) const {
+    core::Bytes most;
+    for (const std::size_t i : given_[host])
+      for (const CutProfile& cut : inputs_[i].profile.cuts)
+        if (cut.id == id)
+          most = std::max(most, cut.*memory);
+    return most;
   }
 
   Result<void> link() {

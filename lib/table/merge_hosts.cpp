@@ -162,7 +162,11 @@ Result<Setting> pool_settings(const std::vector<Setting>& settings, const std::s
     cost.decode_fixed = Seconds(of([](const auto& codec) { return codec.decode_fixed.count(); }));
     cost.encode_per_byte = of([](const auto& codec) { return codec.encode_per_byte; });
     cost.decode_per_byte = of([](const auto& codec) { return codec.decode_per_byte; });
+    cost.spread = std::sqrt(of([](const auto& codec) { return codec.spread * codec.spread; }));
   }
+  out.exchange = pooled([](const Setting& s) { return s.exchange; });
+  out.outliers = 0;
+  for (const Setting& setting : settings) out.outliers += setting.outliers;
   for (const Setting& setting : settings) {
     const auto watts = [](const Setting& s) {
       return std::tie(s.power_origin, s.busy, s.idle, s.machine_busy);
@@ -188,6 +192,31 @@ bool narrower(const Setting& a, const Setting& b) {
   return std::lexicographical_compare(
       a.steps.begin(), a.steps.end(), b.steps.begin(), b.steps.end(),
       [](const Timing& x, const Timing& y) { return x.mean < y.mean; });
+}
+
+// What went on beside all of the measurements: means over the time that they took, the worst of the
+// worst.
+Conditions unite_conditions(const std::vector<HalfOf>& halves) {
+  Conditions out;
+  const auto mean = [&](double Conditions::*what) {
+    double sum = 0, time = 0;
+    for (const HalfOf& half : halves)
+      if (const Conditions& seen = half.host->conditions; seen.*what >= 0) {
+        sum += seen.*what * seen.took.count();
+        time += seen.took.count();
+      }
+    return time > 0 ? sum / time : -1;
+  };
+  out.steal = mean(&Conditions::steal);
+  out.others = mean(&Conditions::others);
+  for (const HalfOf& half : halves) {
+    const Conditions& seen = half.host->conditions;
+    out.busiest = std::max(out.busiest, seen.busiest);
+    out.temperature = std::max(out.temperature, seen.temperature);
+    out.waited += seen.waited;
+    out.took += seen.took;
+  }
+  return out;
 }
 
 struct Predicted {
@@ -230,6 +259,8 @@ core::Result<HostProfile> unite_halves(const std::vector<HalfOf>& halves, const 
   const std::size_t predictions = predicted.size();
   std::erase_if(predicted, [&](const auto& entry) { return measured.contains(entry.first); });
 
+  out.conditions = unite_conditions(halves);
+
   std::map<Levels, Setting> all;
   std::size_t in_several = 0;
   for (const auto& [levels, found] : measured) {
@@ -251,12 +282,27 @@ core::Result<HostProfile> unite_halves(const std::vector<HalfOf>& halves, const 
     out.fit.median_relative = std::max(out.fit.median_relative, fit.median_relative);
     out.fit.worst_relative = std::max(out.fit.worst_relative, fit.worst_relative);
   }
+  // Exchanges went over each profile's own link: of settings that not all of them measured they
+  // cannot be set against one another.
+  const bool everywhere =
+      predicted.empty() && std::all_of(measured.begin(), measured.end(), [&](const auto& entry) {
+        return entry.second.size() == halves.size();
+      });
+  bool exchanges = false;
   out.settings.clear();
-  for (auto& [levels, setting] : all) out.settings.push_back(std::move(setting));
+  for (auto& [levels, setting] : all) {
+    exchanges = exchanges || setting.exchange.samples > 0;
+    if (!everywhere)
+      setting.exchange = {};
+    out.settings.push_back(std::move(setting));
+  }
 
   notes.push_back("the " + side + "'s halves of " + std::to_string(halves.size()) +
                   " profiles are united: " + std::to_string(out.settings.size()) + " settings, " +
                   std::to_string(in_several) + " of them pooled");
+  if (exchanges && !everywhere)
+    notes.push_back("dropped: what a request takes beyond its parts at each setting of the " +
+                    side + ", since not every profile measured all of them");
   if (const std::size_t gone = predictions - predicted.size(); gone > 0)
     notes.push_back("dropped: " + std::to_string(gone) + " predicted settings of the " + side +
                     " that another profile measured");

@@ -58,6 +58,32 @@ double relative_spread(const Setting& setting) {
   return std::hypot(passes, setting.interval / deviations_of_90_percent);
 }
 
+// Of computing and coding together, in seconds. Where a codec's own spread is not known, it is as
+// that of passes.
+double spread_of(const Setting& setting, Seconds compute, Seconds coding, std::size_t codec) {
+  const double passes = relative_spread(setting), own = setting.codecs[codec].spread;
+  return own > 0 ? std::hypot(passes * compute.count(), own * coding.count())
+                 : passes * (compute + coding).count();
+}
+
+// What a small request takes longer at this setting than at the fastest, where the link was
+// measured. A difference that the samples may show by chance (two standard errors) counts as none:
+// a link's jitter would be taken for the setting's doing.
+Seconds slower_exchange(const HostProfile& host, const Setting& setting) {
+  const auto fastest =
+      std::min_element(host.settings.begin(), host.settings.end(),
+                       [](const auto& a, const auto& b) { return a.whole.mean < b.whole.mean; });
+  if (setting.exchange.samples < 2 || fastest->exchange.samples < 2)
+    return {};
+  const Seconds longer = setting.exchange.median - fastest->exchange.median;
+  const auto error = [](const Timing& t) {
+    return t.spread.count() / std::sqrt(double(t.samples));
+  };
+  // A median's error is 1.25 times a mean's (of a normal distribution).
+  const double chance = 2 * 1.2533 * std::hypot(error(setting.exchange), error(fastest->exchange));
+  return longer.count() > chance ? longer : Seconds();
+}
+
 // The round trips that TCP's slow start adds to a message. The window doubles every round trip, so
 // what it adds grows with the logarithm of the size: samples are interpolated over log(bytes).
 double ramp_round_trips(const LinkProfile& link, Bytes bytes) {
@@ -184,7 +210,7 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
   out.decode_rest = Seconds(decoder.decode_per_byte * (raw - one));
   // The decoder's fixed cost falls due with the first chunk.
   (overlapped ? out.decode_rest : out.decode_last) += decoder.decode_fixed;
-  out.overhead = profile.link.overhead;
+  out.overhead = profile.link.overhead + slower_exchange(edge_profile, *edge);
   out.up = coded.encoded;
   out.down = profile.reply;
   out.ramp_round_trips = ramp_round_trips(profile.link, out.up);
@@ -198,9 +224,9 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
   const Seconds total = compose(out, link_of(profile), Seconds()).latency.total();
   if (total.count() > 0 && std::isfinite(total.count())) {
     const double on_edge =
-        relative_spread(*edge) * (out.edge_compute + out.encode_first + out.encode_rest).count();
+        spread_of(*edge, out.edge_compute, out.encode_first + out.encode_rest, index);
     const double on_cloud =
-        relative_spread(*cloud) * (out.cloud_compute + out.decode_rest + out.decode_last).count();
+        spread_of(*cloud, out.cloud_compute, out.decode_rest + out.decode_last, index);
     out.spread =
         std::hypot(on_edge, on_cloud, profile.link.round_trip_spread.count()) / total.count();
   }

@@ -290,6 +290,59 @@ TEST(Merge, CodecsThatOneLacksAreDropped) {
   EXPECT_NE(refusal({a, b}).find("no codec in common"), std::string::npos);
 }
 
+TEST(Merge, ConditionsMemoryAndOutliersAreThoseOfTheHalvesThatCount) {
+  Profile a = sample_located_profile(), b = a;
+  a.hosts[edge].conditions = {.steal = 0.1,
+                              .others = -1,
+                              .busiest = -1,
+                              .temperature = 60,
+                              .waited = Seconds(1),
+                              .took = Seconds(10)};
+  b.hosts[edge].conditions = {.steal = 0.4,
+                              .others = 0.2,
+                              .busiest = 0.5,
+                              .temperature = 50,
+                              .waited = Seconds(2),
+                              .took = Seconds(20)};
+  a.cuts[1].head_memory = core::Bytes(500);
+  b.cuts[1].head_memory = core::Bytes(700);
+  a.cuts[1].tail_memory = core::Bytes(900);
+  b.cuts[1].tail_memory = core::Bytes(800);
+  a.hosts[edge].settings[0].outliers = 2;
+  b.hosts[edge].settings[0].outliers = 3;
+  a.hosts[edge].settings[0].codecs[0].spread = 0.3;
+  b.hosts[edge].settings[0].codecs[0].spread = 0.4;
+  const auto both = merged({a, b}).profile;
+  const auto& seen = both.hosts[edge].conditions;
+  EXPECT_NEAR(seen.steal, 0.3, 1e-12);   // (0.1 * 10 + 0.4 * 20) / 30
+  EXPECT_NEAR(seen.others, 0.2, 1e-12);  // only one tells
+  EXPECT_EQ(seen.busiest, 0.5);
+  EXPECT_EQ(seen.temperature, 60);
+  EXPECT_EQ(seen.waited, Seconds(3));
+  EXPECT_EQ(seen.took, Seconds(30));
+  EXPECT_EQ(both.cuts[1].head_memory, core::Bytes(700));
+  EXPECT_EQ(both.cuts[1].tail_memory, core::Bytes(900));
+  EXPECT_EQ(both.hosts[edge].settings[0].outliers, 5U);
+  EXPECT_NEAR(both.hosts[edge].settings[0].codecs[0].spread, std::sqrt((0.09 + 0.16) / 2), 1e-12);
+  const auto chosen = merged({a, b}, {.edge = {0}, .cloud = {1}, .link = {0}}).profile;
+  EXPECT_EQ(chosen.cuts[1].head_memory, core::Bytes(500));
+  EXPECT_EQ(chosen.cuts[1].tail_memory, core::Bytes(800));
+}
+
+TEST(Merge, ExchangesStayWhereAllProfilesMeasuredAllSettings) {
+  Profile a = sample_located_profile();
+  for (auto& setting : a.hosts[edge].settings) setting.exchange = timing_of({0.010, 0.012, 0.014});
+  Profile b = a;
+  const auto both = merged({a, b});
+  EXPECT_EQ(both.profile.hosts[edge].settings[0].exchange.samples, 6U);
+  EXPECT_NEAR(both.profile.hosts[edge].settings[0].exchange.mean.count(), 0.012, 1e-15);
+  b.hosts[edge].settings.pop_back();
+  const auto some = merged({a, b});
+  for (const auto& setting : some.profile.hosts[edge].settings)
+    EXPECT_EQ(setting.exchange, Timing());
+  EXPECT_TRUE(contains(some.notes, "beyond its parts"));
+}
+
 // Random subsets of the levels of one device, with times of their own, in any order.
 TEST(Merge, TheOrderDoesNotMatter) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {

@@ -19,7 +19,7 @@
 
 namespace cleave::inline v0::table {
 
-inline constexpr std::uint32_t profile_format_version = 4;
+inline constexpr std::uint32_t profile_format_version = 5;
 inline constexpr std::uint32_t table_format_version = 3;
 /// Larger files are refused unread.
 inline constexpr std::size_t file_size_limit = std::size_t{256} << 20;
