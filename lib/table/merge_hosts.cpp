@@ -140,8 +140,10 @@ class Weighted {
 
 // Measurements of one setting as one.
 Result<Setting> pool_settings(const std::vector<Setting>& settings, const std::string& side) {
-  const Weighted weighted(settings);
   Setting out = settings.front();
+  if (settings.size() == 1)
+    return out;
+  const Weighted weighted(settings);
   const auto pooled = [&](auto&& timing_of) {
     std::vector<Timing> parts;
     for (const Setting& setting : settings) parts.push_back(timing_of(setting));
