@@ -74,8 +74,7 @@ core::Result<void> calibrate(const Options& options) {
     progress.update(fraction, phase);
   };
   const core::SteadyClock clock;
-  const auto measured =
-      device::calibrate(**meter, knobs, device::busy_load(interrupt.token()), clock, calibration);
+  const auto measured = device::calibrate(**meter, knobs, device::busy_load(), clock, calibration);
   progress.finish();
   // Whatever came of it, and before anything is told.
   const auto restored = knobs.restore_all();

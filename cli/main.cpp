@@ -1,7 +1,7 @@
 // `cleave`: answers what needs no libtorch itself and hands the rest to cleave-torch.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
-#include "cli/profile_diff.hpp"
+#include "cli/profile_files.hpp"
 
 #include <cleave/core/version.hpp>
 
@@ -33,11 +33,12 @@ int hand_over(char** argv) {
                                    "install or build cleave with CLEAVE_TORCH=ON"});
 }
 
-// `cleave profile --diff A B` reads two files and measures nothing.
-bool compares_profiles(int argc, char** argv) {
+// `cleave profile --diff` and `--merge` read files and measure nothing.
+bool only_reads_profiles(int argc, char** argv) {
   return argc > 1 && std::string_view(argv[1]) == "profile" &&
          std::any_of(argv + 2, argv + argc, [](std::string_view argument) {
-           return argument == "--diff" || argument.starts_with("--diff=");
+           return argument == "--diff" || argument.starts_with("--diff=") ||
+                  argument == "--merge" || argument.starts_with("--merge=");
          });
 }
 
@@ -47,7 +48,7 @@ int main(int argc, char** argv) {
   using namespace cleave::cli;
   prepare_process();
   locate_data(CLEAVE_BIN_TO_DATA);
-  if (argc > 1 && !compares_profiles(argc, argv))
+  if (argc > 1 && !only_reads_profiles(argc, argv))
     for (const Command& command : commands())
       if (command.torch && command.name == argv[1])
         return hand_over(argv);
@@ -82,7 +83,7 @@ int main(int argc, char** argv) {
     if (command.torch) {
       CLI::App* sub = app.add_subcommand(std::string(command.name), std::string(command.summary));
       if (command.name == "profile")
-        add_profile_diff(*sub, result);
+        add_profile_files(*sub, result);
     }
   add_optimize(app, result);
   add_replay(app, result);

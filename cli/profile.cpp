@@ -7,6 +7,7 @@
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
 #include "cli/profile_diff.hpp"
+#include "cli/profile_merge.hpp"
 #include "cli/profile_validate.hpp"
 #include "cli/progress.hpp"
 #include "cli/security_options.hpp"
@@ -40,11 +41,12 @@ struct Options {
   device::HostOptions host;
   ClientSecurityOptions security;
   std::string cloud, data, labels, codecs = "raw,fp16,int8,q4,int4,int2", out, checked,
-                                   meter = "none";
+                                   meter = "none", transfer_from;
   std::vector<std::string> diff;
+  MergeFiles merge;
   std::size_t samples = 200;
   std::string time_budget;
-  int passes = 20, held_out = 30, measure_levels = 0, validate = 0;
+  int passes = 20, held_out = 30, measure_levels = 0, validate = 0, probes = 5;
   double limit = 0, cool_below = 75;
   std::uint64_t seed = 1;
   bool json = false, quiet = false, every_cut = false, accept_foreign = false, resume = false,
@@ -152,7 +154,7 @@ void print_conditions(const char* name, const table::HostProfile& host) {
         name);
 }
 
-void print(const table::Profile& profile, const std::string& out) {
+void print(const table::Profile& profile, bool transferred, const std::string& out) {
   const auto across = std::count_if(profile.cuts.begin(), profile.cuts.end(),
                                     [](const table::CutProfile& cut) { return !cut.head.empty(); });
   std::printf(
@@ -170,8 +172,9 @@ void print(const table::Profile& profile, const std::string& out) {
   print_held_out("", profile.error);
   if (const table::LevelFit& fit = profile.hosts[0].fit; fit.left_out > 0) {
     print_held_out(" at predicted levels", profile.predicted_error);
-    std::printf("levels left out and predicted: error of %u settings median %s, worst %s\n",
-                fit.left_out, report::percent(fit.median_relative).c_str(),
+    std::printf("%s left out and predicted: error of %u settings median %s, worst %s\n",
+                transferred ? "probes" : "levels", fit.left_out,
+                report::percent(fit.median_relative).c_str(),
                 report::percent(fit.worst_relative).c_str());
   }
   std::printf("wrote %s\n", out.c_str());
@@ -316,6 +319,13 @@ core::Result<void> profile(const Options& options) {
   profiling.edge.power = host->power;
   profiling.edge.slice = host->slice;
   profiling.edge.measure_levels = options.measure_levels;
+  if (!options.transfer_from.empty()) {
+    auto source = table::load_profile(options.transfer_from);
+    if (!source)
+      return fail(source);
+    profiling.edge.transfer_from = std::make_shared<table::Profile>(std::move(*source));
+    profiling.edge.probes = options.probes;
+  }
   profiling.edge.min_passes = options.passes;
   profiling.edge.seed = options.seed;
   profiling.edge.idle_gap = idle_gap;
@@ -345,13 +355,15 @@ core::Result<void> profile(const Options& options) {
   if (options.json)
     std::cout << table::to_json(*measured) << '\n';
   else
-    print(*measured, options.out);
+    print(*measured, !options.transfer_from.empty(), options.out);
   return {};
 }
 
 core::Result<void> run(const Options& options, int& result) {
   if (!options.diff.empty())
     return print_diff(options.diff[0], options.diff[1], options.json);
+  if (!options.merge.inputs.empty())
+    return merge_profiles(options.merge, options.out, options.json);
   const device::Recovery recovery = device::recover(device::default_state_dir());
   for (const core::Error& error : recovery.errors) print_error(error);
   return options.validate > 0 ? validate(options, result) : profile(options);
@@ -388,6 +400,17 @@ void add_profile(CLI::App& app, int& result) {
                    "others (0: measure all)")
       ->check(CLI::Range(3, 1000) | CLI::IsMember({0}))
       ->capture_default_str();
+  auto* transfer_option =
+      command
+          ->add_option(
+              "--transfer-from", options->transfer_from,
+              "A profile of this model from a similar device: measure the edge at --probes "
+              "settings only, and predict the others by how the two devices compare")
+          ->type_name("PROFILE");
+  command->add_option("--probes", options->probes, "Settings to measure with --transfer-from")
+      ->check(CLI::Range(2, 1000))
+      ->capture_default_str()
+      ->needs(transfer_option);
   command->add_option("--time-budget", options->time_budget,
                       "What all of it may take, as 3min: fewer samples, passes and checked "
                       "configurations then (none: as long as they need)");
@@ -418,6 +441,7 @@ void add_profile(CLI::App& app, int& result) {
       ->needs(validate_option);
   add_accept_foreign(*command, options->accept_foreign)->needs(validate_option);
   add_diff_option(*command, options->diff);
+  add_merge_options(*command, options->merge);
   command
       ->add_option("--meter", options->meter,
                    "Measure the edge's power at each setting: rapl, battery:NAME, nvml:N, "
@@ -439,7 +463,11 @@ void add_profile(CLI::App& app, int& result) {
       "  cleave profile m.pt --cloud cloud:7070 --board raspberry_pi_4 --radio wifi \\\n"
       "      --data images/ --time-budget 5min -o m.profile\n"
       "  cleave profile m.pt --cloud cloud:7070 --validate 20 --profile m.profile\n"
-      "  cleave profile --diff m.profile yesterday.profile");
+      "  cleave profile m.pt --cloud cloud:7070 --board raspberry_pi_4 -o second.profile \\\n"
+      "      --transfer-from m.profile --probes 4\n"
+      "  cleave profile --diff m.profile yesterday.profile\n"
+      "  cleave profile --merge camera.profile rack.profile --edge-from camera.profile \\\n"
+      "      --cloud-from rack.profile --link-from camera.profile -o both.profile");
   command->callback([options, &result] {
     if (const auto done = run(*options, result); !done)
       result = print_error(done.error());

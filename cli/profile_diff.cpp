@@ -11,7 +11,6 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
-#include <memory>
 
 namespace cleave::cli {
 namespace {
@@ -76,20 +75,6 @@ CLI::Option* add_diff_option(CLI::App& app, std::vector<std::string>& files) {
                   "differences are beyond the spread")
       ->expected(2)
       ->type_name("A B");
-}
-
-void add_profile_diff(CLI::App& command, int& result) {
-  struct Options {
-    std::vector<std::string> files;
-    bool json = false;
-  };
-  auto options = std::make_shared<Options>();
-  add_diff_option(command, options->files)->required();
-  add_json_flag(command, options->json);
-  command.callback([options, &result] {
-    if (const auto done = print_diff(options->files[0], options->files[1], options->json); !done)
-      result = print_error(done.error());
-  });
 }
 
 core::Result<void> print_diff(const std::string& a, const std::string& b, bool json) {

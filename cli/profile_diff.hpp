@@ -10,9 +10,6 @@
 
 namespace cleave::cli {
 
-/// The whole of a `profile` command that can only compare: --diff and --json.
-void add_profile_diff(CLI::App& command, int& result);
-
 /// --diff A B.
 CLI::Option* add_diff_option(CLI::App& app, std::vector<std::string>& files);
 

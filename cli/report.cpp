@@ -52,8 +52,11 @@ void print_text(const report::ReportInput& input) {
             report::percent(error.repeat_median_relative).c_str(),
             report::percent(error.repeat_p90_relative).c_str());
   }
-  if (input.table)
+  if (input.table) {
     std::cout << report::front_table(*input.table);
+    if (const std::string text = report::sensitivity_table(*input.table); !text.empty())
+      std::cout << '\n' << text;
+  }
   if (!input.runs.empty()) {
     std::vector<table::RunSummary> summaries;
     for (const table::RunLog& log : input.runs) summaries.push_back(table::summarise(log));

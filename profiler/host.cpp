@@ -4,6 +4,7 @@
 #include "profiler/watch.hpp"
 
 #include <cleave/profiler/host.hpp>
+#include <cleave/profiler/transfer.hpp>
 #include <cleave/transport/codec.hpp>
 
 #include <algorithm>
@@ -197,6 +198,19 @@ class HostMeasurement {
   std::mt19937_64 random_;
 };
 
+core::Result<table::HostProfile> half_to_transfer(const core::Executable& model,
+                                                  const HostOptions& options) {
+  if (options.measure_levels != 0 || options.probes < 2)
+    return core::fail(core::Errc::invalid_argument,
+                      "a transfer measures two probes or more, and no levels beside them", "probes",
+                      "give a number of probes, and no number of levels");
+  if (options.transfer_from->model.structure != model.fingerprint().structure)
+    return core::fail(core::Errc::mismatch, "the profile to transfer from is of another network",
+                      options.transfer_from->model_name,
+                      "transfer a profile of the same model, plan and input sizes");
+  return edge_half_for(*options.transfer_from, options.codecs);
+}
+
 }  // namespace
 
 core::Result<table::HostProfile> measure_host(const core::Executable& model,
@@ -221,7 +235,15 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
     return core::fail(core::Errc::invalid_argument,
                       "less than three measured levels predict others without a check",
                       "measure_levels", "measure at least three, or all");
-  auto order = combinations(knobs.knobs(), options.measure_levels);
+  std::optional<table::HostProfile> similar;
+  if (options.transfer_from) {
+    auto half = half_to_transfer(model, options);
+    if (!half)
+      return core::fail(half);
+    similar = std::move(*half);
+  }
+  auto order = similar ? probe_settings(knobs.knobs(), options.probes)
+                       : combinations(knobs.knobs(), options.measure_levels);
   std::vector<std::size_t> shuffled(order.size());
   std::iota(shuffled.begin(), shuffled.end(), std::size_t{0});
   std::mt19937_64 random(options.seed);
@@ -285,7 +307,9 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
     host.settings.push_back(measurement.summarise(order[i], samples.settings[i]));
   host.conditions = conditions_of(samples.surroundings, samples.spent);
   host.knobs = knobs.knobs();
-  if (auto predicted = predict_levels(host, options.power, options.slice); !predicted)
+  const auto predicted = similar ? transfer(host, *similar, options.power, options.slice)
+                                 : predict_levels(host, options.power, options.slice);
+  if (!predicted)
     return core::fail(predicted);
   return host;
 }

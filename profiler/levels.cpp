@@ -5,7 +5,6 @@
 #include <Eigen/Dense>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -23,15 +22,6 @@ using Settings = std::vector<const table::Setting*>;
 double rate_of(const core::Knob& knob, LevelIndex level) {
   const double value = knob.levels[level].value;
   return knob.unit == "Hz" ? value : std::min(value, 1.0);
-}
-
-// Of Student's distribution with so many degrees of freedom, the 0.95 quantile: two-sided 90 %.
-double student(std::size_t degrees) {
-  constexpr std::array quantiles{6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860,
-                                 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753, 1.746,
-                                 1.740, 1.734, 1.729, 1.725, 1.721, 1.717, 1.714, 1.711,
-                                 1.708, 1.706, 1.703, 1.701, 1.699, 1.697};
-  return degrees <= quantiles.size() ? quantiles[degrees - 1] : 1.645;
 }
 
 // The value at `target` of the combination of columns, with coefficients that are not negative,

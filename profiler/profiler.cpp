@@ -11,6 +11,7 @@
 #include <cleave/exec/executor.hpp>
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/profiler/service.hpp>
+#include <cleave/profiler/transfer.hpp>
 #include <cleave/table/predictor.hpp>
 #include <cleave/transport/codec.hpp>
 
@@ -82,8 +83,10 @@ core::Result<PhaseTimes> expected_times(const core::Executable& model, const cor
   const std::vector<bool> useful = useful_cuts(bytes);
   const auto tails = static_cast<double>(std::count(useful.begin(), useful.end(), true) *
                                          std::ssize(options.codecs));
-  const auto settings =
-      static_cast<double>(combinations(edge_knobs.knobs(), options.edge.measure_levels).size());
+  const auto settings = static_cast<double>(
+      options.edge.transfer_from
+          ? probe_settings(edge_knobs.knobs(), options.edge.probes).size()
+          : combinations(edge_knobs.knobs(), options.edge.measure_levels).size());
 
   // A tail is half of a pass; the edge is slower than full speed, by a few times; a request takes
   // a round trip more; the cloud has two settings, say, and idles between passes, too.
@@ -203,8 +206,10 @@ std::uint64_t key_of(const core::Executable& model, const core::Values& example,
   }
   writer.put(static_cast<std::uint64_t>(options.samples.size()));
   for (const Sample& sample : options.samples) writer.put(sample.label);
-  for (const int number : {options.edge.measure_levels, options.edge.min_passes, options.held_out,
-                           options.overhead_fit, options.repeats, options.every_cut ? 1 : 0})
+  const int probes = options.edge.transfer_from ? options.edge.probes : 0;
+  for (const int number :
+       {options.edge.measure_levels, probes, options.edge.min_passes, options.held_out,
+        options.overhead_fit, options.repeats, options.every_cut ? 1 : 0})
     writer.put(number);
   writer.put(options.seed);
   writer.put(options.edge.seed);

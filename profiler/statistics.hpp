@@ -4,6 +4,7 @@
 #include <cleave/table/profile.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -39,6 +40,15 @@ inline double deviation_of(const std::vector<double>& sample) {
   double sum = 0;
   for (const double x : sample) sum += (x - mean) * (x - mean);
   return std::sqrt(sum / static_cast<double>(sample.size() - 1));
+}
+
+/// Of Student's distribution with so many degrees of freedom, the 0.95 quantile: two-sided 90 %.
+inline double student(std::size_t degrees) {
+  constexpr std::array quantiles{6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860,
+                                 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753, 1.746,
+                                 1.740, 1.734, 1.729, 1.725, 1.721, 1.717, 1.714, 1.711,
+                                 1.708, 1.706, 1.703, 1.701, 1.699, 1.697};
+  return degrees <= quantiles.size() ? quantiles[degrees - 1] : 1.645;
 }
 
 /// How many lie farther from the median than five times what would be a normal distribution's

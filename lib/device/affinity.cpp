@@ -110,9 +110,11 @@ std::vector<CpuSet> kinds_of_cpu(const Machine& machine) {
   return {{"all", both(*fast, *slow)}, {"performance", *fast}, {"efficient", *slow}};
 }
 
-class AffinityGovernor::Impl {
+namespace {
+
+class Affinity final : public Governor {
  public:
-  Impl(AffinityOptions options, AffinityCalls calls)
+  Affinity(AffinityOptions options, AffinityCalls calls)
       : sets_(std::move(options.sets)), calls_(std::move(calls)) {
     knob_.name = "cpus";
     knob_.host = options.host;
@@ -124,6 +126,13 @@ class AffinityGovernor::Impl {
     if (!calls_.threads)
       calls_.threads = real_threads;
   }
+
+  ~Affinity() override {
+    // The program goes on with fewer CPUs if this fails; nobody is left to tell.
+    (void)restore();
+  }
+  Affinity(const Affinity&) = delete;
+  Affinity& operator=(const Affinity&) = delete;
 
   core::Result<void> look(const Machine& machine) {
     if (sets_.empty())
@@ -141,9 +150,9 @@ class AffinityGovernor::Impl {
     return {};
   }
 
-  [[nodiscard]] const core::Knob& knob() const { return knob_; }
+  [[nodiscard]] const core::Knob& knob() const override { return knob_; }
 
-  core::Result<void> apply(core::LevelIndex level) {
+  core::Result<void> apply(core::LevelIndex level) override {
     if (level >= sets_.size())
       return core::fail(
           core::Errc::invalid_argument,
@@ -161,7 +170,7 @@ class AffinityGovernor::Impl {
     return {};
   }
 
-  core::Result<std::optional<core::LevelIndex>> current() {
+  core::Result<std::optional<core::LevelIndex>> current() override {
     const auto now = calls_.get(::getpid());
     if (!now)
       return core::fail(now);
@@ -171,7 +180,7 @@ class AffinityGovernor::Impl {
     return std::nullopt;
   }
 
-  core::Result<void> restore() {
+  core::Result<void> restore() override {
     if (found_.empty())
       return {};
     const auto threads = calls_.threads();
@@ -234,33 +243,15 @@ class AffinityGovernor::Impl {
   std::vector<int> first_;                   // of the process's first thread
 };
 
-AffinityGovernor::AffinityGovernor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-
-AffinityGovernor::~AffinityGovernor() {
-  // The program goes on with fewer CPUs if this fails; nobody is left to tell.
-  (void)impl_->restore();
-}
+}  // namespace
 
 core::Result<std::unique_ptr<AffinityGovernor>> AffinityGovernor::open(AffinityOptions options,
                                                                        Machine machine,
                                                                        AffinityCalls calls) {
-  auto impl = std::make_unique<Impl>(std::move(options), std::move(calls));
+  auto impl = std::make_unique<Affinity>(std::move(options), std::move(calls));
   if (auto looked = impl->look(machine); !looked)
     return core::fail(looked);
   return std::unique_ptr<AffinityGovernor>(new AffinityGovernor(std::move(impl)));
-}
-
-const core::Knob& AffinityGovernor::knob() const {
-  return impl_->knob();
-}
-core::Result<void> AffinityGovernor::apply(core::LevelIndex level) {
-  return impl_->apply(level);
-}
-core::Result<std::optional<core::LevelIndex>> AffinityGovernor::current() {
-  return impl_->current();
-}
-core::Result<void> AffinityGovernor::restore() {
-  return impl_->restore();
 }
 
 }  // namespace cleave::inline v0::device

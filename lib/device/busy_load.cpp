@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -32,40 +33,36 @@ float work(std::array<float, 1024>& values) {
   return sum;
 }
 
-double keep_busy(double share, steady_clock::time_point end, const std::stop_token& stop) {
+double keep_busy(double share, const std::stop_token& stop) {
   std::array<float, 1024> values{};
   std::atomic<float> seen{0};  // or the compiler would leave the work out
   const double begin = cpu_time_of_this_thread();
-  for (auto from = steady_clock::now(); from < end && !stop.stop_requested();
-       from = steady_clock::now()) {
+  for (auto from = steady_clock::now(); !stop.stop_requested(); from = steady_clock::now()) {
     const auto pause = from + std::chrono::duration_cast<steady_clock::duration>(slice * share);
-    while (steady_clock::now() < std::min(pause, end))
-      seen.store(work(values), std::memory_order_relaxed);
+    while (steady_clock::now() < pause) seen.store(work(values), std::memory_order_relaxed);
     if (share < 1)
-      std::this_thread::sleep_until(std::min(from + slice, end));
+      std::this_thread::sleep_until(from + slice);
   }
   return cpu_time_of_this_thread() - begin;
 }
 
 }  // namespace
 
-Load busy_load(std::stop_token stop) {
-  return [stop = std::move(stop)](int cores, double share,
-                                  core::Seconds time) -> core::Result<double> {
+Load busy_load() {
+  return [](int cores, double share,
+            const std::function<core::Result<void>()>& meanwhile) -> core::Result<double> {
     const auto begin = steady_clock::now();
-    const auto end = begin + std::chrono::duration_cast<steady_clock::duration>(
-                                 std::chrono::duration<double>(time.count()));
     std::vector<double> used(static_cast<std::size_t>(std::max(cores, 0)));
+    core::Result<void> done;
     {
       std::vector<std::jthread> threads;
       for (double& mine : used)
-        threads.emplace_back([&mine, &stop, share, end] { mine = keep_busy(share, end, stop); });
-      // Idle is idle: a look at the request to stop ten times a second.
-      while (cores == 0 && steady_clock::now() < end && !stop.stop_requested())
-        std::this_thread::sleep_until(std::min(steady_clock::now() + 10 * slice, end));
+        threads.emplace_back(
+            [&mine, share](const std::stop_token& stop) { mine = keep_busy(share, stop); });
+      done = meanwhile();
     }
-    if (stop.stop_requested())
-      return core::fail(core::Errc::cancelled, "interrupted");
+    if (!done)
+      return core::fail(done);
     const double took = std::chrono::duration<double>(steady_clock::now() - begin).count();
     double sum = 0;
     for (const double mine : used) sum += mine;

@@ -5,8 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <condition_variable>
 #include <cstdio>
+#include <mutex>
 
 namespace cleave::inline v0::device {
 namespace {
@@ -137,25 +140,36 @@ class Calibrating {
     return {};
   }
 
+  core::Result<void> wait(core::Seconds time) {
+    if (options_.wait)
+      return options_.wait(time);
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any never;
+    never.wait_for(lock, options_.stop, std::chrono::duration<double>(time.count()),
+                   [] { return false; });
+    if (options_.stop.stop_requested())
+      return fail(Errc::cancelled, "interrupted");
+    return {};
+  }
+
   core::Result<PowerSample> measure(const Point& point) {
-    if (options_.settle.count() > 0)
-      if (const auto settled = load_(point.cores, point.share, options_.settle); !settled)
-        return fail(settled);
-    double share = 0;
-    int runs = 0;
-    const auto work = [&]() -> core::Result<void> {
-      const auto reached = load_(point.cores, point.share, options_.time);
-      if (!reached)
-        return fail(reached);
-      share += *reached;
-      ++runs;
+    core::Result<RepeatedEnergy> used;
+    const auto meanwhile = [&]() -> core::Result<void> {
+      if (options_.settle.count() > 0)
+        if (const auto settled = wait(options_.settle); !settled)
+          return settled;
+      RepetitionOptions repetition;
+      repetition.longest = 12 * options_.time;
+      used = measure_repeated(
+          meter_, [&] { return wait(options_.time); }, clock_, repetition);
+      if (!used)
+        return fail(used);
       return {};
     };
-    RepetitionOptions repetition;
-    repetition.longest = 12 * options_.time;
-    const auto used = measure_repeated(meter_, work, clock_, repetition);
-    if (!used)
-      return fail(used);
+    const auto share = load_(point.cores, point.share, meanwhile);
+    if (!share)
+      return fail(share);
     if (used->one.origin != core::Origin::measured)
       return fail(Errc::unsupported, "the meter computes its energy and measures nothing",
                   meter_.name());
@@ -165,7 +179,7 @@ class Calibrating {
     const core::Seconds time = used->time / used->repetitions;
     PowerSample sample;
     sample.cores = point.cores;
-    sample.utilisation = share / runs;
+    sample.utilisation = *share;
     sample.power = used->one.joules / time;
     // Both readings are off by up to the resolution, evenly: a standard error of 1/sqrt(6) of it.
     sample.error = core::Watts(

@@ -24,13 +24,22 @@ bool is_word(std::string_view text) {
 
 }  // namespace
 
-class CommandGovernor::Impl {
+namespace {
+
+class Command final : public Governor {
  public:
-  Impl(CommandGovernorOptions options, Machine machine)
+  Command(CommandGovernorOptions options, Machine machine)
       : options_(std::move(options)), machine_(std::move(machine)) {
     if (options_.state_dir.empty())
       options_.state_dir = default_state_dir();
   }
+
+  ~Command() override {
+    // A failure leaves the journal, and recover() at the next start reports it.
+    (void)restore();
+  }
+  Command(const Command&) = delete;
+  Command& operator=(const Command&) = delete;
 
   core::Result<void> look() {
     const auto wrong = [this](const std::string& what, const std::string& hint = "") {
@@ -60,9 +69,9 @@ class CommandGovernor::Impl {
     return {};
   }
 
-  [[nodiscard]] const core::Knob& knob() const { return knob_; }
+  [[nodiscard]] const core::Knob& knob() const override { return knob_; }
 
-  core::Result<void> apply(core::LevelIndex level) {
+  core::Result<void> apply(core::LevelIndex level) override {
     if (level >= options_.levels.size())
       return core::fail(core::Errc::invalid_argument,
                         "no level " + std::to_string(level) + "; there are " +
@@ -97,7 +106,7 @@ class CommandGovernor::Impl {
     return {};
   }
 
-  core::Result<std::optional<core::LevelIndex>> current() {
+  core::Result<std::optional<core::LevelIndex>> current() override {
     if (options_.get.empty())
       return applied_;
     const auto now = found();
@@ -109,7 +118,7 @@ class CommandGovernor::Impl {
     return static_cast<core::LevelIndex>(index);
   }
 
-  core::Result<void> restore() {
+  core::Result<void> restore() override {
     if (!journal_)
       return {};
     if (auto undone = journal_->undo(); !undone)
@@ -160,32 +169,14 @@ class CommandGovernor::Impl {
   std::optional<core::LevelIndex> applied_;
 };
 
-CommandGovernor::CommandGovernor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-
-CommandGovernor::~CommandGovernor() {
-  // A failure leaves the journal, and recover() at the next start reports it.
-  (void)impl_->restore();
-}
+}  // namespace
 
 core::Result<std::unique_ptr<CommandGovernor>> CommandGovernor::open(CommandGovernorOptions options,
                                                                      Machine machine) {
-  auto impl = std::make_unique<Impl>(std::move(options), std::move(machine));
+  auto impl = std::make_unique<Command>(std::move(options), std::move(machine));
   if (auto looked = impl->look(); !looked)
     return core::fail(looked);
   return std::unique_ptr<CommandGovernor>(new CommandGovernor(std::move(impl)));
-}
-
-const core::Knob& CommandGovernor::knob() const {
-  return impl_->knob();
-}
-core::Result<void> CommandGovernor::apply(core::LevelIndex level) {
-  return impl_->apply(level);
-}
-core::Result<std::optional<core::LevelIndex>> CommandGovernor::current() {
-  return impl_->current();
-}
-core::Result<void> CommandGovernor::restore() {
-  return impl_->restore();
 }
 
 }  // namespace cleave::inline v0::device

@@ -56,9 +56,11 @@ std::vector<std::string> cpufreq_policies(const Machine& machine) {
   return policies;
 }
 
-class CpufreqGovernor::Impl {
+namespace {
+
+class Cpufreq final : public Governor {
  public:
-  Impl(std::string policy, CpufreqOptions options, Machine machine)
+  Cpufreq(std::string policy, CpufreqOptions options, Machine machine)
       : policy_(std::move(policy)),
         options_(std::move(options)),
         machine_(std::move(machine)),
@@ -66,6 +68,13 @@ class CpufreqGovernor::Impl {
     if (options_.state_dir.empty())
       options_.state_dir = default_state_dir();
   }
+
+  ~Cpufreq() override {
+    // A failure leaves the journal, and recover() at the next start reports it.
+    (void)restore();
+  }
+  Cpufreq(const Cpufreq&) = delete;
+  Cpufreq& operator=(const Cpufreq&) = delete;
 
   core::Result<void> look() {
     Files& files = *machine_.files;
@@ -96,10 +105,10 @@ class CpufreqGovernor::Impl {
     return {};
   }
 
-  [[nodiscard]] const core::Knob& knob() const { return knob_; }
+  [[nodiscard]] const core::Knob& knob() const override { return knob_; }
   [[nodiscard]] bool userspace() const { return userspace_; }
 
-  core::Result<void> apply(core::LevelIndex level) {
+  core::Result<void> apply(core::LevelIndex level) override {
     if (level >= khz_.size())
       return core::fail(
           core::Errc::invalid_argument,
@@ -119,7 +128,7 @@ class CpufreqGovernor::Impl {
     return userspace_ ? set_speed(khz_[level]) : clamp_to(khz_[level]);
   }
 
-  core::Result<std::optional<core::LevelIndex>> current() {
+  core::Result<std::optional<core::LevelIndex>> current() override {
     Files& files = *machine_.files;
     long khz = 0;
     if (userspace_) {
@@ -149,7 +158,7 @@ class CpufreqGovernor::Impl {
     return static_cast<core::LevelIndex>(found - khz_.begin());
   }
 
-  core::Result<void> restore() {
+  core::Result<void> restore() override {
     if (!journal_)
       return {};
     auto undone = journal_->undo();
@@ -216,36 +225,16 @@ class CpufreqGovernor::Impl {
   std::optional<Journal> journal_;
 };
 
-CpufreqGovernor::CpufreqGovernor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-
-CpufreqGovernor::~CpufreqGovernor() {
-  // A failure leaves the journal, and recover() at the next start reports it.
-  (void)impl_->restore();
-}
+}  // namespace
 
 core::Result<std::unique_ptr<CpufreqGovernor>> CpufreqGovernor::open(const std::string& policy,
                                                                      CpufreqOptions options,
                                                                      Machine machine) {
-  auto impl = std::make_unique<Impl>(policy, std::move(options), std::move(machine));
+  auto impl = std::make_unique<Cpufreq>(policy, std::move(options), std::move(machine));
   if (auto looked = impl->look(); !looked)
     return core::fail(looked);
-  return std::unique_ptr<CpufreqGovernor>(new CpufreqGovernor(std::move(impl)));
-}
-
-const core::Knob& CpufreqGovernor::knob() const {
-  return impl_->knob();
-}
-core::Result<void> CpufreqGovernor::apply(core::LevelIndex level) {
-  return impl_->apply(level);
-}
-core::Result<std::optional<core::LevelIndex>> CpufreqGovernor::current() {
-  return impl_->current();
-}
-core::Result<void> CpufreqGovernor::restore() {
-  return impl_->restore();
-}
-std::string CpufreqGovernor::method() const {
-  return impl_->userspace() ? "userspace" : "clamp";
+  const std::string method = impl->userspace() ? "userspace" : "clamp";
+  return std::unique_ptr<CpufreqGovernor>(new CpufreqGovernor(std::move(impl), method));
 }
 
 }  // namespace cleave::inline v0::device

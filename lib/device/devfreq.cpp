@@ -26,9 +26,11 @@ std::vector<std::string> devfreq_devices(const Machine& machine) {
   return machine.files->list(devices_of(machine));
 }
 
-class DevfreqGovernor::Impl {
+namespace {
+
+class Devfreq final : public Governor {
  public:
-  Impl(std::string device, DevfreqOptions options, Machine machine)
+  Devfreq(std::string device, DevfreqOptions options, Machine machine)
       : device_(std::move(device)),
         options_(std::move(options)),
         machine_(std::move(machine)),
@@ -36,6 +38,13 @@ class DevfreqGovernor::Impl {
     if (options_.state_dir.empty())
       options_.state_dir = default_state_dir();
   }
+
+  ~Devfreq() override {
+    // A failure leaves the journal, and recover() at the next start reports it.
+    (void)restore();
+  }
+  Devfreq(const Devfreq&) = delete;
+  Devfreq& operator=(const Devfreq&) = delete;
 
   core::Result<void> look() {
     Files& files = *machine_.files;
@@ -62,10 +71,10 @@ class DevfreqGovernor::Impl {
     return choose_method();
   }
 
-  [[nodiscard]] const core::Knob& knob() const { return knob_; }
+  [[nodiscard]] const core::Knob& knob() const override { return knob_; }
   [[nodiscard]] bool userspace() const { return userspace_; }
 
-  core::Result<void> apply(core::LevelIndex level) {
+  core::Result<void> apply(core::LevelIndex level) override {
     if (level >= hz_.size())
       return core::fail(
           core::Errc::invalid_argument,
@@ -87,7 +96,7 @@ class DevfreqGovernor::Impl {
     return set_speed(std::to_string(hz_[level]));
   }
 
-  core::Result<std::optional<core::LevelIndex>> current() {
+  core::Result<std::optional<core::LevelIndex>> current() override {
     Files& files = *machine_.files;
     long hz = 0;
     if (userspace_) {
@@ -118,7 +127,7 @@ class DevfreqGovernor::Impl {
     return std::nullopt;
   }
 
-  core::Result<void> restore() {
+  core::Result<void> restore() override {
     if (!journal_)
       return {};
     auto undone = journal_->undo();
@@ -176,36 +185,16 @@ class DevfreqGovernor::Impl {
   std::optional<Journal> journal_;
 };
 
-DevfreqGovernor::DevfreqGovernor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-
-DevfreqGovernor::~DevfreqGovernor() {
-  // A failure leaves the journal, and recover() at the next start reports it.
-  (void)impl_->restore();
-}
+}  // namespace
 
 core::Result<std::unique_ptr<DevfreqGovernor>> DevfreqGovernor::open(const std::string& device,
                                                                      DevfreqOptions options,
                                                                      Machine machine) {
-  auto impl = std::make_unique<Impl>(device, std::move(options), std::move(machine));
+  auto impl = std::make_unique<Devfreq>(device, std::move(options), std::move(machine));
   if (auto looked = impl->look(); !looked)
     return core::fail(looked);
-  return std::unique_ptr<DevfreqGovernor>(new DevfreqGovernor(std::move(impl)));
-}
-
-const core::Knob& DevfreqGovernor::knob() const {
-  return impl_->knob();
-}
-core::Result<void> DevfreqGovernor::apply(core::LevelIndex level) {
-  return impl_->apply(level);
-}
-core::Result<std::optional<core::LevelIndex>> DevfreqGovernor::current() {
-  return impl_->current();
-}
-core::Result<void> DevfreqGovernor::restore() {
-  return impl_->restore();
-}
-std::string DevfreqGovernor::method() const {
-  return impl_->userspace() ? "userspace" : "clamp";
+  const std::string method = impl->userspace() ? "userspace" : "clamp";
+  return std::unique_ptr<DevfreqGovernor>(new DevfreqGovernor(std::move(impl), method));
 }
 
 }  // namespace cleave::inline v0::device

@@ -1,3 +1,5 @@
+#include "lib/device/find_gpu.hpp"
+
 #include <cleave/device/battery.hpp>
 #include <cleave/device/discover.hpp>
 #include <cleave/device/hwmon.hpp>
@@ -5,24 +7,6 @@
 #include <utility>
 
 namespace cleave::inline v0::device {
-
-namespace {
-
-using Gpus = std::vector<std::pair<std::shared_ptr<Nvml>, Gpu>>;
-
-core::Result<Gpus> gpus_of(const Machine& machine) {
-  auto nvml = Nvml::load(machine.nvml);
-  if (!nvml)
-    return core::fail(nvml);
-  const auto gpus = (*nvml)->gpus();
-  if (!gpus)
-    return core::fail(gpus);
-  Gpus found;
-  for (const Gpu& gpu : *gpus) found.emplace_back(*nvml, gpu);
-  return found;
-}
-
-}  // namespace
 
 Governors discover_governors(const DiscoverOptions& options, Machine machine) {
   Governors found;
@@ -51,10 +35,10 @@ Governors discover_governors(const DiscoverOptions& options, Machine machine) {
   for (const std::string& device : devices)
     keep("devfreq." + device, DevfreqGovernor::open(device, options.devfreq, machine));
   keep("cpus", AffinityGovernor::open(options.affinity, machine));
-  const auto gpus = gpus_of(machine);
+  const auto gpus = find_gpus(machine);
   if (!gpus)
     found.lacking.push_back({"gpu_clock", gpus.error()});
-  for (const auto& [nvml, gpu] : gpus.value_or(Gpus())) {
+  for (const auto& [nvml, gpu] : gpus.value_or(std::vector<FoundGpu>())) {
     const std::string number = gpu.index > 0 ? "." + std::to_string(gpu.index) : "";
     keep("gpu_clock" + number, open_gpu_clock_governor(nvml, gpu, options.gpu));
     keep("gpu_power" + number, open_gpu_power_governor(nvml, gpu, options.gpu));
@@ -89,10 +73,10 @@ Meters discover_meters(Machine machine, const SamplingOptions& sampling) {
          "machines on mains have none");
   for (const std::string& cell : cells)
     keep("battery:" + cell, open_battery_meter(cell, sampling, machine));
-  const auto gpus = gpus_of(machine);
+  const auto gpus = find_gpus(machine);
   if (!gpus)
     found.lacking.push_back({"nvml", gpus.error()});
-  for (const auto& [nvml, gpu] : gpus.value_or(Gpus()))
+  for (const auto& [nvml, gpu] : gpus.value_or(std::vector<FoundGpu>()))
     keep("nvml:" + std::to_string(gpu.index), open_nvml_meter(nvml, gpu, sampling));
   return found;
 }

@@ -19,6 +19,7 @@ std::vector<int> doubling_up_to(int most) {
 }  // namespace
 
 Governor::~Governor() = default;
+ForwardingGovernor::~ForwardingGovernor() = default;
 
 struct ThreadsGovernor::State {
   Setter set;

@@ -1,10 +1,10 @@
+#include "lib/device/find_gpu.hpp"
 #include "lib/device/parse.hpp"
 
 #include <cleave/device/affinity.hpp>
 #include <cleave/device/command.hpp>
 #include <cleave/device/cpufreq.hpp>
 #include <cleave/device/devfreq.hpp>
-#include <cleave/device/nvml.hpp>
 #include <cleave/device/open_governor.hpp>
 
 #include <algorithm>
@@ -43,13 +43,12 @@ bool names_level(const core::Level& level, const std::string& wanted) {
 }
 
 // Some of another governor's levels.
-class KeptLevels final : public Governor {
+class KeptLevels final : public ForwardingGovernor {
  public:
   KeptLevels(std::unique_ptr<Governor> governor, std::vector<core::LevelIndex> kept)
-      : governor_(std::move(governor)), kept_(std::move(kept)), knob_(governor_->knob()) {
+      : ForwardingGovernor(std::move(governor)), kept_(std::move(kept)), knob_(inner().knob()) {
     knob_.levels.clear();
-    for (const core::LevelIndex index : kept_)
-      knob_.levels.push_back(governor_->knob().levels[index]);
+    for (const core::LevelIndex index : kept_) knob_.levels.push_back(inner().knob().levels[index]);
   }
 
   [[nodiscard]] const core::Knob& knob() const override { return knob_; }
@@ -59,10 +58,10 @@ class KeptLevels final : public Governor {
           Errc::invalid_argument,
           "no level " + std::to_string(level) + "; there are " + std::to_string(kept_.size()),
           knob_.name);
-    return governor_->apply(kept_[level]);
+    return inner().apply(kept_[level]);
   }
   [[nodiscard]] core::Result<std::optional<core::LevelIndex>> current() override {
-    const auto now = governor_->current();
+    const auto now = inner().current();
     if (!now)
       return core::fail(now);
     const auto found = std::find(kept_.begin(), kept_.end(), *now);
@@ -70,11 +69,8 @@ class KeptLevels final : public Governor {
       return std::nullopt;
     return static_cast<core::LevelIndex>(found - kept_.begin());
   }
-  [[nodiscard]] core::Result<void> restore() override { return governor_->restore(); }
-  [[nodiscard]] bool per_calling_thread() const override { return governor_->per_calling_thread(); }
 
  private:
-  std::unique_ptr<Governor> governor_;
   std::vector<core::LevelIndex> kept_;
   core::Knob knob_;
 };
@@ -135,24 +131,14 @@ struct Opening {
   }
 
   [[nodiscard]] Opened gpu(const std::string& kind, const std::string& number) const {
-    const auto index = parse_number<unsigned>(number.empty() ? "0" : number);
-    if (!index)
-      return core::fail(Errc::invalid_argument, "not the number of a GPU: " + number, kind);
-    auto nvml = Nvml::load(machine.nvml);
-    if (!nvml)
-      return core::fail(nvml);
-    const auto gpus = (*nvml)->gpus();
-    if (!gpus)
-      return core::fail(gpus);
-    if (*index >= gpus->size())
-      return core::fail(Errc::not_found,
-                        "there is no such GPU; there are " + std::to_string(gpus->size()),
-                        kind + ":" + std::to_string(*index));
+    const auto found = find_gpu(kind, number.empty() ? "0" : number, machine);
+    if (!found)
+      return core::fail(found);
     GpuGovernorOptions gpu;
     gpu.host = options.host;
     gpu.state_dir = options.state_dir;
-    return kind == "gpu_clock" ? open_gpu_clock_governor(*nvml, (*gpus)[*index], gpu)
-                               : open_gpu_power_governor(*nvml, (*gpus)[*index], gpu);
+    return kind == "gpu_clock" ? open_gpu_clock_governor(found->nvml, found->gpu, gpu)
+                               : open_gpu_power_governor(found->nvml, found->gpu, gpu);
   }
 
   [[nodiscard]] Opened command(const std::string& text) const {

@@ -1,10 +1,9 @@
-#include "lib/device/parse.hpp"
+#include "lib/device/find_gpu.hpp"
 
 #include <cleave/device/battery.hpp>
 #include <cleave/device/command.hpp>
 #include <cleave/device/compose.hpp>
 #include <cleave/device/hwmon.hpp>
-#include <cleave/device/nvml.hpp>
 #include <cleave/device/open_meter.hpp>
 
 #include <vector>
@@ -49,20 +48,10 @@ struct Opening {
   }
 
   [[nodiscard]] Opened gpu(const std::string& number) const {
-    const auto index = parse_number<unsigned>(number);
-    if (!index)
-      return core::fail(core::Errc::invalid_argument, "not the number of a GPU: " + number, "nvml");
-    auto nvml = Nvml::load(machine.nvml);
-    if (!nvml)
-      return core::fail(nvml);
-    const auto gpus = (*nvml)->gpus();
-    if (!gpus)
-      return core::fail(gpus);
-    if (*index >= gpus->size())
-      return core::fail(core::Errc::not_found,
-                        "there is no such GPU; there are " + std::to_string(gpus->size()),
-                        "nvml:" + number);
-    return open_nvml_meter(*nvml, (*gpus)[*index], sampling, boundary);
+    const auto found = find_gpu("nvml", number, machine);
+    if (!found)
+      return core::fail(found);
+    return open_nvml_meter(found->nvml, found->gpu, sampling, boundary);
   }
 
   [[nodiscard]] Opened command(const std::string& text) const {
@@ -89,14 +78,13 @@ struct Opening {
     }
     std::vector<std::unique_ptr<Meter>> meters;
     meters.push_back(std::move(*processor));
-    const auto nvml = Nvml::load(machine.nvml);
-    if (!nvml)
+    if (!Nvml::load(machine.nvml))
       return std::move(meters.front());
-    const auto gpus = (*nvml)->gpus();
+    const auto gpus = find_gpus(machine);
     if (!gpus)
       return core::fail(gpus);
-    for (const Gpu& one : *gpus) {
-      auto meter = open_nvml_meter(*nvml, one, sampling, boundary);
+    for (const auto& [nvml, gpu] : *gpus) {
+      auto meter = open_nvml_meter(nvml, gpu, sampling, boundary);
       if (!meter)
         return meter;
       meters.push_back(std::move(*meter));

@@ -1,5 +1,6 @@
 #include "lib/report/escape.hpp"
 #include "lib/report/page.hpp"
+#include "lib/report/sensitivity.hpp"
 
 #include <cleave/report/report.hpp>
 #include <cleave/report/terminal.hpp>
@@ -492,7 +493,7 @@ std::string html(const ReportInput& input) {
     } else {
       front_rows(page, *input.table);
     }
-    page.raw("</section>\n");
+    page.raw("</section>\n").raw(sensitivity_section(*input.table));
   }
   if (input.network)
     network(page, *input.network);

@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <random>
+#include <utility>
 
 namespace cleave::device_tests {
 namespace {
@@ -115,7 +117,9 @@ struct FakeBench {
   double noise = 0;
   Joules resolution{1e-6};
   core::Origin origin = core::Origin::measured;
-  int loads = 0, stop_after = 1 << 30;
+  Seconds reading;  // that a look at the meter takes
+  device::SamplingMeter* sampled = nullptr;
+  int waits = 0, stop_after = 1 << 30;
   double drawn = 0;
   std::mt19937 random{7};
 
@@ -124,15 +128,31 @@ struct FakeBench {
     const double mhz = std::stod(m.kernel->files["/sys/class/devfreq/17000000.gpu/max_freq"]) / 1e6;
     return {4 + mhz / 1000, 5 + mhz / 500, 6 + mhz / 100};
   }
+  struct {
+    int cores = 0;
+    double share = 0;
+  } running;
+  [[nodiscard]] double power() const { return truth().power(running.cores, all, running.share); }
+  void pass(Seconds time, double off = 0) {
+    drawn += (power() + off) * time.count();
+    clock.advance(time);
+  }
+  core::Result<void> wait(Seconds time) {
+    if (++waits > stop_after)
+      return core::fail(core::Errc::cancelled, "interrupted");
+    std::normal_distribution<double> error(0, noise > 0 ? noise : 1);
+    pass(time, noise > 0 ? error(random) : 0);
+    if (sampled != nullptr)
+      EXPECT_TRUE(sampled->sample());
+    return {};
+  }
   device::Load load() {
-    return [this](int cores, double share, Seconds time) -> core::Result<double> {
-      if (++loads > stop_after)
-        return core::fail(core::Errc::cancelled, "interrupted");
-      const double reached = 0.98 * share;  // threads start late
-      std::normal_distribution<double> error(0, noise > 0 ? noise : 1);
-      const double off = noise > 0 ? error(random) : 0;
-      drawn += (truth().power(cores, all, reached) + off) * time.count();
-      clock.advance(time);
+    return [this](int cores, double share, const auto& meanwhile) -> core::Result<double> {
+      running = {cores, 0.98 * share};  // threads start late
+      const core::Result<void> done = meanwhile();
+      const double reached = std::exchange(running, {}).share;
+      if (!done)
+        return core::fail(done);
       return cores == 0 ? 0 : reached;
     };
   }
@@ -141,12 +161,14 @@ struct FakeBench {
     explicit Meter(FakeBench& bench) : bench_(bench) {}
     [[nodiscard]] std::string name() const override { return "fake"; }
     [[nodiscard]] core::Result<device::EnergyReading> read() override {
+      bench_.pass(bench_.reading * 0.5);
       device::EnergyReading reading;
       const double step = bench_.resolution.count();
       reading.joules = Joules(std::floor(bench_.drawn / step) * step);
       reading.resolution = bench_.resolution;
       reading.origin = bench_.origin;
       reading.source = "/sys/fake";
+      bench_.pass(bench_.reading * 0.5);
       return reading;
     }
 
@@ -159,14 +181,16 @@ struct FakeBench {
     options.all = all;
     return options;
   }
-  core::Result<device::Calibration> run(const device::CalibrationOptions& options,
+  core::Result<device::Calibration> run(device::CalibrationOptions options,
                                         const std::string& knob = "devfreq=306,510,625") {
     std::vector<std::unique_ptr<device::Governor>> governors;
     if (!knob.empty())
       governors.push_back(
           device::open_governor(knob, {core::edge_host, m.state.path()}, m.machine()).value());
     device::Arbiter arbiter(std::move(governors));
-    Meter meter(*this);
+    options.wait = [this](Seconds time) { return wait(time); };
+    Meter counter(*this);
+    device::Meter& meter = sampled != nullptr ? static_cast<device::Meter&>(*sampled) : counter;
     return device::calibrate(meter, arbiter, load(), clock, options);
   }
 };
@@ -252,12 +276,12 @@ TEST(Calibrate, RepeatsWhatTheMeterDoesNotResolve) {
 }
 
 TEST(Calibrate, PutsTheKnobBackWhateverGoesWrong) {
-  for (const int loads : {0, 1, 5, 17}) {
+  for (const int waits : {0, 1, 5, 17}) {
     FakeBench bench;
     const std::string before = bench.m.snapshot();
-    bench.stop_after = loads;
+    bench.stop_after = waits;
     EXPECT_EQ(bench.run(bench.options()).error().code, core::Errc::cancelled);
-    EXPECT_EQ(bench.m.snapshot(), before) << loads;
+    EXPECT_EQ(bench.m.snapshot(), before) << waits;
     EXPECT_EQ(bench.m.state.size(), 0u) << "no journal is left";
   }
   FakeBench stopped;
@@ -266,7 +290,7 @@ TEST(Calibrate, PutsTheKnobBackWhateverGoesWrong) {
   auto options = stopped.options();
   options.stop = stop.get_token();
   EXPECT_EQ(stopped.run(options).error().code, core::Errc::cancelled);
-  EXPECT_EQ(stopped.loads, 0);
+  EXPECT_EQ(stopped.waits, 0);
 }
 
 TEST(Calibrate, RefusesWhatMakesNoSense) {
@@ -285,24 +309,70 @@ TEST(Calibrate, RefusesWhatMakesNoSense) {
   EXPECT_EQ(code([](auto& o) { o.shares = {}; }), Errc::invalid_argument);
   EXPECT_EQ(code([](auto& o) { o.rounds = 0; }), Errc::invalid_argument);
   EXPECT_EQ(code([](auto& o) { o.time = Seconds(0); }), Errc::invalid_argument);
-  EXPECT_EQ(bench.loads, 0);
+  EXPECT_EQ(bench.waits, 0);
   bench.origin = core::Origin::modelled;
   EXPECT_EQ(code([](auto&) {}), core::Errc::unsupported);
 }
 
-TEST(BusyLoad, IsStopped) {
-  std::stop_source stop;
-  stop.request_stop();
+// A command that prints joules takes some 20 ms, during which an idle machine would be measured.
+TEST(Calibrate, ASlowMeterIsReadUnderTheLoad) {
+  FakeBench bench;
+  bench.reading = core::milliseconds(25);
+  auto options = bench.options();
+  options.time = core::milliseconds(500);
+  const auto calibration = bench.run(options, "").value();
+  const Truth truth = bench.truth();
+  const auto& power = calibration.levels[0].power;
+  EXPECT_NEAR(power.idle.count(), truth.idle, 1e-5 * truth.all);
+  EXPECT_NEAR(power.busy_one_core.count(), truth.one, 1e-5 * truth.all);
+  EXPECT_NEAR(power.busy.count(), truth.all, 1e-5 * truth.all);
+}
+
+// A power that is sampled more seldom than a measurement lasts: its first and last sample count.
+TEST(Calibrate, SamplesOfAPowerAreTakenUnderTheLoad) {
+  FakeBench bench;
+  device::PowerSource source;
+  source.name = "sampled";
+  source.read = [&]() -> core::Result<Watts> {
+    bench.pass(core::milliseconds(10));
+    return Watts(bench.power());
+  };
+  source.period = Seconds(1);
+  device::SamplingOptions sampling;
+  sampling.thread = false;
+  sampling.clock = std::shared_ptr<core::Clock>(&bench.clock, [](core::Clock*) {});
+  const auto meter = device::SamplingMeter::open(source, sampling).value();
+  bench.sampled = meter.get();
+  auto options = bench.options();
+  options.time = core::milliseconds(500);
+  const auto calibration = bench.run(options, "").value();
+  const Truth truth = bench.truth();
+  EXPECT_NEAR(calibration.levels[0].power.idle.count(), truth.idle, 1e-9 * truth.all);
+  EXPECT_NEAR(calibration.levels[0].power.busy.count(), truth.all, 1e-9 * truth.all);
+}
+
+TEST(BusyLoad, GivesWhatWentWrongMeanwhile) {
   for (const int cores : {0, 2})
-    EXPECT_EQ(device::busy_load(stop.get_token())(cores, 1, Seconds(1000)).error().code,
-              core::Errc::cancelled);
+    EXPECT_EQ(
+        device::busy_load()(
+            cores, 1,
+            [] { return core::Result<void>(core::fail(core::Errc::cancelled, "interrupted")); })
+            .error()
+            .code,
+        core::Errc::cancelled);
 }
 
 // Whatever else runs: a thread cannot use more CPU time than there was, nor an idle one any.
 TEST(BusyLoad, TellsTheShareThatItReached) {
   const auto load = device::busy_load();
-  EXPECT_EQ(load(0, 0, Seconds(0.001)).value(), 0);
-  const double reached = load(1, 1, Seconds(0.02)).value();
+  const auto while_this_runs = [] {
+    const auto begin = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(20)) {
+    }
+    return core::Result<void>();
+  };
+  EXPECT_EQ(load(0, 0, while_this_runs).value(), 0);
+  const double reached = load(1, 1, while_this_runs).value();
   EXPECT_GT(reached, 0);
   EXPECT_LE(reached, 1.01);
 }

@@ -59,7 +59,7 @@ TEST(Html, ShowsEveryPart) {
   }
   for (const char* part :
        {"<h2>Policies", "<h2>Every request", "<h2>Pareto front", "<h2>Latency of each cut",
-        "<h2>Energy of each cut", "<h2>What was measured"})
+        "<h2>Energy of each cut", "<h2>What was measured", "<h2>If the power model is wrong"})
     EXPECT_NE(page.find(part), std::string::npos) << part;
   const auto data = data_of(page);
   EXPECT_EQ(data["front"].size(), input.table->rows.size());

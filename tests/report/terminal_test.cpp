@@ -105,4 +105,15 @@ TEST(FrontTable, ShowsBothEndsAndSaysWhatIsLeftOut) {
   EXPECT_EQ(report::front_table({}).find("not shown"), std::string::npos);
 }
 
+TEST(SensitivityTable, HasALinePerPartAndFactorOfWhatIsModelled) {
+  auto table = *tests::sample_report().table;
+  const std::string text = report::sensitivity_table(table);
+  // A title, a rule, four parts at two factors.
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 10) << text;
+  for (const char* part : {"edge, computing", "edge, waiting", "radio", "cloud", "-30 %", "+30 %"})
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+  for (auto& row : table.rows) row.ingredients.origin = core::Origin::measured;
+  EXPECT_EQ(report::sensitivity_table(table), "");
+}
+
 }  // namespace

@@ -46,23 +46,17 @@ struct AffinityCalls {
 /// that the process's cpuset does not have, which is found by reading back (Errc::refused).
 /// restore() gives each thread what it had, and later ones what the process's first thread had.
 /// Nothing outlives the process, so there is no journal. Not thread-safe.
-class CLEAVE_EXPORT AffinityGovernor final : public Governor {
+class CLEAVE_EXPORT AffinityGovernor final : public ForwardingGovernor {
  public:
   /// Errors: unsupported (all CPUs are alike), invalid_argument (a set is empty).
+  /// current() is that of the process's first thread.
   static core::Result<std::unique_ptr<AffinityGovernor>> open(AffinityOptions options = {},
                                                               Machine machine = {},
                                                               AffinityCalls calls = {});
-  ~AffinityGovernor() override;
-  [[nodiscard]] const core::Knob& knob() const override;
-  [[nodiscard]] core::Result<void> apply(core::LevelIndex level) override;
-  /// Of the process's first thread.
-  [[nodiscard]] core::Result<std::optional<core::LevelIndex>> current() override;
-  [[nodiscard]] core::Result<void> restore() override;
 
  private:
-  class Impl;
-  explicit AffinityGovernor(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit AffinityGovernor(std::unique_ptr<Governor> inner)
+      : ForwardingGovernor(std::move(inner)) {}
 };
 
 }  // namespace cleave::inline v0::device

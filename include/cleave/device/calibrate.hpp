@@ -30,6 +30,8 @@ struct CalibrationOptions {
   core::Seconds settle = core::Seconds(1);  ///< of the same load before each measurement
   int rounds = 3;  ///< over all levels and loads, there and back in turn, so that drift cancels
   std::stop_token stop;
+  /// Lets so much time pass; sleeps if empty. Errors end the calibration.
+  std::function<core::Result<void>(core::Seconds)> wait;
   /// Called before each measurement with the part that is done and what comes next.
   std::function<void(double, std::string_view)> progress;
 };
@@ -54,8 +56,9 @@ struct Calibration {
   [[nodiscard]] CLEAVE_EXPORT std::string to_json() const;
 };
 
-/// Measures at every level of the arbiter's knob, of which there may be one or none. An energy that
-/// the meter does not resolve well is measured over repetitions (measure_repeated). The caller's
+/// Measures at every level of the arbiter's knob, of which there may be one or none. The meter is
+/// read while the load goes on, so that the time that reading takes is like the rest. An energy
+/// that the meter does not resolve well is measured for longer (measure_repeated). The caller's
 /// arbiter puts the knob back. Errors: invalid_argument (options, several knobs), unsupported (the
 /// meter computes instead of measuring), cancelled, and those of meter, knob, load and fit_power().
 CLEAVE_EXPORT core::Result<Calibration> calibrate(Meter& meter, Arbiter& knobs, const Load& load,

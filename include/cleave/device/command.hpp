@@ -56,23 +56,17 @@ struct CommandGovernorOptions {
 
 /// A knob that commands turn. What is found is noted in the journal as the command that sets it
 /// again, so the next start undoes it after a kill -9. Not thread-safe.
-class CLEAVE_EXPORT CommandGovernor final : public Governor {
+class CLEAVE_EXPORT CommandGovernor final : public ForwardingGovernor {
  public:
   /// Runs `get`. Errors: invalid_argument (names, levels, no {level}, no initial level),
   /// those of the command, refused (`get` prints something that cannot be set again).
+  /// Without `get` current() is what was applied last.
   static core::Result<std::unique_ptr<CommandGovernor>> open(CommandGovernorOptions options,
                                                              Machine machine = {});
-  ~CommandGovernor() override;
-  [[nodiscard]] const core::Knob& knob() const override;
-  [[nodiscard]] core::Result<void> apply(core::LevelIndex level) override;
-  /// Without `get`: what was applied last.
-  [[nodiscard]] core::Result<std::optional<core::LevelIndex>> current() override;
-  [[nodiscard]] core::Result<void> restore() override;
 
  private:
-  class Impl;
-  explicit CommandGovernor(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit CommandGovernor(std::unique_ptr<Governor> inner)
+      : ForwardingGovernor(std::move(inner)) {}
 };
 
 }  // namespace cleave::inline v0::device

@@ -25,7 +25,7 @@ struct CpufreqOptions {
 /// scaling_min_freq and scaling_max_freq are both put on it (in the order that keeps min <= max),
 /// which is verified in those two files: a busy CPU may still be slowed below it by heat. restore()
 /// puts back governor, minimum and maximum. Not thread-safe.
-class CLEAVE_EXPORT CpufreqGovernor final : public Governor {
+class CLEAVE_EXPORT CpufreqGovernor final : public ForwardingGovernor {
  public:
   /// `policy`: "policy0", ... The knob is "cpu_frequency" for the first policy of a machine and
   /// "cpu_frequency.policyN" for the others, in Hz. Errors: not_found, unsupported (no levels),
@@ -33,19 +33,13 @@ class CLEAVE_EXPORT CpufreqGovernor final : public Governor {
   static core::Result<std::unique_ptr<CpufreqGovernor>> open(const std::string& policy,
                                                              CpufreqOptions options = {},
                                                              Machine machine = {});
-  ~CpufreqGovernor() override;
-
-  [[nodiscard]] const core::Knob& knob() const override;
-  [[nodiscard]] core::Result<void> apply(core::LevelIndex level) override;
-  [[nodiscard]] core::Result<std::optional<core::LevelIndex>> current() override;
-  [[nodiscard]] core::Result<void> restore() override;
   /// "userspace" or "clamp".
-  [[nodiscard]] std::string method() const;
+  [[nodiscard]] const std::string& method() const { return method_; }
 
  private:
-  class Impl;
-  explicit CpufreqGovernor(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  CpufreqGovernor(std::unique_ptr<Governor> inner, std::string method)
+      : ForwardingGovernor(std::move(inner)), method_(std::move(method)) {}
+  std::string method_;
 };
 
 /// The policies of this machine: "policy0", ...; empty without cpufreq.

@@ -23,26 +23,21 @@ struct DevfreqOptions {
 /// put on the level; where they cannot be written, the userspace governor and its set_freq are
 /// used. Verified in those files, to 1 kHz, the kernel's own unit for limits: the clock itself may
 /// still be lower, for heat. restore() puts back what was found. Not thread-safe.
-class CLEAVE_EXPORT DevfreqGovernor final : public Governor {
+class CLEAVE_EXPORT DevfreqGovernor final : public ForwardingGovernor {
  public:
   /// The knob is "devfreq.DEVICE", in Hz, with a level for each of available_frequencies. Errors:
   /// not_found, unsupported (no frequencies, nothing to set them with), permission_denied, corrupt.
+  /// apply() also gives mismatch: the device does not offer the level any more.
   static core::Result<std::unique_ptr<DevfreqGovernor>> open(const std::string& device,
                                                              DevfreqOptions options = {},
                                                              Machine machine = {});
-  ~DevfreqGovernor() override;
-  [[nodiscard]] const core::Knob& knob() const override;
-  /// Also mismatch: the device does not offer the level any more.
-  [[nodiscard]] core::Result<void> apply(core::LevelIndex level) override;
-  [[nodiscard]] core::Result<std::optional<core::LevelIndex>> current() override;
-  [[nodiscard]] core::Result<void> restore() override;
-  /// "clamp" or "userspace".
-  [[nodiscard]] std::string method() const;
+  /// "userspace" or "clamp".
+  [[nodiscard]] const std::string& method() const { return method_; }
 
  private:
-  class Impl;
-  explicit DevfreqGovernor(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  DevfreqGovernor(std::unique_ptr<Governor> inner, std::string method)
+      : ForwardingGovernor(std::move(inner)), method_(std::move(method)) {}
+  std::string method_;
 };
 
 /// The devices of this machine, sorted; empty without devfreq.

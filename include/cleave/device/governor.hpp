@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cleave::inline v0::device {
@@ -38,6 +39,30 @@ class CLEAVE_EXPORT Governor {
 
   /// True if the setting belongs to the thread that calls apply() and not to the machine.
   [[nodiscard]] virtual bool per_calling_thread() const { return false; }
+};
+
+/// A governor that passes everything on to another one, which holds what a public header need not
+/// show. That one restores when it goes.
+class CLEAVE_EXPORT ForwardingGovernor : public Governor {
+ public:
+  ~ForwardingGovernor() override;
+  [[nodiscard]] const core::Knob& knob() const override { return inner_->knob(); }
+  [[nodiscard]] core::Result<void> apply(core::LevelIndex level) override {
+    return inner_->apply(level);
+  }
+  [[nodiscard]] core::Result<std::optional<core::LevelIndex>> current() override {
+    return inner_->current();
+  }
+  [[nodiscard]] core::Result<void> restore() override { return inner_->restore(); }
+  [[nodiscard]] bool per_calling_thread() const override { return inner_->per_calling_thread(); }
+
+ protected:
+  /// `inner` is not null.
+  explicit ForwardingGovernor(std::unique_ptr<Governor> inner) : inner_(std::move(inner)) {}
+  [[nodiscard]] Governor& inner() { return *inner_; }
+
+ private:
+  std::unique_ptr<Governor> inner_;
 };
 
 /// The number of threads a network runs with. libtorch keeps it per calling thread, so apply() must

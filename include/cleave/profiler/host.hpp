@@ -30,6 +30,10 @@ struct HostOptions {
   /// Of a knob that is a frequency or a share of the CPU, measure so many levels, at least 3, far
   /// apart and with both ends, and predict the others. 0: measure all.
   int measure_levels = 0;
+  /// A profile of the same network made on a similar device: measure only `probes` settings, at
+  /// least 2, and predict the others by how the two devices compare (see transfer()). May be null.
+  std::shared_ptr<const table::Profile> transfer_from;
+  int probes = 0;
   core::JoulesPerByte transmit, receive;
   std::vector<std::string> codecs;  ///< to be priced
   /// Passes of each kind per combination of levels, and at least so long; the sum over a
@@ -72,7 +76,8 @@ struct HostOptions {
 /// Settings left out by measure_levels are predicted: times are linear in one over the rate, or
 /// stall as a quota lets them (Setting::predicted). Runs on the calling thread and leaves the knobs
 /// at whatever level was last measured. Errors: those of the model and the knobs; cancelled;
-/// invalid_argument (measure_levels is 1, 2 or negative).
+/// invalid_argument (measure_levels is 1, 2 or negative; fewer than two probes); mismatch (the
+/// profile to transfer from is of another network or other knobs).
 CLEAVE_EXPORT core::Result<table::HostProfile> measure_host(const core::Executable& model,
                                                             const core::Values& example,
                                                             device::Arbiter& knobs,

@@ -53,5 +53,8 @@ CLEAVE_EXPORT std::string policy_table(const std::vector<table::RunSummary>& sum
 /// accuracy. At most `limit` rows, spread evenly over the table, and a line that says how many were
 /// left out.
 CLEAVE_EXPORT std::string front_table(const table::ParetoTable& table, std::size_t limit = 20);
+/// One line per part of the power model and way that it may be wrong by 30 %: what changes, and
+/// what energy is lost; see table::power_sensitivity(). Empty where nothing is modelled.
+CLEAVE_EXPORT std::string sensitivity_table(const table::ParetoTable& table);
 
 }  // namespace cleave::inline v0::report

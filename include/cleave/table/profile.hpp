@@ -75,7 +75,8 @@ struct Conditions {
 };
 
 /// How well settings that were not measured follow from those that were: each measured level that
-/// has measured ones on both sides was left out, and predicted from the others.
+/// has others on both sides, or each probe of a transfer, was left out, and predicted from the
+/// rest.
 struct LevelFit {
   std::uint32_t left_out = 0;  ///< settings predicted so; 0: all settings were measured
   double median_relative = 0;  ///< |predicted - measured| / measured, of a whole pass
