@@ -183,7 +183,13 @@ std::vector<std::byte> payload_of(const Checkpoint& checkpoint) {
   writer.count(checkpoint.link ? 1 : 0);
   if (checkpoint.link)
     writer.put(*checkpoint.link);
-  writer.put(checkpoint.beyond);
+  writer.count(checkpoint.fitted.size());
+  for (const FitSample& sample : checkpoint.fitted) {
+    writer.put(sample.beyond);
+    writer.put(sample.edge);
+    writer.put(sample.cloud);
+    writer.count(sample.used_cloud ? 1 : 0);
+  }
   writer.count(checkpoint.checked.size());
   for (const CheckedLatency& one : checkpoint.checked) {
     writer.put(one.latency);
@@ -235,7 +241,13 @@ core::Result<Checkpoint> load_checkpoint(const std::filesystem::path& path, std:
   checkpoint.edge = reader.samples();
   if (reader.count(36) != 0)
     checkpoint.link = reader.link();
-  checkpoint.beyond = reader.numbers();
+  checkpoint.fitted.resize(reader.count(28));
+  for (FitSample& sample : checkpoint.fitted) {
+    sample.beyond = reader.number();
+    sample.edge = reader.number();
+    sample.cloud = reader.number();
+    sample.used_cloud = reader.count(0) != 0;
+  }
   checkpoint.checked.resize(reader.count(16));
   for (CheckedLatency& one : checkpoint.checked) {
     one.latency = reader.number();

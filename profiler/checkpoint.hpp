@@ -26,7 +26,7 @@ struct Checkpoint {
   std::optional<CutMeasurements> cuts;
   HostSamples edge;
   std::optional<table::LinkProfile> link;
-  std::vector<double> beyond;  // of the configurations that overhead is fitted to, as they come
+  std::vector<FitSample> fitted;        // of the configurations that are fitted to, as they come
   std::vector<CheckedLatency> checked;  // in the order in which they are drawn
 };
 

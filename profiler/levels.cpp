@@ -42,15 +42,21 @@ double fitted(const Eigen::MatrixXd& rows, const Eigen::VectorXd& values,
     for (Eigen::Index c = 0; c < rows.cols(); ++c)
       if ((subset >> c & 1U) != 0)
         columns.push_back(c);
-    const Eigen::MatrixXd part = scaled(Eigen::all, columns);
+    // Copied by hand: Eigen 5 names the index of all rows otherwise than Eigen 3.
+    Eigen::MatrixXd part(scaled.rows(), static_cast<Eigen::Index>(columns.size()));
+    double value = 0;
+    for (std::size_t c = 0; c < columns.size(); ++c)
+      part.col(static_cast<Eigen::Index>(c)) = scaled.col(columns[c]);
     const Eigen::ColPivHouseholderQR<Eigen::MatrixXd> solver(part);
     if (solver.rank() < part.cols())
       continue;
     const Eigen::VectorXd coefficients = solver.solve(right);
     const double residual = (part * coefficients - right).squaredNorm();
     if (coefficients.minCoeff() >= 0 && residual < least) {
+      for (std::size_t c = 0; c < columns.size(); ++c)
+        value += target[columns[c]] * coefficients[static_cast<Eigen::Index>(c)];
       least = residual;
-      result = target(columns).dot(coefficients);
+      result = value;
     }
   }
   return result;

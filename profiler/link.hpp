@@ -14,7 +14,7 @@ namespace cleave::inline v0::profiler {
 struct LinkOptions {
   core::Bytes largest;  // the largest message worth knowing
   int round_trips = 20;
-  int repeats = 5;                                      // per size
+  int repeats = 5;                                      // per size, fewer of long messages
   core::Seconds long_enough = core::milliseconds(100);  // of the last message
   std::function<void(double)> progress;
   std::stop_token stop;

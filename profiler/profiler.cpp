@@ -458,11 +458,14 @@ class ProfileRun {
 
     progress_.begin(fit_phase);
     validation.enough = used_up(fit_phase, options_.check_time.count() / 3);
-    const auto overhead =
-        fit_overhead(profile_, executor, fitted, example_, validation, so_far_.beyond);
-    if (!overhead)
-      return core::fail(overhead);
-    profile_.link.overhead = *overhead;
+    if (auto measured_so =
+            fit_requests(profile_, executor, fitted, example_, validation, so_far_.fitted);
+        !measured_so)
+      return measured_so;
+    const RequestFit fit = fit_of(so_far_.fitted);
+    profile_.link.overhead = fit.overhead;
+    profile_.hosts[core::edge_host].in_requests = fit.edge;
+    profile_.hosts[core::cloud_host].in_requests = fit.cloud;
 
     progress_.begin(check_phase);
     // Ten configurations say more than many requests at a few.

@@ -127,40 +127,68 @@ table::LatencyParts median_parts(const std::vector<exec::MeasuredParts>& request
 
 }  // namespace
 
-core::Result<Seconds> fit_overhead(const table::Profile& profile, exec::Executor& executor,
-                                   const std::vector<core::Configuration>& configurations,
-                                   const core::Values& example, const ValidationOptions& options,
-                                   std::vector<double>& beyond) {
-  const std::size_t known = beyond.size();
-  std::size_t used = 0;
-  for (std::size_t i = 0; i < configurations.size(); ++i) {
+core::Result<void> fit_requests(const table::Profile& profile, exec::Executor& executor,
+                                const std::vector<core::Configuration>& configurations,
+                                const core::Values& example, const ValidationOptions& options,
+                                std::vector<FitSample>& samples) {
+  for (std::size_t i = samples.size(); i < configurations.size(); ++i) {
+    if (options.enough && options.enough())
+      break;
     const auto ingredients = table::price(profile, configurations[i]);
     if (!ingredients)
       return core::fail(ingredients);
-    if (!ingredients->uses_cloud || used++ < known)
-      continue;
-    if (options.enough && options.enough())
-      break;
     const auto requests = measure(executor, configurations[i], example, options);
     if (!requests)
       return core::fail(requests);
-    // The passes through the neural network are left out on both sides: steps are priced elsewhere,
-    // and what slows a machine down for a while would be taken for a slow link for ever.
     const auto predicted =
         table::compose(*ingredients, table::link_of(profile), Seconds(0)).latency;
+    // The passes through the neural network are left out on both sides: they have their own
+    // factors.
     const Seconds moving = predicted.total() - predicted.edge_compute - predicted.cloud_compute;
     std::vector<double> differences;
     for (const exec::MeasuredParts& parts : *requests)
       differences.push_back(
           (parts.total - parts.edge_compute - parts.queue - parts.cloud_compute - moving).count());
-    beyond.push_back(median_of(differences));
+    constexpr Seconds tells = core::milliseconds(0.5);  // shorter passes are mostly waking up
+    const auto ratio = [&](Seconds exec::MeasuredParts::*part, Seconds expected) {
+      return expected < tells ? 0 : median_part(*requests, part) / expected;
+    };
+    samples.push_back({.beyond = median_of(differences),
+                       .edge = ratio(&exec::MeasuredParts::edge_compute, predicted.edge_compute),
+                       .cloud = ratio(&exec::MeasuredParts::cloud_compute, predicted.cloud_compute),
+                       .used_cloud = ingredients->uses_cloud});
     if (options.kept)
       if (auto kept = options.kept(); !kept)
         return core::fail(kept);
     if (options.progress)
       options.progress(static_cast<double>(i + 1) / static_cast<double>(configurations.size()));
   }
-  return Seconds(std::max(0.0, median_of(beyond)));
+  return {};
+}
+
+RequestFit fit_of(const std::vector<FitSample>& samples) {
+  std::vector<double> beyond, edge, cloud;
+  for (const FitSample& sample : samples) {
+    if (sample.used_cloud)
+      beyond.push_back(sample.beyond);
+    if (sample.edge > 0)
+      edge.push_back(sample.edge);
+    if (sample.cloud > 0)
+      cloud.push_back(sample.cloud);
+  }
+  // A median that its own standard error (1.2533 of a mean's) may have taken from 1 is chance.
+  const auto factor = [](const std::vector<double>& ratios) {
+    constexpr std::size_t few = 4;
+    if (ratios.size() < few)
+      return 1.0;
+    const double middle = median_of(ratios);
+    std::vector<double> distances;
+    for (const double ratio : ratios) distances.push_back(std::abs(ratio - middle));
+    const double error =
+        1.2533 * 1.4826 * median_of(distances) / std::sqrt(static_cast<double>(ratios.size()));
+    return std::abs(middle - 1) > error ? std::clamp(middle, 0.5, 2.0) : 1.0;
+  };
+  return {Seconds(std::max(0.0, median_of(beyond))), factor(edge), factor(cloud)};
 }
 
 core::Result<std::vector<ValidatedConfiguration>> check_configurations(
@@ -249,8 +277,16 @@ table::PredictionError summarise(std::span<const ValidatedConfiguration> configu
   error.covered = covered / count;
   const auto rank = static_cast<std::size_t>(std::ceil(0.9 * (count + 1)));
   std::sort(errors.begin(), errors.end());
-  if (rank <= errors.size())
-    error.interval = errors[rank - 1];
+  if (rank > errors.size())
+    return error;
+  double squares = 0;
+  for (const double one : errors) squares += one * one;
+  // Of the chi-squared distribution with `count` degrees of freedom, the 0.1 quantile (E. Wilson
+  // and M. Hilferty, 1931).
+  constexpr double normal_95 = 1.6449, normal_90 = 1.2816;
+  const double variance = 2 / (9 * count);
+  const double chi = count * std::pow(1 - variance - normal_90 * std::sqrt(variance), 3);
+  error.interval = std::max(errors[rank - 1], normal_95 * std::sqrt(squares / chi));
   return error;
 }
 

@@ -49,15 +49,27 @@ std::vector<core::Configuration> draw_of_both(const table::Profile& profile, int
 // See validate_profile(); nothing if the profile allows no request to the cloud.
 std::optional<core::Configuration> reference_of(const table::Profile& profile);
 
-// What a request through the cloud takes beyond the predicted parts, the network's passes on both
-// sides aside: the median of measured less predicted over the configurations that use the cloud,
-// not below 0. `beyond`: those differences in seconds; for the first ones they are known already,
-// the others are added. Errc::unavailable if the cloud failed in a request.
-core::Result<core::Seconds> fit_overhead(const table::Profile& profile, exec::Executor& executor,
-                                         const std::vector<core::Configuration>& configurations,
-                                         const core::Values& example,
-                                         const ValidationOptions& options,
-                                         std::vector<double>& beyond);
+// What requests at one configuration show.
+struct FitSample {
+  double beyond = 0;           // beyond the predicted parts, the passes aside, in seconds
+  double edge = 0, cloud = 0;  // measured passes over predicted ones; 0: too short to tell
+  bool used_cloud = false;
+};
+
+// What predictions are to add and to multiply with.
+struct RequestFit {
+  core::Seconds overhead;      // the median of `beyond` where the cloud was used, not below 0
+  double edge = 1, cloud = 1;  // HostProfile::in_requests: medians, 1 where that may be chance
+};
+RequestFit fit_of(const std::vector<FitSample>& samples);
+
+// Requests at the configurations, beside what the profile, with both factors 1 and no overhead,
+// predicts. `samples`: for the first ones they are known already, the others are added.
+// Errc::unavailable if the cloud failed in a request.
+core::Result<void> fit_requests(const table::Profile& profile, exec::Executor& executor,
+                                const std::vector<core::Configuration>& configurations,
+                                const core::Values& example, const ValidationOptions& options,
+                                std::vector<FitSample>& samples);
 
 // Each configuration is measured twice, as the median latency of `repeats` requests: against the
 // prediction, and against itself. `known`: of the first ones, which are not measured again and have

@@ -60,7 +60,8 @@ void Watch::end(Surroundings& seen) {
   if (!reading.utilisation || reading.cpus == 0)
     return;
   const double capacity = wall * reading.cpus;
-  const double others = std::clamp(*reading.utilisation * capacity - own, 0.0, capacity);
+  const double busy = (*reading.utilisation - reading.nice.value_or(0)) * capacity;
+  const double others = std::clamp(busy - own, 0.0, capacity);
   seen.capacity += capacity;
   seen.stolen += reading.steal.value_or(0) * capacity;
   seen.others += others;

@@ -91,12 +91,14 @@ LoadReading LoadSensor::read() {
       for (std::uint64_t t : ticks) total += t;
       const std::uint64_t busy = total - ticks[3] - ticks[4] - ticks[7];
       // iowait may go backwards (proc(5)); such an interval tells nothing.
-      if (primed_ && total > total_ && busy >= busy_ && ticks[7] >= stolen_) {
+      if (primed_ && total > total_ && busy >= busy_ && ticks[1] >= nice_ && ticks[7] >= stolen_) {
         const auto span = static_cast<double>(total - total_);
         reading.utilisation = std::min(static_cast<double>(busy - busy_) / span, 1.0);
+        reading.nice = std::min(static_cast<double>(ticks[1] - nice_) / span, 1.0);
         reading.steal = std::min(static_cast<double>(ticks[7] - stolen_) / span, 1.0);
       }
       busy_ = busy;
+      nice_ = ticks[1];
       stolen_ = ticks[7];
       total_ = total;
       primed_ = true;

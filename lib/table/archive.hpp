@@ -151,7 +151,7 @@ class Layout {
     fields(v.name, v.board, v.source, v.knobs, v.settings, v.transmit, v.receive);
     since(3, v.made_on);
     since(4, v.fit.left_out, v.fit.median_relative, v.fit.worst_relative);
-    since(5, v.conditions);
+    since(5, v.conditions, v.in_requests);
   }
   template <Is<Accuracy> T>
   void field(T& v) {

@@ -109,6 +109,7 @@ Json json_of(const HostProfile& host) {
           {"receive_j_per_byte", host.receive.count()},
           {"made_on", json_of(host.made_on)},
           {"conditions", json_of(host.conditions)},
+          {"requests_over_passes", host.in_requests},
           {"level_fit",
            {{"left_out", host.fit.left_out},
             {"median_relative", host.fit.median_relative},

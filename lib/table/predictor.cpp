@@ -164,7 +164,7 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
                 profile.model_name);
 
   Ingredients out;
-  out.edge_compute = sum_of(edge->steps, *cut, last.position, false);
+  out.edge_compute = sum_of(edge->steps, *cut, last.position, false) * edge_profile.in_requests;
   out.edge_busy = edge->busy;
   out.edge_idle = edge->idle;
   out.origin = edge->power_origin;
@@ -197,7 +197,7 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
   }
 
   out.uses_cloud = true;
-  out.cloud_compute = sum_of(cloud->steps, *cut, last.position, true);
+  out.cloud_compute = sum_of(cloud->steps, *cut, last.position, true) * cloud_profile.in_requests;
   const double raw = cut->raw.count();
   const double chunk = profile.chunk.count();
   const bool overlapped = chunk > 0 && raw > chunk;

@@ -75,6 +75,8 @@ void check_host(Checker& check, const Profile& profile, core::HostIndex index, s
   check.amounts({host.fit.median_relative, host.fit.worst_relative, host.conditions.waited.count(),
                  host.conditions.took.count()},
                 name);
+  check.require(std::isfinite(host.in_requests) && host.in_requests > 0,
+                "the factor of requests is not positive", name);
   for (const double known : {host.conditions.steal, host.conditions.others, host.conditions.busiest,
                              host.conditions.temperature})
     check.require(std::isfinite(known), "a condition is not finite", name);

@@ -34,6 +34,36 @@ grep -Eq 'edge compute +cpu_share 1000 MHz.* 1\.000 +no' diff.txt || fail "no co
 "$cleave" run --model "$model" --table a.table --cloud "$cloud" "${edge[@]}" --quiet 2>one.err >/dev/null
 ! grep elsewhere one.err || fail "this machine's table is taken for another's"
 
+# A profile that is interrupted leaves what it measured, is not begun anew by mistake, and is gone on
+# with.
+set +e
+"$cleave" profile "$model" --cloud "$cloud" "${edge[@]}" --passes 40 --held-out 2 -o cut.profile \
+  >cut.txt 2>cut_err.txt &
+profiling=$!
+until [ -s cut.profile.partial ] || ! kill -0 "$profiling" 2>/dev/null; do
+  read -rt 0.02 <> <(:) || true
+done
+kill -INT "$profiling"
+wait "$profiling"
+code=$?
+set -e
+[ "$code" = 130 ] || fail "an interrupted profile ended with $code: $(cat cut_err.txt)"
+grep -q 'cut.profile.partial: what was measured so far' cut_err.txt || fail "it does not say where"
+[ ! -e cut.profile ] || fail "an interrupted profile was written"
+if "$cleave" profile "$model" --cloud "$cloud" "${edge[@]}" --passes 40 --held-out 2 --quiet \
+  -o cut.profile 2>cut_err.txt; then
+  fail "what was measured is thrown away silently"
+fi
+grep -q -- '--resume' cut_err.txt || fail "it does not say how to go on"
+if "$cleave" profile "$model" --cloud "$cloud" "${edge[@]}" --passes 41 --held-out 2 --quiet \
+  --resume -o cut.profile 2>cut_err.txt; then
+  fail "it went on with other options"
+fi
+"$cleave" profile "$model" --cloud "$cloud" "${edge[@]}" --passes 40 --held-out 2 --quiet --resume \
+  -o cut.profile >cut.txt
+grep -q 'the edge, while it was measured: other programs used' cut.txt || fail "no conditions"
+[ -s cut.profile ] && [ ! -e cut.profile.partial ] || fail "the rest stays behind"
+
 # Levels in between are predicted, and the profile is held against real requests.
 between=(--board raspberry_pi_4 --threads 1 --emulate-share 0.5)
 "$cleave" profile "$model" --cloud "$cloud" "${between[@]}" --passes 2 --held-out 4 \

@@ -25,8 +25,9 @@ class MadeUpKernel final : public device::Files {
       const double ticks = 100 * clock_.now().count();
       const auto text = [](double value) { return std::to_string(std::llround(value)); };
       const std::string busy = text(4 * ticks * load), stolen = text(4 * ticks * steal);
-      const std::string idle = text(4 * ticks * (1 - load - steal));
-      std::string stat = "cpu  " + busy + " 0 0 " + idle + " 0 0 0 " + stolen + " 0 0\n";
+      const std::string idle = text(4 * ticks * (1 - load - nice - steal));
+      std::string stat = "cpu  " + busy + " " + text(4 * ticks * nice) + " 0 " + idle + " 0 0 0 " +
+                         stolen + " 0 0\n";
       for (int cpu = 0; cpu < 4; ++cpu)
         stat += "cpu" + std::to_string(cpu) + " 0 0 0 0 0 0 0 0 0 0\n";
       return stat + "intr 0";
@@ -50,7 +51,7 @@ class MadeUpKernel final : public device::Files {
     return std::nullopt;
   }
 
-  double load = 0, steal = 0;
+  double load = 0, nice = 0, steal = 0;
   std::function<double()> temperature = [] { return 50.0; };
 
  private:
@@ -78,6 +79,7 @@ class ConditionsTest : public ProfilerTest {
 TEST_F(ConditionsTest, OthersLoadIsWhatThisProcessDidNotUse) {
   kernel->load = 0.6;  // 2.4 of 4 CPUs
   kernel->steal = 0.05;
+  kernel->nice = 0.2;  // of programs that give way
   const table::Conditions seen = measure();
   EXPECT_NEAR(seen.others, (2.4 - own) / 4, 0.02);
   EXPECT_NEAR(seen.busiest, seen.others, 0.02);

@@ -460,11 +460,35 @@ TEST(Summarise, FollowsItsClosedForms) {
   EXPECT_NEAR(error.repeat_median_relative, 0.005, 1e-12);
   // |1 - p| <= 0.0501 p up to p = 1.05.
   EXPECT_DOUBLE_EQ(error.covered, 0.5);
-  // The ceil(0.9 * 11) = 10th smallest of ten.
-  EXPECT_NEAR(error.interval, 0.10, 1e-12);
+  // The ceil(0.9 * 11) = 10th smallest of ten is 0.10; the other bound is 1.645 sqrt(0.0385 / c),
+  // with c = 4.865 from a table of the chi-squared distribution.
+  EXPECT_NEAR(error.interval, 1.645 * std::sqrt(0.0385 / 4.865), 0.001);
   EXPECT_EQ(profiler::summarise(rows, true).configurations, 1U);
   EXPECT_EQ(profiler::summarise(rows, true).interval, 0);
   EXPECT_EQ(profiler::summarise({}, true), table::PredictionError());
+}
+
+TEST(Summarise, IntervalsHoldNineOfTenNewErrorsInNineOfTenChecks) {
+  std::mt19937 random(3);
+  std::normal_distribution<double> normal(0, 0.05);
+  for (const std::size_t count : {10U, 18U, 30U}) {
+    int holds = 0;
+    double mean = 0;
+    constexpr int checks = 2000;
+    for (int check = 0; check < checks; ++check) {
+      std::vector<profiler::ValidatedConfiguration> rows(count);
+      for (auto& row : rows) {
+        row.latency = row.again = Seconds(1);
+        row.predicted.edge_compute = Seconds(1 + normal(random));
+      }
+      const double interval = profiler::summarise(rows, false).interval;
+      const double coverage = std::erf(interval / 0.05 / std::sqrt(2.0));
+      holds += coverage >= 0.9 ? 1 : 0;
+      mean += coverage / checks;
+    }
+    EXPECT_GE(holds, 0.88 * checks) << count;
+    EXPECT_LE(mean, 0.985) << "wider than it need be: " << count;
+  }
 }
 
 TEST(UsefulCuts, AreThoseWithFewerBytesThanAllBeforeAndTheValleys) {

@@ -248,6 +248,7 @@ table::Profile sample_observed_profile() {
                      .temperature = 61.5,
                      .waited = Seconds(4),
                      .took = Seconds(70)};
+  edge.in_requests = 1.0625;
   for (std::size_t s = 0; s < edge.settings.size(); ++s) {
     edge.settings[s].outliers = static_cast<std::uint32_t>(s + 1);
     edge.settings[s].exchange = timing(3 + static_cast<double>(s), 0.2, 20);

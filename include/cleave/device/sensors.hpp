@@ -23,6 +23,7 @@ struct LoadReading {
   unsigned cpus = 0;  ///< that are online; 0 where that is not readable
   std::optional<double>
       utilisation;              ///< 0..1 of all CPUs, between the last two reads; without steal
+  std::optional<double> nice;   ///< the part of it that gives way: of programs with nice above 0
   std::optional<double> steal;  ///< 0..1, time the hypervisor gave to others
   std::optional<Pressure> cpu_pressure, memory_pressure;
   std::optional<core::Bytes> memory_total, memory_available;
@@ -38,7 +39,7 @@ class CLEAVE_EXPORT LoadSensor {
 
  private:
   Machine machine_;
-  std::uint64_t busy_ = 0, stolen_ = 0, total_ = 0;
+  std::uint64_t busy_ = 0, nice_ = 0, stolen_ = 0, total_ = 0;
   bool primed_ = false;
 };
 

@@ -64,8 +64,9 @@ struct Setting {
 
 /// What went on beside a measurement, over the time that it took. Negative: not readable there.
 struct Conditions {
-  double steal = -1;        ///< share of the CPUs' time that the hypervisor gave to others
-  double others = -1;       ///< share of the CPUs' time that other processes used
+  double steal = -1;  ///< share of the CPUs' time that the hypervisor gave to others
+  /// Share of the CPUs' time that other processes used, those aside that give way (nice above 0).
+  double others = -1;
   double busiest = -1;      ///< the most that they used in one of the measurement's stretches
   double temperature = -1;  ///< of the hottest CPU sensor, at its highest, in degrees Celsius
   core::Seconds waited;     ///< for the machine to cool down
@@ -96,6 +97,10 @@ struct HostProfile {
   /// Where the times come from; unknown in files of format 2 and older.
   core::Provenance made_on;
   Conditions conditions;  ///< (5)
+  /// (5) What steps take within a request over what they take in passes of their own, which is what
+  /// `settings` hold: between requests caches go to others' work, and threads sleep. Predictions
+  /// are multiplied by it; 1 where it was not measured.
+  double in_requests = 1;
   friend bool operator==(const HostProfile&, const HostProfile&) = default;
 };
 
@@ -160,10 +165,12 @@ struct PredictionError {
   double p95_relative = 0;
   double repeat_p95_relative = 0;
   double covered = 0;  ///< the share of measurements within the interval of their prediction
-  /// Nine of ten errors are no larger: with at least nine configurations the ceil(0.9 (n + 1))-th
-  /// smallest, which holds 90 % of new ones, too, as long as they are drawn like these (V. Vovk,
-  /// A. Gammerman and G. Shafer, Algorithmic Learning in a Random World, 2005: split conformal
-  /// prediction); 0 with fewer.
+  /// Nine of ten errors are no larger, new ones too as long as they are drawn like these: the
+  /// larger of two bounds. The ceil(0.9 (n + 1))-th smallest (V. Vovk, A. Gammerman and G. Shafer,
+  /// Algorithmic Learning in a Random World, 2005: split conformal prediction), which holds nine of
+  /// ten on average over such checks; and what holds them in nine of ten checks if errors are
+  /// normal around zero (K. Krishnamoorthy and T. Mathew, Statistical Tolerance Regions, 2009). 0
+  /// with fewer than nine.
   double interval = 0;
   friend bool operator==(const PredictionError&, const PredictionError&) = default;
 };
