@@ -262,9 +262,9 @@ core::Result<HostProfile> unite_halves(const std::vector<HalfOf>& halves, const 
   std::erase_if(predicted, [&](const auto& entry) { return measured.contains(entry.first); });
 
   out.conditions = unite_conditions(halves);
-  out.in_requests = 0;
-  for (const HalfOf& half : halves)
-    out.in_requests += half.host->in_requests / static_cast<double>(halves.size());
+  double in_requests = 0;
+  for (const HalfOf& half : halves) in_requests += half.host->in_requests;
+  out.in_requests = in_requests / static_cast<double>(halves.size());
 
   std::map<Levels, Setting> all;
   std::size_t in_several = 0;
