@@ -304,8 +304,6 @@ TEST(Merge, ConditionsMemoryAndOutliersAreThoseOfTheHalvesThatCount) {
                               .temperature = 50,
                               .waited = Seconds(2),
                               .took = Seconds(20)};
-  a.hosts[edge].in_requests = 1.1;
-  b.hosts[edge].in_requests = 1.3;
   a.cuts[1].head_memory = core::Bytes(500);
   b.cuts[1].head_memory = core::Bytes(700);
   a.cuts[1].tail_memory = core::Bytes(900);
@@ -325,7 +323,6 @@ TEST(Merge, ConditionsMemoryAndOutliersAreThoseOfTheHalvesThatCount) {
   EXPECT_EQ(seen.temperature, 60);
   EXPECT_EQ(seen.waited, Seconds(3));
   EXPECT_EQ(seen.took, Seconds(30));
-  EXPECT_NEAR(both.hosts[edge].in_requests, 1.2, 1e-12);
   EXPECT_EQ(both.cuts[1].head_memory, core::Bytes(700));
   EXPECT_EQ(both.cuts[1].tail_memory, core::Bytes(900));
   EXPECT_EQ(both.hosts[edge].settings[0].outliers, 5U);
