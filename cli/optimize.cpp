@@ -2,6 +2,7 @@
 // from.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/constraint_options.hpp"
 #include "cli/foreign.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/parse.hpp"
@@ -32,6 +33,7 @@ struct Options {
   double accuracy_floor = 0, margin = 0.05;
   std::size_t population = 40;
   bool json = false, quiet = false;
+  ConstraintOptions constraints;
 };
 
 #ifdef CLEAVE_WITH_OPTIMIZER
@@ -134,6 +136,12 @@ core::Result<void> search_profile(const Options& given, const Interrupt& interru
   const auto profile = table::load_profile(given.profile);
   if (!profile)
     return core::fail(profile);
+  auto constraints = constraints_of(given.constraints);
+  if (!constraints)
+    return core::fail(constraints);
+  options->constraints = std::move(*constraints);
+  if (auto ranged = apply_range(given.constraints, table::link_of(*profile), *options); !ranged)
+    return ranged;
   // A warning: the table stays that machine's, and `cleave run` looks at it again.
   if (auto here = require_made_here(profile->hosts[core::edge_host].made_on, device::this_machine(),
                                     "the edge's half of this profile", given.profile, true);
@@ -156,6 +164,10 @@ core::Result<void> search_profile(const Options& given, const Interrupt& interru
 
 core::Result<void> search_observations(const Options& given, const Interrupt& interrupt) {
   auto options = search_options<optimizer::ObservationOptions>(given, interrupt);
+  if (given.constraints.any())
+    return core::fail(core::Errc::invalid_argument,
+                      "observations tell nothing of memory, transfers, cuts or links",
+                      given.observations, "constrain a profile, or leave rows out of the CSV");
   const auto origin = parse_origin(given.origin);
   if (!options || !origin)
     return options ? core::fail(origin) : core::fail(options);
@@ -244,11 +256,14 @@ void add_optimize(CLI::App& app, int& result) {
                    "Keep rows within this relative distance of the front, too")
       ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
+  add_constraint_options(*command, options->constraints);
   command->add_flag("--quiet", options->quiet, "No progress");
   add_json_flag(*command, options->json);
   command->footer(
       "Ctrl-C writes the best table found so far.\n\n"
-      "Example:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table\n"
+      "Examples:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table\n"
+      "  cleave optimize m.profile --no-raw-input --max-edge-memory 512MB -o m.table\n"
+      "  cleave optimize m.profile --bandwidth 1mbit..100mbit --rtt 5ms..100ms -o m.table\n"
       "  cleave optimize --observations obs.csv --budget 10% --seed 1 -o t.table");
   command->callback([options, &result] {
     if (const auto done = optimize(*options); !done)
