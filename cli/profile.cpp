@@ -43,10 +43,15 @@ struct Options {
                                    meter = "none";
   std::vector<std::string> diff;
   std::size_t samples = 200;
+  std::string time_budget;
   int passes = 20, held_out = 30, measure_levels = 0, validate = 0;
-  double limit = 0;
+  double limit = 0, cool_below = 75;
   std::uint64_t seed = 1;
-  bool json = false, quiet = false, every_cut = false, accept_foreign = false;
+  bool json = false, quiet = false, every_cut = false, accept_foreign = false, resume = false,
+       restart = false;
+
+  // Beside the profile, until that is whole.
+  [[nodiscard]] std::filesystem::path partial() const { return out + ".partial"; }
 };
 
 // A fixed random choice of the data, so that two profiles count on the same samples.
@@ -115,6 +120,38 @@ void print_held_out(const char* where, const table::PredictionError& error) {
       report::percent(error.repeat_p90_relative).c_str());
 }
 
+// What disturbed a host while it was measured, if it did.
+void print_conditions(const char* name, const table::HostProfile& host) {
+  const table::Conditions& seen = host.conditions;
+  std::uint64_t passes = 0, outliers = 0;
+  for (const table::Setting& setting : host.settings) {
+    passes += setting.whole.samples;
+    outliers += setting.outliers;
+  }
+  if (seen.others >= 0)
+    std::printf(
+        "%s, while it was measured: other programs used %s of its CPUs (at most %s), the "
+        "hypervisor took %s",
+        name, report::percent(seen.others).c_str(), report::percent(seen.busiest).c_str(),
+        report::percent(std::max(0.0, seen.steal)).c_str());
+  if (seen.others >= 0 && seen.temperature >= 0)
+    std::printf(", at most %.0f degrees Celsius", seen.temperature);
+  if (seen.waited > core::Seconds(1))
+    std::printf(", waited %s to cool down", report::format(seen.waited).c_str());
+  if (seen.others >= 0 && outliers > 0)
+    std::printf("; %llu of %llu passes lie far off", static_cast<unsigned long long>(outliers),
+                static_cast<unsigned long long>(passes));
+  if (seen.others >= 0)
+    std::printf("\n");
+  constexpr double much = 0.1;
+  if (seen.others > much || seen.steal > much)
+    std::fprintf(
+        stderr,
+        "cleave: %s: it was busy with other work, so the times are too long (measure again "
+        "when nothing else runs)\n",
+        name);
+}
+
 void print(const table::Profile& profile, const std::string& out) {
   const auto across = std::count_if(profile.cuts.begin(), profile.cuts.end(),
                                     [](const table::CutProfile& cut) { return !cut.head.empty(); });
@@ -128,6 +165,8 @@ void print(const table::Profile& profile, const std::string& out) {
               report::format(profile.link.round_trip).c_str(),
               report::format(profile.link.round_trip_spread).c_str(),
               report::format(profile.link.overhead).c_str());
+  print_conditions("the edge", profile.hosts[core::edge_host]);
+  print_conditions("the cloud", profile.hosts[core::cloud_host]);
   print_held_out("", profile.error);
   if (const table::LevelFit& fit = profile.hosts[0].fit; fit.left_out > 0) {
     print_held_out(" at predicted levels", profile.predicted_error);
@@ -238,6 +277,17 @@ core::Result<void> validate(const Options& options, int& result) {
 core::Result<void> profile(const Options& options) {
   if (options.out.empty())
     return fail(Errc::invalid_argument, "--output is required", "profile", "name it with -o");
+  core::Seconds time_budget;
+  if (!options.time_budget.empty()) {
+    const auto parsed = parse_duration(options.time_budget);
+    if (!parsed)
+      return fail(parsed);
+    time_budget = *parsed;
+  }
+  std::error_code ignored;
+  if (!options.resume && !options.restart && std::filesystem::exists(options.partial(), ignored))
+    return fail(Errc::invalid_argument, "a profile was begun here and not finished",
+                options.partial().string(), "go on with --resume, or begin anew with --restart");
   const Interrupt interrupt;
   const auto session = open_session(options);
   if (!session)
@@ -252,6 +302,9 @@ core::Result<void> profile(const Options& options) {
   profiling.held_out = options.held_out;
   profiling.seed = options.seed;
   profiling.every_cut = options.every_cut;
+  profiling.time_limit = time_budget;
+  profiling.partial = options.partial();
+  profiling.resume = options.resume;
   profiling.stop = interrupt.token();
   profiling.progress = [&](double fraction, std::string_view phase) {
     progress.update(fraction, phase);
@@ -266,6 +319,8 @@ core::Result<void> profile(const Options& options) {
   profiling.edge.min_passes = options.passes;
   profiling.edge.seed = options.seed;
   profiling.edge.idle_gap = idle_gap;
+  profiling.edge.load = std::make_shared<device::LoadSensor>();
+  profiling.edge.cool_below = options.cool_below;
   if (const device::Radio* radio = host->radio) {
     profiling.transmit = [radio](core::BytesPerSecond rate) { return radio->transmit_at(rate); };
     profiling.receive = [radio](core::BytesPerSecond rate) { return radio->receive_at(rate); };
@@ -278,10 +333,15 @@ core::Result<void> profile(const Options& options) {
   const auto measured = profiler::profile(on_host(*host, session->model), session->example(),
                                           *host->knobs, *session->cloud, profiling);
   progress.finish();
-  if (!measured)
+  if (!measured) {
+    if (std::filesystem::exists(options.partial(), ignored))
+      std::fprintf(stderr, "cleave: %s: what was measured so far (go on with --resume)\n",
+                   options.partial().c_str());
     return fail(measured);
+  }
   if (auto saved = table::save(*measured, options.out); !saved)
     return saved;
+  std::filesystem::remove(options.partial(), ignored);
   if (options.json)
     std::cout << table::to_json(*measured) << '\n';
   else
@@ -328,6 +388,21 @@ void add_profile(CLI::App& app, int& result) {
                    "others (0: measure all)")
       ->check(CLI::Range(3, 1000) | CLI::IsMember({0}))
       ->capture_default_str();
+  command->add_option("--time-budget", options->time_budget,
+                      "What all of it may take, as 3min: fewer samples, passes and checked "
+                      "configurations then (none: as long as they need)");
+  command
+      ->add_option("--cool-below", options->cool_below,
+                   "Let the edge cool down to this, in degrees Celsius, before each stretch of "
+                   "passes, for up to 20 s (0: never)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  auto* resume_flag =
+      command->add_flag("--resume", options->resume, "Go on with the profile that was interrupted");
+  command
+      ->add_flag("--restart", options->restart,
+                 "Begin anew, though a profile was begun here and interrupted")
+      ->excludes(resume_flag);
   auto* validate_option =
       command
           ->add_option("--validate", options->validate,
@@ -358,10 +433,11 @@ void add_profile(CLI::App& app, int& result) {
   add_host_options(*command, options->host, core::edge_host);
   add_json_flag(*command, options->json);
   command->footer(
-      "Ctrl-C restores every setting and writes nothing.\n\n"
+      "Ctrl-C restores every setting and leaves what was measured in OUTPUT.partial; the same "
+      "command with --resume goes on from there.\n\n"
       "Example:\n"
       "  cleave profile m.pt --cloud cloud:7070 --board raspberry_pi_4 --radio wifi \\\n"
-      "      --data images/ -o m.profile\n"
+      "      --data images/ --time-budget 5min -o m.profile\n"
       "  cleave profile m.pt --cloud cloud:7070 --validate 20 --profile m.profile\n"
       "  cleave profile --diff m.profile yesterday.profile");
   command->callback([options, &result] {

@@ -207,6 +207,7 @@ core::Result<void> serve(const Options& options) {
   // Between requests the cloud waits, too, and its caches cool: a tail that starts then takes
   // half as long again as one that follows another.
   measured.idle_gap = core::milliseconds(15);
+  measured.load = std::make_shared<device::LoadSensor>();
   profiler::MeasureService measure(*served.store, *(*host)->knobs, std::move(measured));
 
   runtime::CloudServerOptions server_options;
@@ -225,6 +226,8 @@ core::Result<void> serve(const Options& options) {
         [&](Message message) { return measure.measure(message); });
   offer(profiler::profile_service, profiler::machine_method,
         [&](Message) -> core::Result<std::vector<std::byte>> { return measure.machine(); });
+  offer(profiler::profile_service, profiler::conditions_method,
+        [&](Message) -> core::Result<std::vector<std::byte>> { return measure.conditions(); });
   if (options.allow_push) {
     offer(exec::push_service, exec::begin_method,
           [&](Message message) { return inbox.handle_begin(message); });

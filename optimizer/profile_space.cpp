@@ -27,10 +27,25 @@ bool fits(const std::vector<LevelIndex>& levels, const std::vector<core::Knob>& 
   return true;
 }
 
+// Whether levels come before the knobs of a point from `at` on.
+bool before(const std::vector<LevelIndex>& levels, const Point& point, std::size_t at) {
+  for (std::size_t k = 0; k < levels.size(); ++k)
+    if (levels[k] != point[at + k])
+      return levels[k] < point[at + k];
+  return false;
+}
+
 // Moves the knobs of `point` from `at` on to the nearest of the settings, counted in levels; the
 // first of equally near ones. Another word is one level away.
 void snap(Point& point, std::size_t at, const std::vector<core::Knob>& knobs,
           const std::vector<std::vector<LevelIndex>>& settings) {
+  const auto here = std::lower_bound(settings.begin(), settings.end(), point,
+                                     [at](const auto& levels, const Point& wanted) {
+                                       return before(levels, wanted, at);
+                                     });
+  if (here != settings.end() &&
+      std::equal(here->begin(), here->end(), point.begin() + static_cast<std::ptrdiff_t>(at)))
+    return;
   const std::vector<LevelIndex>* nearest = nullptr;
   std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
   for (const auto& levels : settings) {
@@ -44,8 +59,6 @@ void snap(Point& point, std::size_t at, const std::vector<core::Knob>& knobs,
       least = distance;
       nearest = &levels;
     }
-    if (least == 0)
-      break;
   }
   if (nearest != nullptr)
     std::copy(nearest->begin(), nearest->end(), point.begin() + static_cast<std::ptrdiff_t>(at));
@@ -221,13 +234,8 @@ void ProfileSpace::canonicalise(Point& point) const {
 std::uint32_t ProfileSpace::find(const Settings& settings, const Point& point,
                                  std::size_t at) const {
   const auto found = std::lower_bound(
-      settings.levels.begin(), settings.levels.end(), at,
-      [&](const Levels& levels, std::size_t from) {
-        for (std::size_t k = 0; k < levels.size(); ++k)
-          if (levels[k] != point[from + k])
-            return levels[k] < point[from + k];
-        return false;
-      });
+      settings.levels.begin(), settings.levels.end(), point,
+      [at](const Levels& levels, const Point& wanted) { return before(levels, wanted, at); });
   return static_cast<std::uint32_t>(found - settings.levels.begin());
 }
 

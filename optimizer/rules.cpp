@@ -77,18 +77,23 @@ double sent(const Profile& profile, const Offer& offer) {
 }
 
 double edge_memory(const Profile& profile, const Offer& offer) {
-  return profile.cuts[offer.cut].parts.edge_memory.count() + sent(profile, offer);
+  return profile.cuts[offer.cut].head_memory.count() + sent(profile, offer);
 }
 
 double cloud_memory(const Profile& profile, const Offer& offer) {
   return is_all_edge(profile, offer.cut)
              ? 0
-             : profile.cuts[offer.cut].parts.cloud_memory.count() + sent(profile, offer);
+             : profile.cuts[offer.cut].tail_memory.count() + sent(profile, offer);
 }
 
-bool parts_known(const Profile& profile) {
+// 0 stands for what was not measured; the last cut's head is never nothing.
+bool memory_known(const Profile& profile) {
+  return profile.cuts.back().head_memory.count() > 0;
+}
+
+bool input_known(const Profile& profile) {
   return std::all_of(profile.cuts.begin(), profile.cuts.end(),
-                     [](const CutProfile& cut) { return cut.parts.known; });
+                     [](const CutProfile& cut) { return cut.input_known; });
 }
 
 }  // namespace
@@ -114,16 +119,16 @@ Result<Rules> Rules::make(const Profile& profile, const Constraints& c, double a
          }});
     return {};
   };
-  const bool asks_parts = c.no_raw_input || c.max_edge_memory.count() != Constraints::none ||
-                          c.max_cloud_memory.count() != Constraints::none;
-  if (asks_parts && !parts_known(profile))
+  const bool bounds_memory = c.max_edge_memory.count() != Constraints::none ||
+                             c.max_cloud_memory.count() != Constraints::none;
+  if (bounds_memory && !memory_known(profile))
+    return fail(Errc::unsupported, "this profile does not tell what the parts take in memory",
+                profile.model_name, "profile the model anew");
+  if (c.no_raw_input && !input_known(profile))
     return fail(Errc::unsupported,
-                "this profile does not tell what a cut's parts take in memory, nor where the input "
-                "crosses",
+                "this profile does not tell at which cuts the network's input crosses",
                 profile.model_name,
-                c.no_raw_input ? "profile the model anew, or ask for a least number of steps on "
-                                 "the edge"
-                               : "profile the model anew");
+                "profile the model anew, or ask for a least number of steps on the edge");
   if (auto ok = at_most("edge memory", "takes at most ", c.max_edge_memory, edge_memory); !ok)
     return fail(ok);
   if (auto ok = at_most("cloud memory", "takes at most ", c.max_cloud_memory, cloud_memory); !ok)
@@ -135,7 +140,7 @@ Result<Rules> Rules::make(const Profile& profile, const Constraints& c, double a
         {"no raw input", "keeps the input on the edge", [&profile](const Offer& offer) {
            const CutProfile& cut = profile.cuts[offer.cut];
            return is_all_edge(profile, offer.cut) ||
-                  (cut.position > 0 && cut.parts.input.count() == 0);
+                  (cut.position > 0 && cut.input.count() == 0);
          }});
   if (c.min_edge_steps > c.max_edge_steps)
     return fail(Errc::invalid_argument, "the least number of steps is above the greatest",

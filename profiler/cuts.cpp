@@ -46,6 +46,38 @@ std::vector<bool> useful_cuts(std::span<const table::CutProfile> cuts) {
   return useful;
 }
 
+core::Result<void> measure_memory(const core::Executable& model, const core::Values& example,
+                                  std::vector<table::CutProfile>& cuts) {
+  const auto steps = model.measure_memory(example);
+  if (!steps && steps.error().code == core::Errc::unsupported)
+    return {};
+  if (!steps)
+    return core::fail(steps);
+  const auto count = static_cast<std::uint32_t>(steps->size());
+  for (table::CutProfile& cut : cuts) {
+    const core::StepRange prefix{0, cut.position};
+    core::StepSet part = core::set_of(
+        cut.head.empty() ? std::span(&prefix, cut.position > 0 ? 1 : 0) : std::span(cut.head),
+        count);
+    cut.head_memory = core::memory_of(*steps, part, cuts.front().raw);
+    part.flip();
+    const bool tail = cut.position < count;
+    cut.tail_memory = tail ? core::memory_of(*steps, part, cut.raw) : core::Bytes(0);
+  }
+  return {};
+}
+
+void trace_input(const core::StepGraph& graph, std::vector<table::CutProfile>& cuts) {
+  for (table::CutProfile& cut : cuts) {
+    const core::StepRange prefix{0, cut.position};
+    const core::StepSet head = core::set_of(
+        cut.head.empty() ? std::span(&prefix, cut.position > 0 ? 1 : 0) : std::span(cut.head),
+        graph.steps);
+    cut.input_known = true;
+    cut.input = core::inputs_across(graph, head);
+  }
+}
+
 core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
                                            const core::Values& example, const CutOptions& options) {
   const bool in_order = options.others.empty();
@@ -99,7 +131,11 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
   Score plain;
   bool labelled = !options.samples.empty();
   for (const Sample& sample : options.samples) labelled = labelled && sample.label >= 0;
-  for (std::size_t s = 0; s < options.samples.size(); ++s) {
+  constexpr std::size_t least = 20;
+  std::size_t counted = 0;
+  while (counted < options.samples.size() &&
+         !(counted >= least && options.enough && options.enough())) {
+    const std::size_t s = counted++;
     const Sample& sample = options.samples[s];
     const auto outputs = model.run(first, last, sample.inputs);
     if (!outputs)
@@ -138,7 +174,7 @@ core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
       options.progress(static_cast<double>(s + 1) / static_cast<double>(options.samples.size()));
   }
 
-  const auto samples = static_cast<std::uint32_t>(options.samples.size());
+  const auto samples = static_cast<std::uint32_t>(counted);
   const auto basis = labelled ? Accuracy::Basis::labels : Accuracy::Basis::agreement;
   for (std::size_t i = 0; i < cuts.size(); ++i)
     for (std::size_t c = 0; c < result.cuts[i].codecs.size(); ++c) {

@@ -1,11 +1,15 @@
+#include "profiler/host_samples.hpp"
 #include "profiler/levels.hpp"
 #include "profiler/statistics.hpp"
+#include "profiler/watch.hpp"
 
 #include <cleave/profiler/host.hpp>
 #include <cleave/transport/codec.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -24,17 +28,19 @@ class HostMeasurement {
         clock_(options.clock != nullptr ? *options.clock : steady_),
         random_(options.seed) {}
 
-  // What was measured of one combination of levels so far, in seconds.
-  struct Samples {
-    std::vector<double> plain;                  // whole passes
-    std::vector<std::vector<double>> per_step;  // in instrumented ones
-    std::vector<table::CodecCost> codecs;
-  };
-
   // One round's share of the passes, at whatever levels are set; the first round prices codecs too.
-  core::Result<void> measure(Samples& samples) {
-    if (auto timed = time_passes(samples); !timed)
+  // `pairs`: so many of both kinds of passes; nothing: as many as the options say.
+  core::Result<void> measure(SettingSamples& samples, std::optional<int> pairs) {
+    if (auto timed = time_passes(samples, pairs); !timed)
       return timed;
+    for (int i = 0; i < exchanges && options_.exchange; ++i) {
+      if (options_.stop.stop_requested())
+        return core::fail(core::Errc::cancelled, "interrupted");
+      const auto time = options_.exchange();
+      if (!time)
+        return core::fail(time);
+      samples.exchanges.push_back(time->count());
+    }
     for (std::size_t c = samples.codecs.size(); c < options_.codecs.size(); ++c) {
       auto cost = time_codec(options_.codecs[c]);
       if (!cost)
@@ -44,7 +50,8 @@ class HostMeasurement {
     return {};
   }
 
-  table::Setting summarise(std::vector<core::LevelIndex> levels, const Samples& samples) const {
+  table::Setting summarise(std::vector<core::LevelIndex> levels,
+                           const SettingSamples& samples) const {
     table::Setting setting;
     const device::HostPower power = options_.power(levels);
     setting.levels = std::move(levels);
@@ -54,6 +61,8 @@ class HostMeasurement {
     setting.power_origin = power.origin;
     setting.codecs = samples.codecs;
     setting.whole = timing_of(samples.plain);
+    setting.outliers = outliers_in(samples.plain);
+    setting.exchange = timing_of(samples.exchanges);
     double sum = 0;
     for (const auto& step : samples.per_step) sum += mean_of(step);
     const double scale = sum > 0 ? setting.whole.mean.count() / sum : 1;
@@ -61,9 +70,14 @@ class HostMeasurement {
     return setting;
   }
 
-  static constexpr int rounds = 4;
+  // What a pair of passes takes, with the waiting before them, from those that were measured.
+  [[nodiscard]] double pair_of(const SettingSamples& samples) const {
+    return 2 * (mean_of(samples.plain) + 1.5 * options_.idle_gap.count());
+  }
 
  private:
+  static constexpr int exchanges = 3;  // a round
+
   void idle_as_between_requests() {
     if (options_.idle_gap <= Seconds(0))
       return;
@@ -76,22 +90,25 @@ class HostMeasurement {
       std::this_thread::sleep_for(std::chrono::duration<double>(gap.count()));
   }
 
-  core::Result<void> time_passes(Samples& samples) {
+  core::Result<void> time_passes(SettingSamples& samples, std::optional<int> pairs) {
     const core::CutId first = model_.cuts().front().id;
     const core::CutId last = model_.cuts().back().id;
     samples.per_step.resize(model_.step_count());
-    for (int i = 0; i < options_.warm_up; ++i)
+    // With little time the first pass has to do.
+    const int warm_up = pairs ? std::min(options_.warm_up, 1) : options_.warm_up;
+    for (int i = 0; i < warm_up; ++i)
       if (auto r = model_.run(first, last, example_); !r)
         return core::fail(r);
-    const int passes = (options_.min_passes + rounds - 1) / rounds;
+    const int passes = (options_.min_passes + host_rounds - 1) / host_rounds;
     const Seconds start = clock_.now();
     std::vector<core::StepTime> times;
     for (int pass = 0;; ++pass) {
       const Seconds spent = clock_.now() - start;
       if (options_.stop.stop_requested())
         return core::fail(core::Errc::cancelled, "interrupted");
-      const bool enough = pass >= passes && spent >= options_.min_time / rounds;
-      if (enough || (pass >= 1 && spent >= options_.max_time / rounds))
+      const bool enough = pass >= passes && spent >= options_.min_time / host_rounds;
+      const bool too_long = pass >= 1 && spent >= options_.max_time / host_rounds;
+      if (pairs ? pass >= *pairs : enough || too_long)
         return {};
       // Plain and instrumented passes in turn, and which comes first in turn too.
       for (int half = 0; half < 2; ++half) {
@@ -133,6 +150,7 @@ class HostMeasurement {
       return core::fail(codec);
     double encode[2];
     double decode[2];
+    std::vector<double> both;  // of the large one
     const std::int64_t counts[2] = {small, large};
     for (int i = 0; i < 2; ++i) {
       core::Tensor tensor = core::empty_tensor(core::DType::float32, {counts[i]});
@@ -154,6 +172,8 @@ class HostMeasurement {
           continue;
         encodes.push_back((t1 - t0).count());
         decodes.push_back((t2 - t1).count());
+        if (counts[i] == large)
+          both.push_back((t2 - t0).count());
       }
       encode[i] = mean_of(encodes);
       decode[i] = mean_of(decodes);
@@ -164,6 +184,8 @@ class HostMeasurement {
     cost.decode_per_byte = std::max(0.0, (decode[1] - decode[0]) / bytes_between);
     cost.encode_fixed = Seconds(std::max(0.0, encode[0] - cost.encode_per_byte * 4.0 * small));
     cost.decode_fixed = Seconds(std::max(0.0, decode[0] - cost.decode_per_byte * 4.0 * small));
+    if (const double mean = mean_of(both); mean > 0)
+      cost.spread = deviation_of(both) / mean;
     return cost;
   }
 
@@ -180,6 +202,14 @@ class HostMeasurement {
 core::Result<table::HostProfile> measure_host(const core::Executable& model,
                                               const core::Values& example, device::Arbiter& knobs,
                                               const HostOptions& options) {
+  HostSamples samples;
+  return measure_host(model, example, knobs, options, samples, {});
+}
+
+core::Result<table::HostProfile> measure_host(const core::Executable& model,
+                                              const core::Values& example, device::Arbiter& knobs,
+                                              const HostOptions& options, HostSamples& samples,
+                                              const std::function<core::Result<void>()>& kept) {
   table::HostProfile host;
   host.name = options.name;
   host.board = options.board;
@@ -198,23 +228,62 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
   for (std::size_t i = shuffled.size(); i > 1; --i)
     std::swap(shuffled[i - 1], shuffled[random() % i]);
 
-  // In rounds, so that what disturbs the machine for a while falls on all settings and not on one.
   HostMeasurement measurement(model, example, options);
-  std::vector<HostMeasurement::Samples> samples(order.size());
-  std::size_t done = 0;
-  for (int round = 0; round < HostMeasurement::rounds; ++round)
-    for (const std::size_t which : shuffled) {
-      auto lease = knobs.acquire(order[which]);
-      if (!lease)
-        return core::fail(lease);
-      if (auto measured = measurement.measure(samples[which]); !measured)
-        return core::fail(measured);
-      if (options.progress)
-        options.progress(static_cast<double>(++done) /
-                         static_cast<double>(shuffled.size() * HostMeasurement::rounds));
-    }
+  const core::SteadyClock steady;
+  const core::Clock& clock = options.clock != nullptr ? *options.clock : steady;
+  Watch watch(options, clock);
+  samples.settings.resize(order.size());
+  // In the first round with a time limit one pair of passes tells how long they are. Then the same
+  // number everywhere, so that what is left is enough for all rounds.
+  const auto pairs_of = [&](std::size_t round) -> std::optional<int> {
+    if (options.time_limit <= Seconds(0))
+      return std::nullopt;
+    if (round == 0)
+      return 1;
+    double all = 0;  // of a round with one pair and the pass that warms up
+    for (const SettingSamples& setting : samples.settings) all += measurement.pair_of(setting);
+    const double left = options.time_limit.count() - samples.spent;
+    const double each = left / static_cast<double>(host_rounds - round) - all / 2;
+    const double pair = all / static_cast<double>(samples.settings.size());
+    const double wanted = std::max(static_cast<double>(options.min_passes),
+                                   pair > 0 ? options.min_time.count() / pair : 0) /
+                          host_rounds;
+    return static_cast<int>(
+        std::clamp(all > 0 ? each / all : wanted, 1.0, std::max(std::ceil(wanted), 1.0)));
+  };
+  // In rounds, so that what disturbs the machine for a while falls on all settings and not on one.
+  const std::size_t stretches = shuffled.size() * host_rounds;
+  std::optional<int> pairs;
+  const std::size_t first = samples.stretches;
+  for (std::size_t at = first; at < stretches; ++at) {
+    const std::size_t which = shuffled[at % shuffled.size()];
+    if (at == first || at % shuffled.size() == 0)
+      pairs = pairs_of(at / shuffled.size());
+    const Seconds start = clock.now();
+    auto lease = knobs.acquire(order[which]);
+    if (!lease)
+      return core::fail(lease);
+    Surroundings seen = samples.surroundings;
+    if (auto cooled = watch.cool_down(seen); !cooled)
+      return core::fail(cooled);
+    watch.begin();
+    SettingSamples setting = samples.settings[which];
+    if (auto measured = measurement.measure(setting, pairs); !measured)
+      return core::fail(measured);
+    watch.end(seen);
+    samples.settings[which] = std::move(setting);
+    samples.surroundings = seen;
+    samples.stretches = at + 1;
+    samples.spent += (clock.now() - start).count();
+    if (options.progress)
+      options.progress(static_cast<double>(at + 1) / static_cast<double>(stretches));
+    if (kept)
+      if (auto done = kept(); !done)
+        return core::fail(done);
+  }
   for (std::size_t i = 0; i < order.size(); ++i)
-    host.settings.push_back(measurement.summarise(order[i], samples[i]));
+    host.settings.push_back(measurement.summarise(order[i], samples.settings[i]));
+  host.conditions = conditions_of(samples.surroundings, samples.spent);
   host.knobs = knobs.knobs();
   if (auto predicted = predict_levels(host, options.power, options.slice); !predicted)
     return core::fail(predicted);

@@ -186,6 +186,38 @@ core::Result<table::HostProfile> parse_host_profile(std::span<const std::byte> m
   return host;
 }
 
+std::vector<std::byte> write_conditions(const table::Conditions& conditions) {
+  std::vector<std::byte> out;
+  core::ByteWriter writer(out);
+  writer.put(format);
+  writer.put(conditions.steal);
+  writer.put(conditions.others);
+  writer.put(conditions.busiest);
+  writer.put(conditions.temperature);
+  writer.put(conditions.waited.count());
+  writer.put(conditions.took.count());
+  return out;
+}
+
+core::Result<table::Conditions> parse_conditions(std::span<const std::byte> message) {
+  core::ByteReader reader(message);
+  Quantities quantities(reader);
+  if (reader.get<std::uint8_t>() != format)
+    return malformed("conditions");
+  table::Conditions conditions;
+  for (double* known :
+       {&conditions.steal, &conditions.others, &conditions.busiest, &conditions.temperature}) {
+    *known = reader.get<double>();
+    if (!std::isfinite(*known))
+      return malformed("conditions");
+  }
+  conditions.waited = core::Seconds(quantities.get());
+  conditions.took = core::Seconds(quantities.get());
+  if (!reader.finished() || !quantities.sane())
+    return malformed("conditions");
+  return conditions;
+}
+
 std::vector<std::byte> write_provenance(const core::Provenance& provenance) {
   std::vector<std::byte> out;
   core::ByteWriter writer(out);

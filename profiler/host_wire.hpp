@@ -12,6 +12,9 @@
 // Method "machine", which clouds of 0.1 may lack.
 //   request: empty. reply: u8 format (1), string machine, processor, u32 cpus, string device,
 //            u32 libraries: string name, version.
+// Method "conditions", which clouds of 0.1 may lack: of the last measurement.
+//   request: empty. reply: u8 format (1), f64 steal, other load, largest other load, temperature
+//            (negative: not known), f64 seconds waited, f64 seconds taken.
 #pragma once
 
 #include <cleave/core/ids.hpp>
@@ -42,6 +45,9 @@ std::vector<std::byte> write_host_profile(const table::HostProfile& host);
 // Errc::corrupt unless every setting has `steps` steps, `codecs` codecs and a valid level per knob.
 core::Result<table::HostProfile> parse_host_profile(std::span<const std::byte> message,
                                                     std::size_t steps, std::size_t codecs);
+
+std::vector<std::byte> write_conditions(const table::Conditions& conditions);
+core::Result<table::Conditions> parse_conditions(std::span<const std::byte> message);
 
 std::vector<std::byte> write_provenance(const core::Provenance& provenance);
 core::Result<core::Provenance> parse_provenance(std::span<const std::byte> message);

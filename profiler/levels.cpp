@@ -119,6 +119,11 @@ class Predictor {
       sum += means[i];
     }
     out.whole = timing_like(sum, from, [](const table::Setting& s) { return s.whole; });
+    const auto exchange = [](const table::Setting& s) { return s.exchange; };
+    out.exchange = timing_like(
+        fit(target, from, [](const table::Setting& s) { return s.exchange.mean.count(); }), from,
+        exchange);
+    out.exchange.samples = from.front()->exchange.samples;
     for (std::size_t c = 0; c < from.front()->codecs.size(); ++c)
       out.codecs.push_back(codec_at(c, target, from));
     const device::HostPower power = power_(target);
@@ -213,6 +218,7 @@ class Predictor {
     cost.decode_fixed = Seconds(of([](const auto& codec) { return codec.decode_fixed.count(); }));
     cost.encode_per_byte = of([](const auto& codec) { return codec.encode_per_byte; });
     cost.decode_per_byte = of([](const auto& codec) { return codec.decode_per_byte; });
+    cost.spread = of([](const auto& codec) { return codec.spread; });
     return cost;
   }
 

@@ -40,6 +40,13 @@ core::BytesPerSecond rate_of(const std::vector<table::TransferSample>& sizes) {
 
 }  // namespace
 
+core::Result<Seconds> exchange(exec::Remote& cloud, const core::Clock& clock) {
+  const auto time = timed_call(cloud, clock, exec::sink_method, {});
+  if (!time)
+    return core::fail(time);
+  return Seconds(*time);
+}
+
 core::Result<table::LinkProfile> measure_link(exec::Remote& cloud, const core::Clock& clock,
                                               const LinkOptions& options) {
   table::LinkProfile link;

@@ -20,6 +20,9 @@ struct LinkOptions {
   std::stop_token stop;
 };
 
+// A request without a body and back, the cloud's own time taken off.
+core::Result<core::Seconds> exchange(exec::Remote& cloud, const core::Clock& clock);
+
 // overhead is left 0.
 core::Result<table::LinkProfile> measure_link(exec::Remote& cloud, const core::Clock& clock,
                                               const LinkOptions& options);

@@ -1,3 +1,4 @@
+#include "profiler/checkpoint.hpp"
 #include "profiler/cuts.hpp"
 #include "profiler/graph_cuts.hpp"
 #include "profiler/host_wire.hpp"
@@ -5,6 +6,8 @@
 #include "profiler/link.hpp"
 #include "profiler/validate.hpp"
 
+#include <cleave/core/bytes.hpp>
+#include <cleave/core/hash.hpp>
 #include <cleave/exec/executor.hpp>
 #include <cleave/profiler/profiler.hpp>
 #include <cleave/profiler/service.hpp>
@@ -13,7 +16,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
+#include <optional>
 #include <tuple>
 
 namespace cleave::inline v0::profiler {
@@ -56,7 +61,11 @@ class PhasedProgress {
   double drawn_ = 0;
 };
 
-// What the phases will take, roughly; the bar moves by it.
+// The cloud times itself so often, at moments apart: what disturbs it for some seconds then spoils
+// one of them.
+constexpr std::size_t cloud_rounds = 3;
+
+// What the phases will take, roughly, if nothing bounds them; the bar moves by it.
 core::Result<PhaseTimes> expected_times(const core::Executable& model, const core::Values& example,
                                         const device::Arbiter& edge_knobs, const core::Clock& clock,
                                         const ProfileOptions& options) {
@@ -87,39 +96,16 @@ core::Result<PhaseTimes> expected_times(const core::Executable& model, const cor
   times[cloud_phase] = cloud_settings * std::max(options.edge.min_time.count(),
                                                  2 * options.edge.min_passes * (cloud_gap + pass));
   times[cuts_phase] = pass * (2 + half * tails) * static_cast<double>(options.samples.size()) + 0.1;
-  times[edge_phase] = settings * std::max(options.edge.min_time.count(),
-                                          2 * options.edge.min_passes * (gap + slower * pass));
+  times[edge_phase] =
+      settings * std::clamp(2 * options.edge.min_passes * (gap + slower * pass),
+                            options.edge.min_time.count(),
+                            std::max(options.edge.max_time.count(), 12 * slower * pass));
   times[link_phase] = link_seconds;
-  times[fit_phase] = options.overhead_fit * requests * request;
-  times[check_phase] = 2 * options.held_out * requests * request;
+  times[fit_phase] =
+      std::min(options.check_time.count() / 3, options.overhead_fit * requests * request);
+  times[check_phase] =
+      std::min(options.check_time.count(), 2 * options.held_out * requests * request);
   return times;
-}
-
-// The cloud times itself so often, at moments apart: what disturbs it for some seconds then spoils
-// one of them.
-constexpr int cloud_rounds = 3;
-
-core::Result<table::HostProfile> measure_cloud(const core::Executable& model,
-                                               const core::Values& example, exec::Remote& cloud,
-                                               const ProfileOptions& options) {
-  std::vector<std::byte> body;
-  MeasureRequest request;
-  request.model = model.fingerprint();
-  request.codecs = options.codecs;
-  request.passes =
-      static_cast<std::uint32_t>((options.edge.min_passes + cloud_rounds - 1) / cloud_rounds);
-  request.time = options.edge.min_time / cloud_rounds;
-  write_measure_request_header(request, body);
-  const auto raw = transport::find_codec("raw");
-  if (!raw)
-    return core::fail(raw);
-  if (auto encoded = transport::encode_values(example, **raw, body); !encoded)
-    return core::fail(encoded);
-  const auto reply =
-      cloud.call({profile_service, measure_method, std::move(body), 1, Seconds(0), Seconds(600)});
-  if (!reply)
-    return core::fail(reply);
-  return parse_host_profile(reply->body, model.step_count(), options.codecs.size());
 }
 
 // Of each setting the round in the middle, by the time of a pass.
@@ -169,8 +155,12 @@ core::Result<void> settle_cuts(const core::Executable& model, const core::Values
     const auto lease = edge_knobs.acquire(fastest_of(profile.hosts[core::edge_host]).levels);
     if (!lease)
       return core::fail(lease);
-    auto measured =
-        measure_cuts(model, example, {options.codecs, options.samples, {}, options.stop, cuts});
+    auto measured = measure_cuts(model, example,
+                                 {.codecs = options.codecs,
+                                  .samples = options.samples,
+                                  .progress = {},
+                                  .stop = options.stop,
+                                  .others = cuts});
     if (!measured)
       return core::fail(measured);
     profile.cuts.insert(profile.cuts.end(), measured->cuts.begin(), measured->cuts.end());
@@ -190,6 +180,326 @@ core::Result<void> settle_cuts(const core::Executable& model, const core::Values
   return {};
 }
 
+// What a checkpoint must have been begun with to be gone on from.
+std::uint64_t key_of(const core::Executable& model, const core::Values& example,
+                     const device::Arbiter& edge_knobs, const core::Provenance& cloud,
+                     const ProfileOptions& options) {
+  std::vector<std::byte> facts;
+  core::ByteWriter writer(facts);
+  writer.put(model.fingerprint().structure);
+  writer.put(model.fingerprint().weights);
+  for (const core::Value& value : example)
+    if (const core::Tensor* tensor = value.tensor())
+      for (const std::int64_t size : tensor->sizes) writer.put(size);
+  for (const std::string& codec : options.codecs) writer.put_string(codec);
+  for (const core::Knob& knob : edge_knobs.knobs()) {
+    writer.put_string(knob.name);
+    for (const core::Level& level : knob.levels) writer.put_string(level.label);
+  }
+  for (const core::Provenance& machine : {options.edge.made_on, cloud}) {
+    writer.put_string(to_string(machine));
+    for (const core::Library& library : machine.libraries)
+      writer.put_string(library.name + " " + library.version);
+  }
+  writer.put(static_cast<std::uint64_t>(options.samples.size()));
+  for (const Sample& sample : options.samples) writer.put(sample.label);
+  for (const int number : {options.edge.measure_levels, options.edge.min_passes, options.held_out,
+                           options.overhead_fit, options.repeats, options.every_cut ? 1 : 0})
+    writer.put(number);
+  writer.put(options.seed);
+  writer.put(options.edge.seed);
+  writer.put(options.edge.idle_gap.count());
+  return core::hash_bytes(facts);
+}
+
+class ProfileRun {
+ public:
+  ProfileRun(std::shared_ptr<const core::Executable> model, const core::Values& example,
+             device::Arbiter& edge_knobs, exec::Remote& cloud, const ProfileOptions& options,
+             const core::Clock& clock, const PhaseTimes& expected, CheckpointFile& file,
+             Checkpoint& so_far)
+      : model_(std::move(model)),
+        example_(example),
+        edge_knobs_(edge_knobs),
+        cloud_(cloud),
+        options_(options),
+        clock_(clock),
+        expected_(expected),
+        file_(file),
+        so_far_(so_far),
+        progress_(options, expected),
+        start_(clock.now()),
+        spent_before_(so_far.spent) {}
+
+  core::Result<table::Profile> run(const core::Provenance& cloud_machine) {
+    profile_.model = model_->fingerprint();
+    profile_.model_name = options_.model_name;
+    profile_.codecs = options_.codecs;
+    // What exec::Executor encodes before it sends, and the cloud's decoder takes at a time.
+    profile_.chunk = core::Bytes(static_cast<double>(transport::piece_bytes));
+    // Accuracy needs many passes and no timing: it comes before any knob slows the edge down. The
+    // cloud's rounds lie between the phases.
+    using Step = core::Result<void> (ProfileRun::*)();
+    for (const Step step :
+         {&ProfileRun::time_cloud, &ProfileRun::measure_bytes, &ProfileRun::time_cloud,
+          &ProfileRun::time_edge, &ProfileRun::time_cloud, &ProfileRun::time_link})
+      if (auto done = (this->*step)(); !done)
+        return core::fail(done);
+    profile_.hosts[core::cloud_host] = middle_of(so_far_.cloud_halves);
+    profile_.hosts[core::cloud_host].made_on = cloud_machine;
+    auto conditions = conditions_of(cloud_);
+    if (!conditions)
+      return core::fail(conditions);
+    profile_.hosts[core::cloud_host].conditions = *conditions;
+    for (const Step step : {&ProfileRun::finish_cuts, &ProfileRun::check})
+      if (auto done = (this->*step)(); !done)
+        return core::fail(done);
+    progress_.at(1);
+    return std::move(profile_);
+  }
+
+ private:
+  [[nodiscard]] double spent() const { return spent_before_ + (clock_.now() - start_).count(); }
+
+  // What a phase may take when it begins: of the time that is left, its part by what it and those
+  // after it are expected to take.
+  [[nodiscard]] std::optional<double> allowance(Phase phase) const {
+    if (options_.time_limit <= Seconds(0))
+      return std::nullopt;
+    const auto first = expected_.begin() + phase;
+    const double all = std::accumulate(first, expected_.end(), 0.0);
+    const double left = std::max(0.0, options_.time_limit.count() - spent());
+    return all > 0 ? left * *first / all : 0;
+  }
+  // Asks whether a phase that begins now has used up its time: an allowance, or `otherwise`.
+  [[nodiscard]] std::function<bool()> used_up(Phase phase, std::optional<double> otherwise) const {
+    const auto allowed = allowance(phase);
+    if (!allowed && !otherwise)
+      return {};
+    const double until =
+        spent() + std::min(allowed.value_or(*otherwise), otherwise.value_or(allowed.value_or(0)));
+    return [this, until] { return spent() >= until; };
+  }
+
+  core::Result<void> keep() {
+    so_far_.spent = spent();
+    return file_.save(so_far_);
+  }
+
+  core::Result<void> time_cloud() {
+    if (++cloud_round_ <= so_far_.cloud_halves.size())
+      return {};
+    progress_.begin(cloud_phase);
+    const double all = std::accumulate(expected_.begin(), expected_.end(), 0.0);
+    const double scale =
+        options_.time_limit > Seconds(0) ? std::min(1.0, options_.time_limit.count() / all) : 1.0;
+    auto half = measure_cloud(scale);
+    if (!half)
+      return core::fail(half);
+    const auto levels = [](const table::HostProfile& host) {
+      std::vector<std::vector<core::LevelIndex>> all_levels;
+      for (const table::Setting& setting : host.settings) all_levels.push_back(setting.levels);
+      return all_levels;
+    };
+    auto& halves = so_far_.cloud_halves;
+    if (!halves.empty() && levels(*half) != levels(halves.front()))
+      return core::fail(core::Errc::mismatch, "the cloud's settings changed while it was measured",
+                        "cloud", "profile again");
+    halves.push_back(std::move(*half));
+    return keep();
+  }
+
+  core::Result<table::HostProfile> measure_cloud(double scale) {
+    std::vector<std::byte> body;
+    MeasureRequest request;
+    request.model = model_->fingerprint();
+    request.codecs = options_.codecs;
+    const double passes = scale * options_.edge.min_passes / cloud_rounds;
+    request.passes = static_cast<std::uint32_t>(std::max(2.0, std::ceil(passes)));
+    request.time = options_.edge.min_time * scale / cloud_rounds;
+    write_measure_request_header(request, body);
+    const auto raw = transport::find_codec("raw");
+    if (!raw)
+      return core::fail(raw);
+    if (auto encoded = transport::encode_values(example_, **raw, body); !encoded)
+      return core::fail(encoded);
+    const auto reply = cloud_.call(
+        {profile_service, measure_method, std::move(body), 1, Seconds(0), Seconds(600)});
+    if (!reply)
+      return core::fail(reply);
+    return parse_host_profile(reply->body, model_->step_count(), options_.codecs.size());
+  }
+
+  core::Result<void> measure_bytes() {
+    if (!so_far_.cuts) {
+      progress_.begin(cuts_phase);
+      auto cuts = measure_cuts(*model_, example_,
+                               {.codecs = options_.codecs,
+                                .samples = options_.samples,
+                                .progress = progress_.reporter(),
+                                .stop = options_.stop,
+                                .enough = used_up(cuts_phase, std::nullopt)});
+      if (!cuts)
+        return core::fail(cuts);
+      so_far_.cuts = std::move(*cuts);
+      if (auto kept = keep(); !kept)
+        return kept;
+    }
+    profile_.cuts = so_far_.cuts->cuts;
+    profile_.reply = so_far_.cuts->reply;
+    return {};
+  }
+
+  core::Result<void> time_edge() {
+    progress_.begin(edge_phase);
+    edge_ = options_.edge;
+    edge_.codecs = options_.codecs;
+    edge_.clock = &clock_;
+    edge_.stop = options_.stop;
+    edge_.progress = progress_.reporter();
+    edge_.exchange = [this] { return exchange(cloud_, clock_); };
+    if (const auto allowed = allowance(edge_phase))
+      edge_.time_limit = Seconds(std::max(1e-9, *allowed + so_far_.edge.spent));
+    auto half = measure_host(*model_, example_, edge_knobs_, edge_, so_far_.edge,
+                             [this] { return keep(); });
+    if (!half)
+      return core::fail(half);
+    profile_.hosts[core::edge_host] = std::move(*half);
+    return {};
+  }
+
+  core::Result<void> time_link() {
+    if (!so_far_.link) {
+      progress_.begin(link_phase);
+      // The link is measured at the fastest setting: what a slower one adds is priced with its
+      // steps and its exchanges.
+      const auto lease = edge_knobs_.acquire(fastest_of(profile_.hosts[core::edge_host]).levels);
+      if (!lease)
+        return core::fail(lease);
+      auto link = measure_link(cloud_, clock_,
+                               {.largest = largest_useful(profile_.cuts),
+                                .progress = progress_.reporter(),
+                                .stop = options_.stop});
+      if (!link)
+        return core::fail(link);
+      so_far_.link = std::move(*link);
+      if (auto kept = keep(); !kept)
+        return kept;
+    }
+    profile_.link = *so_far_.link;
+    return {};
+  }
+
+  core::Result<void> finish_cuts() {
+    if (auto settled = settle_cuts(*model_, example_, edge_knobs_, options_, profile_); !settled)
+      return core::fail(settled);
+    trace_input(model_->step_graph(), profile_.cuts);
+    if (auto known = measure_memory(*model_, example_, profile_.cuts); !known)
+      return core::fail(known);
+    // Which host a knob is on is decided here; the cloud does not know what we call it.
+    for (std::size_t host = 0; host < profile_.hosts.size(); ++host)
+      for (core::Knob& knob : profile_.hosts[host].knobs)
+        knob.host = static_cast<core::HostIndex>(host);
+    if (options_.transmit)
+      profile_.hosts[core::edge_host].transmit = options_.transmit(profile_.link.up);
+    if (options_.receive)
+      profile_.hosts[core::edge_host].receive = options_.receive(profile_.link.down);
+    return {};
+  }
+
+  // What a request takes with the idle time before it, in seconds, as far as it is known.
+  [[nodiscard]] double request_of(const core::Configuration& configuration) const {
+    const auto priced = table::price(profile_, configuration);
+    if (!priced)
+      return 0;
+    const auto parts = table::compose(*priced, table::link_of(profile_), Seconds(0));
+    return (parts.latency.total() + edge_.idle_gap * 1.5).count();
+  }
+
+  // Fits a request's overhead to some configurations, and holds the predictions of others against
+  // what is measured.
+  core::Result<void> check() {
+    exec::ExecutorOptions timed;
+    timed.clock = std::shared_ptr<const core::Clock>(&clock_, [](const core::Clock*) {});
+    exec::Executor executor(model_, &edge_knobs_, &cloud_, timed);
+    ValidationOptions validation;
+    validation.repeats = options_.repeats;
+    validation.idle_gap = edge_.idle_gap;
+    validation.idle = edge_.idle;
+    validation.stop = options_.stop;
+    validation.progress = progress_.reporter();
+    validation.kept = [this] { return keep(); };
+
+    auto held_out = draw_of_both(profile_, options_.held_out, options_.seed, options_.overhead_fit);
+    const auto predicted = [&](const core::Configuration& drawn) {
+      return table::is_predicted(profile_, drawn);
+    };
+    // In a small space most are held out, so that the check never goes without. Nothing is fitted
+    // to those at predicted settings, which come last.
+    const auto measured =
+        std::ssize(held_out) - std::count_if(held_out.begin(), held_out.end(), predicted);
+    const auto fit_count = std::min<std::ptrdiff_t>(options_.overhead_fit, measured / 3);
+    const std::vector<core::Configuration> fitted(held_out.begin(), held_out.begin() + fit_count);
+    held_out.erase(held_out.begin(), held_out.begin() + fit_count);
+    while (std::ssize(held_out) > options_.held_out) held_out.pop_back();
+    // Of both kinds in turn, so that either is checked if time runs out.
+    std::vector<core::Configuration> in_turn;
+    const auto middle = std::find_if(held_out.begin(), held_out.end(), predicted);
+    for (auto a = held_out.begin(), b = middle; a != middle || b != held_out.end();) {
+      if (a != middle)
+        in_turn.push_back(*a++);
+      if (b != held_out.end())
+        in_turn.push_back(*b++);
+    }
+
+    progress_.begin(fit_phase);
+    validation.enough = used_up(fit_phase, options_.check_time.count() / 3);
+    const auto overhead =
+        fit_overhead(profile_, executor, fitted, example_, validation, so_far_.beyond);
+    if (!overhead)
+      return core::fail(overhead);
+    profile_.link.overhead = *overhead;
+
+    progress_.begin(check_phase);
+    // Ten configurations say more than many requests at a few.
+    constexpr std::size_t some = 10;
+    const double time = std::min(options_.check_time.count(),
+                                 allowance(check_phase).value_or(options_.check_time.count()));
+    double each = 0;
+    for (const core::Configuration& configuration : in_turn)
+      each += request_of(configuration) / static_cast<double>(in_turn.size());
+    if (each > 0)
+      validation.repeats = static_cast<int>(std::clamp(
+          time / (2 * some * each) - 1, 2.0, static_cast<double>(std::max(2, options_.repeats))));
+    const std::size_t least = options_.time_limit > Seconds(0) ? 1 : some;
+    const auto out_of_time = used_up(check_phase, options_.check_time.count());
+    validation.enough = [&] { return so_far_.checked.size() >= least && out_of_time(); };
+    const auto checked =
+        check_configurations(profile_, executor, in_turn, example_, validation, so_far_.checked);
+    if (!checked)
+      return core::fail(checked);
+    profile_.error = summarise(*checked, false);
+    profile_.predicted_error = summarise(*checked, true);
+    return {};
+  }
+
+  const std::shared_ptr<const core::Executable> model_;
+  const core::Values& example_;
+  device::Arbiter& edge_knobs_;
+  exec::Remote& cloud_;
+  const ProfileOptions& options_;
+  const core::Clock& clock_;
+  const PhaseTimes expected_;
+  CheckpointFile& file_;
+  Checkpoint& so_far_;
+  PhasedProgress progress_;
+  const Seconds start_;
+  const double spent_before_;
+  std::size_t cloud_round_ = 0;
+  HostOptions edge_;
+  table::Profile profile_;
+};
+
 }  // namespace
 
 core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
@@ -199,125 +509,30 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
     return core::fail(core::Errc::invalid_argument, "no codec to profile", "codecs");
   const core::SteadyClock steady;
   const core::Clock& clock = options.clock != nullptr ? *options.clock : steady;
+  const auto cloud_machine = machine_of(cloud);
+  if (!cloud_machine)
+    return core::fail(cloud_machine);
+  const std::uint64_t key = key_of(*model, example, edge_knobs, *cloud_machine, options);
+  Checkpoint so_far;
+  if (options.resume) {
+    auto loaded = load_checkpoint(options.partial, key, model->step_count(), options.codecs.size());
+    if (!loaded)
+      return core::fail(loaded);
+    so_far = std::move(*loaded);
+  }
+  CheckpointFile file(options.partial, key, clock);
   const auto expected = expected_times(*model, example, edge_knobs, clock, options);
   if (!expected)
     return core::fail(expected);
-  PhasedProgress progress(options, *expected);
-  table::Profile result;
-  result.model = model->fingerprint();
-  result.model_name = options.model_name;
-  result.codecs = options.codecs;
-  // What exec::Executor encodes before it sends, and the cloud's decoder takes at a time.
-  result.chunk = core::Bytes(static_cast<double>(transport::piece_bytes));
-
-  std::vector<table::HostProfile> cloud_halves;
-  const auto time_cloud = [&]() -> core::Result<void> {
-    progress.begin(cloud_phase);
-    auto half = measure_cloud(*model, example, cloud, options);
-    if (!half)
-      return core::fail(half);
-    const auto levels = [](const table::HostProfile& host) {
-      std::vector<std::vector<core::LevelIndex>> all;
-      for (const table::Setting& setting : host.settings) all.push_back(setting.levels);
-      return all;
-    };
-    if (!cloud_halves.empty() && levels(*half) != levels(cloud_halves.front()))
-      return core::fail(core::Errc::mismatch, "the cloud's settings changed while it was measured",
-                        "cloud", "profile again");
-    cloud_halves.push_back(std::move(*half));
-    return {};
-  };
-  if (auto timed = time_cloud(); !timed)
-    return core::fail(timed);
-
-  // Accuracy needs many passes and no timing: before any knob slows the edge down.
-  progress.begin(cuts_phase);
-  auto cuts = measure_cuts(*model, example,
-                           {options.codecs, options.samples, progress.reporter(), options.stop});
-  if (!cuts)
-    return core::fail(cuts);
-  result.cuts = std::move(cuts->cuts);
-  result.reply = cuts->reply;
-
-  if (auto timed = time_cloud(); !timed)
-    return core::fail(timed);
-  progress.begin(edge_phase);
-  HostOptions edge = options.edge;
-  edge.codecs = options.codecs;
-  edge.clock = &clock;
-  edge.stop = options.stop;
-  edge.progress = progress.reporter();
-  auto edge_half = measure_host(*model, example, edge_knobs, edge);
-  if (!edge_half)
-    return core::fail(edge_half);
-  result.hosts[core::edge_host] = std::move(*edge_half);
-
-  if (auto timed = time_cloud(); !timed)
-    return core::fail(timed);
-  result.hosts[core::cloud_host] = middle_of(std::move(cloud_halves));
-  auto cloud_machine = machine_of(cloud);
-  if (!cloud_machine)
-    return core::fail(cloud_machine);
-  result.hosts[core::cloud_host].made_on = std::move(*cloud_machine);
-
-  progress.begin(link_phase);
-  {
-    // The link is measured at the fastest setting: what a slower one adds is priced with its steps.
-    const auto lease = edge_knobs.acquire(fastest_of(result.hosts[core::edge_host]).levels);
-    if (!lease)
-      return core::fail(lease);
-    auto link = measure_link(cloud, clock,
-                             {.largest = largest_useful(result.cuts),
-                              .progress = progress.reporter(),
-                              .stop = options.stop});
-    if (!link)
-      return core::fail(link);
-    result.link = std::move(*link);
+  ProfileRun run(model, example, edge_knobs, cloud, options, clock, *expected, file, so_far);
+  auto profile = run.run(*cloud_machine);
+  if (!profile) {
+    // What ended it is what is told, whatever becomes of the file.
+    if (!so_far.cloud_halves.empty())
+      (void)file.save_now(so_far);
+    return core::fail(profile);
   }
-  if (auto added = settle_cuts(*model, example, edge_knobs, options, result); !added)
-    return core::fail(added);
-  // Which host a knob is on is decided here; the cloud does not know what we call it.
-  for (std::size_t host = 0; host < result.hosts.size(); ++host)
-    for (core::Knob& knob : result.hosts[host].knobs)
-      knob.host = static_cast<core::HostIndex>(host);
-  if (options.transmit)
-    result.hosts[core::edge_host].transmit = options.transmit(result.link.up);
-  if (options.receive)
-    result.hosts[core::edge_host].receive = options.receive(result.link.down);
-
-  exec::ExecutorOptions timed;
-  timed.clock = std::shared_ptr<const core::Clock>(&clock, [](const core::Clock*) {});
-  exec::Executor executor(model, &edge_knobs, &cloud, timed);
-  ValidationOptions validation;
-  validation.repeats = options.repeats;
-  validation.idle_gap = edge.idle_gap;
-  validation.idle = edge.idle;
-  validation.stop = options.stop;
-  validation.progress = progress.reporter();
-  progress.begin(fit_phase);
-  auto held_out = draw_of_both(result, options.held_out, options.seed, options.overhead_fit);
-  // In a small space most are held out, so that the check never goes without. Nothing is fitted to
-  // those at predicted settings, which come last.
-  const auto measured = std::count_if(
-      held_out.begin(), held_out.end(),
-      [&](const core::Configuration& drawn) { return !table::is_predicted(result, drawn); });
-  const auto fit_count = std::min<std::ptrdiff_t>(options.overhead_fit, measured / 3);
-  const std::vector<core::Configuration> fitted(held_out.begin(), held_out.begin() + fit_count);
-  held_out.erase(held_out.begin(), held_out.begin() + fit_count);
-  while (std::ssize(held_out) > options.held_out) held_out.pop_back();
-  const auto overhead = fit_overhead(result, executor, fitted, example, validation);
-  if (!overhead)
-    return core::fail(overhead);
-  result.link.overhead = *overhead;
-
-  progress.begin(check_phase);
-  const auto checked = check_configurations(result, executor, held_out, example, validation);
-  if (!checked)
-    return core::fail(checked);
-  result.error = summarise(*checked, false);
-  result.predicted_error = summarise(*checked, true);
-  progress.at(1);
-  return result;
+  return profile;
 }
 
 }  // namespace cleave::inline v0::profiler

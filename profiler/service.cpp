@@ -17,6 +17,16 @@ core::Result<core::Provenance> machine_of(exec::Remote& cloud) {
   return parse_provenance(reply->body);
 }
 
+core::Result<table::Conditions> conditions_of(exec::Remote& cloud) {
+  const auto reply =
+      cloud.call({profile_service, conditions_method, {}, 1, core::Seconds(0), core::Seconds(10)});
+  if (!reply && reply.error().code == core::Errc::not_found)
+    return table::Conditions();
+  if (!reply)
+    return core::fail(reply);
+  return parse_conditions(reply->body);
+}
+
 MeasureService::MeasureService(const exec::ModelStore& models, device::Arbiter& arbiter,
                                HostOptions host)
     : models_(models), arbiter_(arbiter), host_(std::move(host)) {}
@@ -41,7 +51,14 @@ core::Result<std::vector<std::byte>> MeasureService::measure(std::span<const std
   const auto host = measure_host(**model, *inputs, arbiter_, options);
   if (!host)
     return core::fail(host);
+  const std::lock_guard last_lock(last_mutex_);
+  last_ = host->conditions;
   return write_host_profile(*host);
+}
+
+std::vector<std::byte> MeasureService::conditions() const {
+  const std::lock_guard lock(last_mutex_);
+  return write_conditions(last_);
 }
 
 std::vector<std::byte> MeasureService::machine() const {

@@ -41,6 +41,17 @@ inline double deviation_of(const std::vector<double>& sample) {
   return std::sqrt(sum / static_cast<double>(sample.size() - 1));
 }
 
+/// How many lie farther from the median than five times what would be a normal distribution's
+/// deviation, see table::Setting::outliers.
+inline std::uint32_t outliers_in(const std::vector<double>& sample) {
+  const double middle = median_of(sample);
+  std::vector<double> distances;
+  for (const double x : sample) distances.push_back(std::abs(x - middle));
+  const double far = 5 * 1.4826 * median_of(distances);
+  return static_cast<std::uint32_t>(
+      std::count_if(distances.begin(), distances.end(), [far](double d) { return d > far; }));
+}
+
 inline table::Timing timing_of(const std::vector<double>& seconds, double scale = 1) {
   table::Timing timing;
   timing.mean = core::Seconds(mean_of(seconds) * scale);

@@ -129,14 +129,18 @@ table::LatencyParts median_parts(const std::vector<exec::MeasuredParts>& request
 
 core::Result<Seconds> fit_overhead(const table::Profile& profile, exec::Executor& executor,
                                    const std::vector<core::Configuration>& configurations,
-                                   const core::Values& example, const ValidationOptions& options) {
-  std::vector<double> beyond;
+                                   const core::Values& example, const ValidationOptions& options,
+                                   std::vector<double>& beyond) {
+  const std::size_t known = beyond.size();
+  std::size_t used = 0;
   for (std::size_t i = 0; i < configurations.size(); ++i) {
     const auto ingredients = table::price(profile, configurations[i]);
     if (!ingredients)
       return core::fail(ingredients);
-    if (!ingredients->uses_cloud)
+    if (!ingredients->uses_cloud || used++ < known)
       continue;
+    if (options.enough && options.enough())
+      break;
     const auto requests = measure(executor, configurations[i], example, options);
     if (!requests)
       return core::fail(requests);
@@ -150,6 +154,9 @@ core::Result<Seconds> fit_overhead(const table::Profile& profile, exec::Executor
       differences.push_back(
           (parts.total - parts.edge_compute - parts.queue - parts.cloud_compute - moving).count());
     beyond.push_back(median_of(differences));
+    if (options.kept)
+      if (auto kept = options.kept(); !kept)
+        return core::fail(kept);
     if (options.progress)
       options.progress(static_cast<double>(i + 1) / static_cast<double>(configurations.size()));
   }
@@ -159,7 +166,8 @@ core::Result<Seconds> fit_overhead(const table::Profile& profile, exec::Executor
 core::Result<std::vector<ValidatedConfiguration>> check_configurations(
     const table::Profile& profile, exec::Executor& executor,
     const std::vector<core::Configuration>& configurations, const core::Values& example,
-    const ValidationOptions& options) {
+    const ValidationOptions& options, std::vector<CheckedLatency>& known) {
+  const std::size_t before = known.size();
   std::vector<double> references;
   const auto run_reference = [&]() -> core::Result<void> {
     if (!options.reference)
@@ -182,6 +190,14 @@ core::Result<std::vector<ValidatedConfiguration>> check_configurations(
     one.predicted_setting = table::is_predicted(profile, configuration);
     one.predicted = table::compose(*ingredients, table::link_of(profile), Seconds(0)).latency;
     one.interval = *table::interval_of(profile, configuration);
+    if (checked.size() < before) {
+      one.latency = Seconds(known[checked.size()].latency);
+      one.again = Seconds(known[checked.size()].again);
+      checked.push_back(std::move(one));
+      continue;
+    }
+    if (options.enough && options.enough())
+      break;
     const auto requests = measure(executor, configuration, example, options);
     if (!requests)
       return core::fail(requests);
@@ -191,7 +207,11 @@ core::Result<std::vector<ValidatedConfiguration>> check_configurations(
     if (!again)
       return core::fail(again);
     one.again = median_latency(*again);
+    known.push_back({one.latency.count(), one.again.count()});
     checked.push_back(std::move(one));
+    if (options.kept)
+      if (auto kept = options.kept(); !kept)
+        return core::fail(kept);
     if (auto ran = run_reference(); !ran)
       return core::fail(ran);
     if (options.progress)

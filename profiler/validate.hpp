@@ -23,6 +23,15 @@ struct ValidationOptions {
   std::stop_token stop;
   // Run before the first configuration and after each.
   std::optional<core::Configuration> reference;
+  // Asked before each configuration: whether to leave it and the rest out. May be empty.
+  std::function<bool()> enough;
+  // Called after each configuration; its error ends the measurement. May be empty.
+  std::function<core::Result<void>()> kept;
+};
+
+// What was measured of one configuration of a check, in seconds; see ValidatedConfiguration.
+struct CheckedLatency {
+  double latency = 0, again = 0;
 };
 
 enum class Draw { any, measured, predicted };
@@ -42,18 +51,21 @@ std::optional<core::Configuration> reference_of(const table::Profile& profile);
 
 // What a request through the cloud takes beyond the predicted parts, the network's passes on both
 // sides aside: the median of measured less predicted over the configurations that use the cloud,
-// not below 0. Errc::unavailable if the cloud failed in a request.
+// not below 0. `beyond`: those differences in seconds; for the first ones they are known already,
+// the others are added. Errc::unavailable if the cloud failed in a request.
 core::Result<core::Seconds> fit_overhead(const table::Profile& profile, exec::Executor& executor,
                                          const std::vector<core::Configuration>& configurations,
                                          const core::Values& example,
-                                         const ValidationOptions& options);
+                                         const ValidationOptions& options,
+                                         std::vector<double>& beyond);
 
 // Each configuration is measured twice, as the median latency of `repeats` requests: against the
-// prediction, and against itself. Errors as above.
+// prediction, and against itself. `known`: of the first ones, which are not measured again and have
+// no parts; the others are added. Errors as above.
 core::Result<std::vector<ValidatedConfiguration>> check_configurations(
     const table::Profile& profile, exec::Executor& executor,
     const std::vector<core::Configuration>& configurations, const core::Values& example,
-    const ValidationOptions& options);
+    const ValidationOptions& options, std::vector<CheckedLatency>& known);
 
 // Of those at predicted settings, or of the others.
 table::PredictionError summarise(std::span<const ValidatedConfiguration> configurations,

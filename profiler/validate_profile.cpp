@@ -89,7 +89,8 @@ core::Result<ValidationReport> validate_profile(const table::Profile& profile,
   validation.stop = options.stop;
   validation.reference = reference_of(profile);
   const auto drawn = draw_of_both(profile, options.configurations, options.seed);
-  auto checked = check_configurations(profile, executor, drawn, example, validation);
+  std::vector<CheckedLatency> latencies;
+  auto checked = check_configurations(profile, executor, drawn, example, validation, latencies);
   if (!checked)
     return core::fail(checked);
   ValidationReport report;

@@ -27,6 +27,10 @@ StepGraph Executable::step_graph() const {
   return graph;
 }
 
+Result<std::vector<StepMemory>> Executable::measure_memory(const Values& /*inputs*/) const {
+  return fail(Errc::unsupported, "this network does not tell how much memory its steps need");
+}
+
 Result<Cut> Executable::cut_at(std::span<const StepRange> head) const {
   if (auto checked = check_ranges(head, step_count()); !checked)
     return fail(checked);

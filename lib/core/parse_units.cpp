@@ -35,8 +35,9 @@ Result<double> parse_quantity(std::string_view text, double plain,
 }  // namespace
 
 Result<Seconds> parse_duration(std::string_view text, Seconds plain) {
-  const auto seconds = parse_quantity(text, plain.count(), {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1}},
-                                      "a duration", "write it like 250us, 5ms or 2s");
+  const auto seconds = parse_quantity(
+      text, plain.count(), {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}},
+      "a duration", "write it like 250us, 5ms, 2s or 3min");
   return seconds ? Result<Seconds>(Seconds(*seconds)) : fail(seconds);
 }
 

@@ -77,6 +77,8 @@ LoadReading LoadSensor::read() {
   Files& files = *machine_.files;
   LoadReading reading;
   if (const auto stat = files.read(machine_.proc / "stat"); stat && stat->starts_with("cpu ")) {
+    for (std::string_view line : lines(*stat))
+      reading.cpus += line.size() > 3 && line.starts_with("cpu") && line[3] != ' ' ? 1 : 0;
     // user nice system idle iowait irq softirq steal [guest guest_nice, contained in user and nice]
     const auto fields = words(std::string_view(*stat).substr(0, stat->find('\n')));
     std::vector<std::uint64_t> ticks;

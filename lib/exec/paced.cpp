@@ -94,6 +94,11 @@ core::Result<core::Values> PacedExecutable::run_timed(core::CutId begin, core::C
   return result;
 }
 
+core::Result<std::vector<core::StepMemory>> PacedExecutable::measure_memory(
+    const core::Values& inputs) const {
+  return inner_->measure_memory(inputs);
+}
+
 core::Result<void> PacedExecutable::set_threads(int threads) const {
   return inner_->set_threads(threads);
 }

@@ -1,5 +1,7 @@
 #include "lib/model/buffer_pool.hpp"
 
+#include "lib/model/memory_watch.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -24,6 +26,7 @@ BufferPool::~BufferPool() = default;
 void BufferPool::give_back(void* context) {
   std::unique_ptr<Block> block(static_cast<Block*>(context));
   const std::shared_ptr<BufferPool> pool = std::move(block->pool);
+  MemoryWatch::note(-static_cast<std::int64_t>(block->size));
   const std::lock_guard lock(pool->mutex_);
   pool->used_ -= block->size;
   pool->unused_ += block->size;
@@ -62,6 +65,7 @@ c10::DataPtr BufferPool::bytes(std::size_t bytes) {
     block->size = size;
     ++blocks_;
   }
+  MemoryWatch::note(static_cast<std::int64_t>(block->size));
   used_ += block->size;
   peak_ = std::max(peak_, used_);
   block->pool = shared_from_this();

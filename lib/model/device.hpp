@@ -24,6 +24,18 @@ CLEAVE_EXPORT core::Result<c10::Device> find_device(const std::string& name);
 /// Errc::internal if they do not; unsupported with libtorch's message.
 CLEAVE_EXPORT core::Result<Plan> on_device(Plan plan, c10::Device device);
 
+/// Until its end the calling thread's device, where it is not the CPU.
+class DeviceScope {
+ public:
+  explicit DeviceScope(c10::Device device) {
+    if (!device.is_cpu())
+      here_.reset_device(device);
+  }
+
+ private:
+  c10::OptionalDeviceGuard here_;
+};
+
 /// Waits until the device has done what this thread gave it; nothing for the CPU.
 CLEAVE_EXPORT void synchronise(c10::Device device);
 

@@ -6,6 +6,7 @@
 #include "lib/model/fingerprint.hpp"
 #include "lib/model/guard.hpp"
 #include "lib/model/separate.hpp"
+#include "lib/model/step_weights.hpp"
 
 #include <ATen/Parallel.h>
 
@@ -125,35 +126,6 @@ std::string misfit(const core::Value& value, const InputSpec& spec) {
   return found;
 }
 
-void add_weights(const c10::IValue& value, std::unordered_set<const void*>& seen,
-                 std::int64_t& elements, std::size_t& bytes) {
-  if (value.isTensor()) {
-    const at::Tensor& tensor = value.toTensor();
-    if (tensor.defined() && tensor.has_storage() &&
-        seen.insert(tensor.storage().unsafeGetStorageImpl()).second) {
-      elements += tensor.numel();
-      bytes += tensor.storage().nbytes();
-    }
-  } else if (value.isList()) {
-    const auto list = value.toList();
-    for (std::size_t i = 0; i < list.size(); ++i) add_weights(list.get(i), seen, elements, bytes);
-  }
-}
-
-// The constants inside a step's own control flow.
-void add_weights(torch::jit::Node* node, std::unordered_set<const void*>& seen,
-                 std::int64_t& elements, std::size_t& bytes) {
-  for (torch::jit::Block* block : node->blocks()) {
-    for (torch::jit::Node* inner : block->nodes()) {
-      if (inner->kind() == c10::prim::Constant) {
-        if (const auto value = torch::jit::toIValue(inner->output()))
-          add_weights(*value, seen, elements, bytes);
-      }
-      add_weights(inner, seen, elements, bytes);
-    }
-  }
-}
-
 }  // namespace
 
 PlanModel::PlanModel(std::shared_ptr<const Plan> plan, Analysis analysis, ModelFacts facts)
@@ -221,9 +193,9 @@ void PlanModel::describe_steps() {
     info.kernel = placed.kernel;
     std::size_t bytes = 0;
     for (const Source& source : placed.arguments) {
-      if (source.constant) {
-        add_weights(plan_->constants[source.index], seen, info.parameters, bytes);
-      } else if (const auto defined = plan_->slots[source.index].defined; defined < 0) {
+      if (source.constant)
+        continue;
+      if (const auto defined = plan_->slots[source.index].defined; defined < 0) {
         info.reads_input = true;
       } else if (const auto step = static_cast<std::uint32_t>(defined);
                  std::find(info.needs.begin(), info.needs.end(), step) == info.needs.end()) {
@@ -231,10 +203,12 @@ void PlanModel::describe_steps() {
       }
     }
     std::sort(info.needs.begin(), info.needs.end());
-    if (placed.node)
-      add_weights(placed.node, seen, info.parameters, bytes);
-    info.parameters += placed.step->weight_elements();
-    bytes += placed.step->weight_bytes();
+    for (const WeightPiece& piece : weights_of(*plan_, placed)) {
+      if (seen.insert(piece.memory).second) {
+        info.parameters += piece.elements;
+        bytes += piece.bytes;
+      }
+    }
     info.weight_bytes = core::Bytes(static_cast<double>(bytes));
     total += bytes;
     steps_.push_back(std::move(info));
@@ -535,9 +509,7 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
   if (begin == end && begin != positions_.front()->cut.id)
     return values;
   return guarded(Errc::invalid_argument, facts_.name, [&]() -> Result<core::Values> {
-    c10::OptionalDeviceGuard here;
-    if (!plan_->device.is_cpu())
-      here.reset_device(plan_->device);
+    const DeviceScope here(plan_->device);
     if (begin == positions_.front()->cut.id && look_again_ &&
         values.size() == facts_.inputs.size()) {
       if (auto checked = check_sizes(values, **to); !checked)
@@ -545,10 +517,7 @@ Result<core::Values> PlanModel::run_between(core::CutId begin, core::CutId end,
     }
     if (begin == end)
       return values;
-    // In inference mode libtorch copies some views that it shares otherwise (a reshaped lazy
-    // conjugate, say), so what is written through one is lost.
-    const c10::InferenceMode inference(!writes_);
-    const at::NoGradGuard no_grad;
+    const PassModes modes(writes_);
     auto frame = enter(**from, values);
     if (!frame)
       return fail(frame);

@@ -38,6 +38,18 @@ struct Place {
   Passage before, after;  ///< for a head that is no prefix: from the inputs, to the outputs
 };
 
+/// How libtorch is to work during a pass: without gradients.
+class PassModes {
+ public:
+  explicit PassModes(bool writes) : inference_(!writes) {}
+
+ private:
+  // In inference mode libtorch copies some views that it shares otherwise (a reshaped lazy
+  // conjugate, say), so what is written through one is lost.
+  c10::InferenceMode inference_;
+  at::NoGradGuard no_grad_;
+};
+
 class PlanModel final : public Model {
  public:
   PlanModel(std::shared_ptr<const Plan> plan, Analysis analysis, ModelFacts facts);
@@ -59,6 +71,8 @@ class PlanModel final : public Model {
       std::vector<core::StepTime>& times) const override {
     return run_between(begin, end, values, &times);
   }
+  [[nodiscard]] core::Result<std::vector<core::StepMemory>> measure_memory(
+      const core::Values& inputs) const override;
   [[nodiscard]] core::Result<void> set_threads(int threads) const override;
 
   [[nodiscard]] const std::string& name() const override { return facts_.name; }

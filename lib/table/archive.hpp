@@ -126,11 +126,13 @@ class Layout {
   template <Is<CodecCost> T>
   void field(T& v) {
     fields(v.encode_fixed, v.decode_fixed, v.encode_per_byte, v.decode_per_byte);
+    since(5, v.spread);
   }
   template <Is<Setting> T>
   void field(T& v) {
     fields(v.levels, v.steps, v.whole, v.codecs, v.busy, v.idle, v.machine_busy, v.power_origin);
     since(4, v.predicted, v.interval);
+    since(5, v.outliers, v.exchange);
   }
   template <Is<core::Library> T>
   void field(T& v) {
@@ -140,11 +142,16 @@ class Layout {
   void field(T& v) {
     fields(v.machine, v.processor, v.cpus, v.device, v.libraries);
   }
+  template <Is<Conditions> T>
+  void field(T& v) {
+    fields(v.steal, v.others, v.busiest, v.temperature, v.waited, v.took);
+  }
   template <Is<HostProfile> T>
   void field(T& v) {
     fields(v.name, v.board, v.source, v.knobs, v.settings, v.transmit, v.receive);
     since(3, v.made_on);
     since(4, v.fit.left_out, v.fit.median_relative, v.fit.worst_relative);
+    since(5, v.conditions);
   }
   template <Is<Accuracy> T>
   void field(T& v) {
@@ -158,6 +165,8 @@ class Layout {
   void field(T& v) {
     fields(v.id, v.position, v.layer, v.op, v.raw, v.codecs);
     since(2, v.head);
+    since(5, v.head_memory, v.tail_memory);
+    since(6, v.input_known, v.input);
   }
   template <Is<TransferSample> T>
   void field(T& v) {

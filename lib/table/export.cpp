@@ -60,7 +60,8 @@ Json json_of(const CodecCost& cost) {
   return {{"encode_fixed_s", cost.encode_fixed.count()},
           {"decode_fixed_s", cost.decode_fixed.count()},
           {"encode_s_per_byte", cost.encode_per_byte},
-          {"decode_s_per_byte", cost.decode_per_byte}};
+          {"decode_s_per_byte", cost.decode_per_byte},
+          {"relative_spread", cost.spread}};
 }
 
 Json json_of(const Setting& setting) {
@@ -72,6 +73,8 @@ Json json_of(const Setting& setting) {
           {"power_origin", to_string(setting.power_origin)},
           {"predicted", setting.predicted},
           {"relative_interval", setting.interval},
+          {"outliers", setting.outliers},
+          {"exchange", json_of(setting.exchange)},
           {"codecs", list_of(setting.codecs)},
           {"steps", list_of(setting.steps)}};
 }
@@ -87,6 +90,17 @@ Json json_of(const core::Provenance& provenance) {
           {"libraries", std::move(libraries)}};
 }
 
+// Null where it could not be read.
+Json json_of(const Conditions& conditions) {
+  const auto known = [](double value) { return value < 0 ? Json() : Json(value); };
+  return {{"steal", known(conditions.steal)},
+          {"other_load", known(conditions.others)},
+          {"largest_other_load", known(conditions.busiest)},
+          {"highest_temperature_celsius", known(conditions.temperature)},
+          {"waited_to_cool_s", conditions.waited.count()},
+          {"took_s", conditions.took.count()}};
+}
+
 Json json_of(const HostProfile& host) {
   return {{"name", host.name},
           {"board", host.board},
@@ -94,6 +108,7 @@ Json json_of(const HostProfile& host) {
           {"transmit_j_per_byte", host.transmit.count()},
           {"receive_j_per_byte", host.receive.count()},
           {"made_on", json_of(host.made_on)},
+          {"conditions", json_of(host.conditions)},
           {"level_fit",
            {{"left_out", host.fit.left_out},
             {"median_relative", host.fit.median_relative},
@@ -129,6 +144,12 @@ Json json_of(const CutProfile& cut, const std::vector<std::string>& names) {
   Json json = {{"id", to_string(cut.id)},      {"position", cut.position},
                {"layer", cut.layer},           {"op", cut.op},
                {"raw_bytes", cut.raw.count()}, {"codecs", std::move(codecs)}};
+  if (cut.head_memory.count() > 0 || cut.tail_memory.count() > 0) {
+    json["head_memory_bytes"] = cut.head_memory.count();
+    json["tail_memory_bytes"] = cut.tail_memory.count();
+  }
+  if (cut.input_known)
+    json["input_bytes"] = cut.input.count();
   if (!cut.head.empty())
     json["head"] = json_of(cut.head);
   return json;
@@ -259,6 +280,7 @@ std::string to_csv(const Profile& profile) {
   csv.text("cut").text("position").text("head").text("layer").text("op").text("tensor_bytes");
   for (const std::string& codec : profile.codecs)
     csv.text(codec + "_bytes").text(codec + "_accuracy");
+  csv.text("head_memory_bytes").text("tail_memory_bytes");
   csv.end_line();
   for (const CutProfile& cut : profile.cuts) {
     csv.text(to_string(cut.id)).number(cut.position).text(text_of(cut.head));
@@ -274,6 +296,12 @@ std::string to_csv(const Profile& profile) {
         csv.text("");
       else
         csv.number(cut.codecs[c].accuracy.value);
+    }
+    for (const core::Bytes memory : {cut.head_memory, cut.tail_memory}) {
+      if (memory.count() > 0)
+        csv.number(memory.count());
+      else
+        csv.text("");
     }
     csv.end_line();
   }

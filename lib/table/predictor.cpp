@@ -58,6 +58,32 @@ double relative_spread(const Setting& setting) {
   return std::hypot(passes, setting.interval / deviations_of_90_percent);
 }
 
+// Of computing and coding together, in seconds. Where a codec's own spread is not known, it is as
+// that of passes.
+double spread_of(const Setting& setting, Seconds compute, Seconds coding, std::size_t codec) {
+  const double passes = relative_spread(setting), own = setting.codecs[codec].spread;
+  return own > 0 ? std::hypot(passes * compute.count(), own * coding.count())
+                 : passes * (compute + coding).count();
+}
+
+// What a small request takes longer at this setting than at the fastest, where the link was
+// measured. A difference that the samples may show by chance (two standard errors) counts as none:
+// a link's jitter would be taken for the setting's doing.
+Seconds slower_exchange(const HostProfile& host, const Setting& setting) {
+  const auto fastest =
+      std::min_element(host.settings.begin(), host.settings.end(),
+                       [](const auto& a, const auto& b) { return a.whole.mean < b.whole.mean; });
+  if (setting.exchange.samples < 2 || fastest->exchange.samples < 2)
+    return {};
+  const Seconds longer = setting.exchange.median - fastest->exchange.median;
+  const auto error = [](const Timing& t) {
+    return t.spread.count() / std::sqrt(double(t.samples));
+  };
+  // A median's error is 1.25 times a mean's (of a normal distribution).
+  const double chance = 2 * 1.2533 * std::hypot(error(setting.exchange), error(fastest->exchange));
+  return longer.count() > chance ? longer : Seconds();
+}
+
 // The round trips that TCP's slow start adds to a message. The window doubles every round trip, so
 // what it adds grows with the logarithm of the size: samples are interpolated over log(bytes).
 double ramp_round_trips(const LinkProfile& link, Bytes bytes) {
@@ -112,7 +138,8 @@ struct Chosen {
   const CutProfile* cut = nullptr;
   const Setting *edge = nullptr, *cloud = nullptr;
   std::size_t codec = 0;
-  Seconds head, tail;
+  Seconds head = {}, tail = {};
+  Seconds exchange = {};  // what a request takes longer at this setting of the edge
   double ramp = 0;
 };
 
@@ -146,7 +173,7 @@ Ingredients put_together(const Profile& profile, const Chosen& chosen, const Acc
   out.decode_rest = Seconds(decoder.decode_per_byte * (raw - one));
   // The decoder's fixed cost falls due with the first chunk.
   (overlapped ? out.decode_rest : out.decode_last) += decoder.decode_fixed;
-  out.overhead = profile.link.overhead;
+  out.overhead = profile.link.overhead + chosen.exchange;
   out.up = coded.encoded;
   out.down = profile.reply;
   out.ramp_round_trips = chosen.ramp;
@@ -159,10 +186,10 @@ Ingredients put_together(const Profile& profile, const Chosen& chosen, const Acc
 
   const Seconds total = compose(out, link_of(profile), Seconds()).latency.total();
   if (total.count() > 0 && std::isfinite(total.count())) {
-    const double on_edge = relative_spread(*chosen.edge) *
-                           (out.edge_compute + out.encode_first + out.encode_rest).count();
+    const double on_edge = spread_of(*chosen.edge, out.edge_compute,
+                                     out.encode_first + out.encode_rest, chosen.codec);
     const double on_cloud =
-        relative_spread(cloud) * (out.cloud_compute + out.decode_rest + out.decode_last).count();
+        spread_of(cloud, out.cloud_compute, out.decode_rest + out.decode_last, chosen.codec);
     out.spread =
         std::hypot(on_edge, on_cloud, profile.link.round_trip_spread.count()) / total.count();
   }
@@ -220,6 +247,7 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
                 configuration.codec(), "profile with labelled inputs");
   chosen.tail = sum_of(chosen.cloud->steps, *cut, last.position, true);
   chosen.ramp = ramp_round_trips(profile.link, coded.encoded);
+  chosen.exchange = slower_exchange(profile.hosts[core::edge_host], *chosen.edge);
   return put_together(profile, chosen, lossless_accuracy(profile));
 }
 
@@ -241,6 +269,8 @@ Result<PriceList> PriceList::make(const Profile& profile) {
       if (setting.steps.size() < steps || setting.codecs.size() < profile.codecs.size())
         return unfit();
       const bool tail = host == core::cloud_host;
+      if (!tail)
+        list.exchanges_.push_back(slower_exchange(profile.hosts[host], setting));
       for (const CutProfile& cut : profile.cuts)
         (tail ? list.tails_ : list.heads_).push_back(sum_of(setting.steps, cut, steps, tail));
     }
@@ -263,6 +293,7 @@ Ingredients PriceList::price(std::size_t cut, std::size_t codec, std::size_t edg
   if (cut + 1 < cuts) {
     chosen.cloud = &profile_->hosts[core::cloud_host].settings[cloud];
     chosen.tail = tails_[cloud * cuts + cut];
+    chosen.exchange = exchanges_[edge];
     chosen.ramp = ramps_[cut * profile_->codecs.size() + codec];
   }
   return put_together(*profile_, chosen, lossless_);

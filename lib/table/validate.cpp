@@ -72,7 +72,12 @@ void check_host(Checker& check, const Profile& profile, core::HostIndex index, s
   const std::string name = index == core::edge_host ? "edge" : "cloud";
   check.knobs(host.knobs, index, name);
   check.amounts({host.transmit.count(), host.receive.count()}, name);
-  check.amounts({host.fit.median_relative, host.fit.worst_relative}, name);
+  check.amounts({host.fit.median_relative, host.fit.worst_relative, host.conditions.waited.count(),
+                 host.conditions.took.count()},
+                name);
+  for (const double known : {host.conditions.steal, host.conditions.others, host.conditions.busiest,
+                             host.conditions.temperature})
+    check.require(std::isfinite(known), "a condition is not finite", name);
   for (std::size_t s = 0; s < host.settings.size() && check.ok(); ++s) {
     const Setting& setting = host.settings[s];
     const std::string at = name + " setting " + std::to_string(s);
@@ -87,10 +92,12 @@ void check_host(Checker& check, const Profile& profile, core::HostIndex index, s
         at);
     for (const CodecCost& cost : setting.codecs)
       check.amounts({cost.encode_fixed.count(), cost.decode_fixed.count(), cost.encode_per_byte,
-                     cost.decode_per_byte},
+                     cost.decode_per_byte, cost.spread},
                     at);
     check.origin(setting.power_origin, at);
-    check.amounts({setting.interval}, at);
+    check.amounts({setting.interval, setting.exchange.mean.count(), setting.exchange.median.count(),
+                   setting.exchange.spread.count()},
+                  at);
   }
 }
 
@@ -116,7 +123,9 @@ Result<void> validate(const Profile& profile) {
                   "a head has another number of steps than its position says", at);
     check.require(cut.codecs.size() == profile.codecs.size() || (last && cut.codecs.empty()),
                   "not one entry per codec", at);
-    check.amounts({cut.raw.count()}, at);
+    check.amounts({cut.raw.count(), cut.head_memory.count(), cut.tail_memory.count(),
+                   cut.input.count()},
+                  at);
     for (const CutCodec& codec : cut.codecs) {
       check.amounts({codec.encoded.count()}, at);
       check.accuracy(codec.accuracy, at);

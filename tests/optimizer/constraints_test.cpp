@@ -39,12 +39,12 @@ std::vector<Case> cases(const Profile& profile) {
       {"edge memory",
        {.max_edge_memory = Bytes(9e6)},
        [](const CutProfile& cut, double sent, bool) {
-         return cut.parts.edge_memory.count() + sent <= 9e6;
+         return cut.head_memory.count() + sent <= 9e6;
        }},
       {"cloud memory",
        {.max_cloud_memory = Bytes(12e6)},
        [](const CutProfile& cut, double sent, bool all_edge) {
-         return all_edge || cut.parts.cloud_memory.count() + sent <= 12e6;
+         return all_edge || cut.tail_memory.count() + sent <= 12e6;
        }},
       {"transfer",
        {.max_transfer = Bytes(20e3)},
@@ -52,7 +52,7 @@ std::vector<Case> cases(const Profile& profile) {
       {"no raw input",
        {.no_raw_input = true},
        [](const CutProfile& cut, double, bool all_edge) {
-         return all_edge || cut.parts.input.count() == 0;
+         return all_edge || cut.input.count() == 0;
        }},
       {"at least three steps",
        {.min_edge_steps = 3},
@@ -76,8 +76,8 @@ std::vector<Case> cases(const Profile& profile) {
         .no_raw_input = true,
         .max_edge_steps = 9},
        [](const CutProfile& cut, double sent, bool all_edge) {
-         return cut.parts.edge_memory.count() + sent <= 16e6 && sent <= 100e3 &&
-                (all_edge || cut.parts.input.count() == 0) && cut.position <= 9;
+         return cut.head_memory.count() + sent <= 16e6 && sent <= 100e3 &&
+                (all_edge || cut.input.count() == 0) && cut.position <= 9;
        }},
   };
 }
@@ -223,7 +223,10 @@ TEST(Constraints, AModuleNamesAllItsLayers) {
 
 TEST(Constraints, OnWhatAnOldProfileDoesNotTellAreRefused) {
   Profile profile = synthetic_profile();
-  for (CutProfile& cut : profile.cuts) cut.parts = {};
+  for (CutProfile& cut : profile.cuts) {
+    cut.head_memory = cut.tail_memory = Bytes();
+    cut.input_known = false;
+  }
   for (const Constraints& constraints :
        {Constraints{.no_raw_input = true}, Constraints{.max_edge_memory = Bytes(1e9)},
         Constraints{.max_cloud_memory = Bytes(1e9)}}) {

@@ -2,8 +2,7 @@
 #include "profiler/host_wire.hpp"
 #include "profiler/statistics.hpp"
 #include "profiler/validate.hpp"
-#include "tests/support/fake_cloud.hpp"
-#include "tests/support/fake_executable.hpp"
+#include "tests/profiler/profiler_fixture.hpp"
 
 #include <cleave/device/governor.hpp>
 #include <cleave/device/pace.hpp>
@@ -24,60 +23,6 @@ namespace {
 using core::milliseconds;
 using core::Seconds;
 
-std::unique_ptr<device::Arbiter> thread_knob(std::vector<int> counts,
-                                             device::ThreadsGovernor::Setter set) {
-  std::vector<std::unique_ptr<device::Governor>> governors;
-  governors.push_back(
-      std::make_unique<device::ThreadsGovernor>(std::move(counts), 1, std::move(set)));
-  return std::make_unique<device::Arbiter>(std::move(governors));
-}
-
-device::HostPower ten_watts(std::span<const core::LevelIndex>) {
-  return {core::Watts(10), core::Watts(2), core::Watts(100), core::Origin::modelled};
-}
-
-class ProfilerTest : public testing::Test {
- protected:
-  ProfilerTest() {
-    cloud.handlers["profile/machine"] = [this](std::span<const std::byte>) {
-      return measure.machine();
-    };
-    cloud.round_trip = milliseconds(10);
-    cloud.rate = core::megabits_per_second(20);
-    cloud.handlers["profile/measure"] = [this](std::span<const std::byte> body) {
-      return measure.measure(body);
-    };
-    options.model_name = "fake";
-    options.edge.power = ten_watts;
-    options.edge.name = "edge";
-    options.edge.made_on = {"edge", "a small processor", 4, "cpu", {}};
-    options.edge.idle_gap = milliseconds(10);
-    options.edge.idle = [this](Seconds time) { clock.advance(time); };
-    options.clock = &clock;
-    options.every_cut = true;
-  }
-
-  core::ManualClock clock;
-  std::vector<Seconds> times{milliseconds(3), milliseconds(5), milliseconds(7)};
-  std::shared_ptr<FakeExecutable> model =
-      std::make_shared<FakeExecutable>(times, std::int64_t{1000}, &clock);
-  FakeCloud cloud{clock, model};
-  std::unique_ptr<device::Arbiter> knobs =
-      thread_knob({1, 2}, [](int) { return core::Result<void>(); });
-  std::unique_ptr<device::Arbiter> cloud_knobs =
-      thread_knob({1}, [](int) { return core::Result<void>(); });
-  profiler::HostOptions cloud_host = [this] {
-    profiler::HostOptions host;
-    host.name = "cloud";
-    host.made_on = {"cloud", "a large processor", 64, "cuda:0", {{"libtorch", "2.6.0"}}};
-    host.power = ten_watts;
-    host.clock = &clock;
-    return host;
-  }();
-  profiler::MeasureService measure{cloud.models, *cloud_knobs, cloud_host};
-  profiler::ProfileOptions options;
-};
-
 TEST_F(ProfilerTest, StepTimesAreThoseOfTheClock) {
   profiler::HostOptions host = options.edge;
   host.clock = &clock;
@@ -96,6 +41,19 @@ TEST_F(ProfilerTest, StepTimesAreThoseOfTheClock) {
   }
   EXPECT_EQ(measured->settings[0].levels, std::vector<core::LevelIndex>{0});
   EXPECT_EQ(measured->settings[1].levels, std::vector<core::LevelIndex>{1});
+}
+
+TEST_F(ProfilerTest, EachCutKnowsWhatItsHalvesNeedOfMemory) {
+  const auto measured = profiler::profile(model, model->example(), *knobs, cloud, options);
+  ASSERT_TRUE(measured) << measured.error().message();
+  ASSERT_EQ(measured->cuts.size(), 4u);
+  for (std::size_t c = 0; c < 4; ++c) {
+    // Each half: what it was given, 4000 bytes, its most demanding step, and its weights.
+    const auto head = static_cast<double>(c), tail = 3 - head;
+    EXPECT_EQ(measured->cuts[c].head_memory,
+              core::Bytes(4000 + (c > 0 ? 100 * head + 7 * head + 1000 : 0)));
+    EXPECT_EQ(measured->cuts[c].tail_memory, core::Bytes(c < 3 ? 4000 + 300 + 7 * tail + 1000 : 0));
+  }
 }
 
 TEST_F(ProfilerTest, InstrumentationThatSlowsStepsIsScaledAway) {

@@ -68,6 +68,17 @@ class FakeExecutable final : public core::Executable {
     return core::Values{x};
   }
 
+  /// Step i works in 100 (i + 1) bytes, with 7 bytes of weights of its own and 1000 that it shares
+  /// with all others.
+  [[nodiscard]] core::Result<std::vector<core::StepMemory>> measure_memory(
+      const core::Values&) const override {
+    std::vector<core::StepMemory> memory;
+    for (std::size_t i = 0; i < step_times_.size(); ++i)
+      memory.push_back({core::Bytes(100.0 * static_cast<double>(i + 1)),
+                        {{i + 1, core::Bytes(7)}, {0, core::Bytes(1000)}}});
+    return memory;
+  }
+
   [[nodiscard]] core::Result<void> set_threads(int) const override { return {}; }
 
   /// An input whose elements are 0.25, 1.25, 2.25, ...

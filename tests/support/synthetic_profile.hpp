@@ -77,8 +77,10 @@ inline table::Profile synthetic_profile(const SyntheticOptions& options = {}) {
       }
     // The input crosses again at the second cut, as beside a residual block.
     const auto steps = static_cast<double>(options.steps), at = static_cast<double>(c);
-    cut.parts = {true, Bytes(2e6 * at + raw), Bytes(2e6 * (steps - at) + raw),
-                 Bytes(c == 0 || c == 2 ? input : 0)};
+    cut.head_memory = Bytes(2e6 * at + raw);
+    cut.tail_memory = Bytes(c == options.steps ? 0 : 2e6 * (steps - at) + raw);
+    cut.input_known = true;
+    cut.input = Bytes(c == 0 || c == 2 ? input : 0);
     profile.cuts.push_back(cut);
   }
 

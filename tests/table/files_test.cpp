@@ -23,7 +23,9 @@ using tests::sample_graph_profile;
 using tests::sample_graph_table;
 using tests::sample_located_profile;
 using tests::sample_located_table;
+using tests::sample_observed_profile;
 using tests::sample_predicted_profile;
+using tests::sample_private_profile;
 using tests::sample_profile;
 using tests::sample_table;
 
@@ -38,7 +40,7 @@ class TableFiles : public testing::Test {
   ~TableFiles() override { fs::remove_all(folder_); }
   [[nodiscard]] fs::path path(const std::string& name) const { return folder_ / name; }
   [[nodiscard]] std::vector<std::byte> profile_bytes() const {
-    EXPECT_TRUE(save(sample_predicted_profile(), path("p.bin")));
+    EXPECT_TRUE(save(sample_private_profile(), path("p.bin")));
     return *core::read_file(path("p.bin"), 1 << 20);
   }
   // Thousands of files are written here; core::write_file would sync each to the disk, and so would
@@ -72,10 +74,10 @@ std::vector<std::byte> framed(std::span<const std::byte> payload) {
 }
 
 TEST_F(TableFiles, ProfileComesBackAsItWas) {
-  ASSERT_TRUE(save(sample_predicted_profile(), path("p.bin")));
+  ASSERT_TRUE(save(sample_private_profile(), path("p.bin")));
   const auto loaded = table::load_profile(path("p.bin"));
   ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_EQ(*loaded, sample_predicted_profile());
+  EXPECT_EQ(*loaded, sample_private_profile());
 }
 
 TEST_F(TableFiles, TableComesBackAsItWas) {
@@ -161,16 +163,30 @@ TEST_F(TableFiles, GoldenFilesOfVersion3LoadWithTheirMachines) {
 
 TEST_F(TableFiles, GoldenProfileOfVersion4LoadsWithItsPredictedSetting) {
   const fs::path profile = golden / "profile-v4.bin";
-  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile)) {
-    ASSERT_TRUE(save(sample_predicted_profile(), profile));
-  }
   const auto loaded = table::load_profile(profile);
   ASSERT_TRUE(loaded) << loaded.error().message();
   EXPECT_EQ(*loaded, sample_predicted_profile());
 }
 
+TEST_F(TableFiles, GoldenProfileOfVersion5LoadsWithItsMemoryAndConditions) {
+  const fs::path profile = golden / "profile-v5.bin";
+  const auto loaded = table::load_profile(profile);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(*loaded, sample_observed_profile());
+}
+
+TEST_F(TableFiles, GoldenProfileOfVersion6LoadsWithWhereTheInputCrosses) {
+  const fs::path profile = golden / "profile-v6.bin";
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile)) {
+    ASSERT_TRUE(save(sample_private_profile(), profile));
+  }
+  const auto loaded = table::load_profile(profile);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(*loaded, sample_private_profile());
+}
+
 TEST_F(TableFiles, WrittenBytesAreThoseOfTheGoldenFile) {
-  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v4.bin", 1 << 20));
+  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v6.bin", 1 << 20));
 }
 
 TEST_F(TableFiles, AnyChangedByteIsNoticed) {
@@ -360,10 +376,10 @@ TEST(Export, CsvHasALinePerCutAndQuotesWhatNeedsIt) {
   const std::string csv = to_csv(p);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
   EXPECT_NE(csv.find("0000000000001001,2,,\"a,\"\"b\"\"\",aten::conv2d,100000,100064,0.92,25080,"
-                     "0.905\n"),
+                     "0.905,,\n"),
             std::string::npos)
       << csv;
-  EXPECT_NE(csv.find("0000000000001003,5,,classifier,aten::linear,40,,,,\n"), std::string::npos);
+  EXPECT_NE(csv.find("0000000000001003,5,,classifier,aten::linear,40,,,,,,\n"), std::string::npos);
 }
 
 TEST(Export, AHeadAcrossBranchesIsWrittenOut) {

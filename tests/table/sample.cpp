@@ -235,6 +235,36 @@ table::Profile sample_predicted_profile() {
   return p;
 }
 
+table::Profile sample_observed_profile() {
+  table::Profile p = sample_predicted_profile();
+  for (std::size_t c = 0; c < p.cuts.size(); ++c) {
+    p.cuts[c].head_memory = Bytes(1e6 * static_cast<double>(c + 1));
+    p.cuts[c].tail_memory = Bytes(3e6 - 1e5 * static_cast<double>(c));
+  }
+  table::HostProfile& edge = p.hosts[core::edge_host];
+  edge.conditions = {.steal = 0.01,
+                     .others = 0.02,
+                     .busiest = 0.3,
+                     .temperature = 61.5,
+                     .waited = Seconds(4),
+                     .took = Seconds(70)};
+  for (std::size_t s = 0; s < edge.settings.size(); ++s) {
+    edge.settings[s].outliers = static_cast<std::uint32_t>(s + 1);
+    edge.settings[s].exchange = timing(3 + static_cast<double>(s), 0.2, 20);
+    for (table::CodecCost& cost : edge.settings[s].codecs) cost.spread = 0.07;
+  }
+  return p;
+}
+
+table::Profile sample_private_profile() {
+  table::Profile p = sample_observed_profile();
+  for (table::CutProfile& cut : p.cuts) {
+    cut.input_known = true;
+    cut.input = cut.position == 0 ? cut.raw : Bytes(cut.position == 2 ? 1234 : 0);
+  }
+  return p;
+}
+
 table::ParetoTable sample_located_table() {
   table::ParetoTable t = sample_graph_table();
   t.made_on = {edge_machine, cloud_machine};

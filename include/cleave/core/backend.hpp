@@ -5,6 +5,7 @@
 #include <cleave/core/ids.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/step_graph.hpp>
+#include <cleave/core/step_memory.hpp>
 #include <cleave/core/tensor.hpp>
 #include <cleave/core/units.hpp>
 
@@ -68,6 +69,10 @@ class CLEAVE_EXPORT Executable {
   /// As run(), and appends the time of each step run to `times`.
   [[nodiscard]] virtual Result<Values> run_timed(CutId begin, CutId end, const Values& values,
                                                  std::vector<StepTime>& times) const = 0;
+
+  /// What every step of the sequence needs of memory, from one pass that watches what is allocated.
+  /// Errc::unsupported: the network cannot tell (the default); else as run().
+  [[nodiscard]] virtual Result<std::vector<StepMemory>> measure_memory(const Values& inputs) const;
 
   /// Sets how many threads run() uses when called from this thread. Errc::unsupported if fixed.
   [[nodiscard]] virtual Result<void> set_threads(int threads) const = 0;

@@ -20,6 +20,7 @@ struct Pressure {
 
 /// What is not readable on this machine is absent.
 struct LoadReading {
+  unsigned cpus = 0;  ///< that are online; 0 where that is not readable
   std::optional<double>
       utilisation;              ///< 0..1 of all CPUs, between the last two reads; without steal
   std::optional<double> steal;  ///< 0..1, time the hypervisor gave to others

@@ -44,6 +44,8 @@ class CLEAVE_EXPORT PacedExecutable final : public core::Executable {
   [[nodiscard]] core::Result<core::Values> run_timed(
       core::CutId begin, core::CutId end, const core::Values& values,
       std::vector<core::StepTime>& times) const override;
+  [[nodiscard]] core::Result<std::vector<core::StepMemory>> measure_memory(
+      const core::Values& inputs) const override;
   [[nodiscard]] core::Result<void> set_threads(int threads) const override;
 
  private:

@@ -16,9 +16,9 @@ namespace cleave::inline v0::optimizer {
 struct Constraints {
   static constexpr double none = std::numeric_limits<double>::infinity();
 
-  /// What a host's part may take: its weights, the most that its values take at one time
-  /// (table::CutParts), and one encoded message. A process that keeps the whole network loaded, to
-  /// be able to run all of it, holds the other part's weights too.
+  /// What a host's part may take: weights, tensors and scratch memory (CutProfile::head_memory and
+  /// tail_memory), and one encoded message. A process that keeps the whole network loaded, to be
+  /// able to run all of it, holds the other part's weights too.
   core::Bytes max_edge_memory = core::Bytes(none), max_cloud_memory = core::Bytes(none);
   core::Bytes max_transfer = core::Bytes(none);  ///< what a request sends, encoded
   /// Neither the network's input nor a view of it crosses, at this cut or with it.

@@ -92,8 +92,7 @@ CLEAVE_EXPORT core::Result<std::uint64_t> count_configurations(const table::Prof
 ///
 /// Errc::invalid_argument: an empty or inconsistent profile, options out of range, a constraint or an
 /// accuracy floor that leaves nothing (the message says which); not_found: a cut's name that the
-/// profile does not have; unsupported: a constraint on what a profile of format 4 or older does not
-/// tell; cancelled: stopped before anything was evaluated; exhausted: see search(). Thread-safe.
+/// profile does not have; unsupported: a constraint on what an older profile does not tell; cancelled: stopped before anything was evaluated; exhausted: see search(). Thread-safe.
 CLEAVE_EXPORT core::Result<table::ParetoTable> optimize(const table::Profile& profile,
                                                         const OptimizeOptions& options = {});
 

@@ -7,10 +7,12 @@
 #include <cleave/core/result.hpp>
 #include <cleave/device/arbiter.hpp>
 #include <cleave/device/host.hpp>
+#include <cleave/device/sensors.hpp>
 #include <cleave/table/profile.hpp>
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -41,6 +43,19 @@ struct HostOptions {
   /// first milliseconds run untouched, then it stalls. Passes that start like requests have steps
   /// whose means add up to what a head of any length takes. 0: none.
   core::Seconds idle_gap;
+  /// What all settings together may take: fewer passes of each then, the same number at every
+  /// setting and at least one of each kind in each of four rounds. 0: no such bound.
+  core::Seconds time_limit;
+  /// A small request to the other host and back, timed at every setting; may be empty.
+  std::function<core::Result<core::Seconds>()> exchange;
+  /// Read around every stretch of passes, for HostProfile::conditions; may be null.
+  std::shared_ptr<device::LoadSensor> load;
+  /// CPU time of this process, all of its threads; the system's clock if empty.
+  std::function<core::Seconds()> cpu_time;
+  /// Before each stretch, wait until the machine is no hotter, in degrees Celsius, where it tells;
+  /// but for no longer than the other. 0: never wait.
+  double cool_below = 0;
+  core::Seconds longest_wait = core::Seconds(20);
   std::uint64_t seed = 1;
   const core::Clock* clock = nullptr;       ///< a SteadyClock if null
   std::function<void(core::Seconds)> idle;  ///< waits; std::this_thread::sleep_for if empty
@@ -53,10 +68,11 @@ struct HostOptions {
 /// instrumented passes, which alternate with plain ones, and whose step means are scaled so that
 /// they add up to the mean of the plain passes: the instrumentation's overhead is removed, and
 /// under a quota, where a step either runs untouched or stalls, means and not medians add up.
-/// Spreads are over passes. Settings left out by measure_levels are predicted: times are linear in
-/// one over the rate, or stall as a quota lets them (Setting::predicted). Runs on the calling
-/// thread and leaves the knobs at whatever level was last measured. Errors: those of the model and
-/// the knobs; cancelled; invalid_argument (measure_levels is 1, 2 or negative).
+/// Spreads are over passes; passes that lie far off are kept, and counted in Setting::outliers.
+/// Settings left out by measure_levels are predicted: times are linear in one over the rate, or
+/// stall as a quota lets them (Setting::predicted). Runs on the calling thread and leaves the knobs
+/// at whatever level was last measured. Errors: those of the model and the knobs; cancelled;
+/// invalid_argument (measure_levels is 1, 2 or negative).
 CLEAVE_EXPORT core::Result<table::HostProfile> measure_host(const core::Executable& model,
                                                             const core::Values& example,
                                                             device::Arbiter& knobs,

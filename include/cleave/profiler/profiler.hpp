@@ -11,6 +11,7 @@
 #include <cleave/table/profile.hpp>
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
@@ -29,7 +30,8 @@ struct Sample {
 
 struct ProfileOptions {
   std::string model_name;
-  HostOptions edge;  ///< `codecs`, `progress`, `stop`, `clock` are taken from here below
+  /// `codecs`, `progress`, `stop`, `clock`, `exchange` and `time_limit` are taken from here below.
+  HostOptions edge;
   std::vector<std::string> codecs{"raw", "fp16", "int8", "q4", "int4", "int2"};
   /// Joules per byte of the edge's radio at the link's measured rates; may be empty (wired).
   std::function<core::JoulesPerByte(core::BytesPerSecond)> transmit, receive;
@@ -41,6 +43,19 @@ struct ProfileOptions {
   int held_out = 30;
   int overhead_fit = 12;
   int repeats = 5;  ///< requests per configuration there
+  /// The check takes no longer, once ten configurations are measured; the fit a third of it.
+  core::Seconds check_time = core::Seconds(45);
+  /// What all of it may take, what earlier runs took included: then fewer labelled inputs, passes
+  /// and checked configurations, as many as there is time for. What cannot be left out (one pass of
+  /// each kind at each setting in each of four rounds, say) is measured though it takes longer. 0:
+  /// no such bound.
+  core::Seconds time_limit;
+  /// Where what was measured is kept until all of it is: if the measurement ends early, for
+  /// whatever reason, a later one goes on from there with `resume`. No more is lost than the
+  /// stretch of passes, the configuration or the phase of some seconds at hand. It stays when the
+  /// profile is whole, for the caller to remove once that is saved. Empty: nowhere.
+  std::filesystem::path partial;
+  bool resume = false;
   /// Keep also the cuts that no setting, bandwidth, codec or weight of energy prefers.
   bool every_cut = false;
   std::uint64_t seed = 1;
@@ -59,7 +74,8 @@ struct ProfileOptions {
 /// settings, floors on accuracy and weights of latency against energy, on a link up to eight times
 /// slower or faster, and for each other cut one that is at most 5 % slower and needs at most 5 %
 /// more energy, there too. Errors: unavailable, refused, mismatch (the cloud), those of the model
-/// and the knobs, cancelled.
+/// and the knobs, cancelled; with `resume` not_found, corrupt, or mismatch: `partial` was begun
+/// with another model, machine, cloud or other options; io (it cannot be written).
 CLEAVE_EXPORT core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
                                                    const core::Values& example,
                                                    device::Arbiter& edge_knobs, exec::Remote& cloud,

@@ -120,6 +120,7 @@ class CLEAVE_EXPORT PriceList {
 
   const Profile* profile_;
   std::vector<core::Seconds> heads_, tails_;  // setting by setting, a cut each
+  std::vector<core::Seconds> exchanges_;      // a setting of the edge each
   std::vector<double> ramps_;                 // cut by cut, a codec each
   Accuracy lossless_;
 };

@@ -24,10 +24,13 @@ struct Timing {
   friend bool operator==(const Timing&, const Timing&) = default;
 };
 
-/// Encoding or decoding `raw` bytes takes fixed + per_byte * raw.
+/// Encoding or decoding `raw` bytes takes fixed + per_byte * raw. Fields marked 5 are 0 in files of
+/// format 4 and older, here and below.
 struct CodecCost {
   core::Seconds encode_fixed, decode_fixed;
   double encode_per_byte = 0, decode_per_byte = 0;  ///< seconds per byte before encoding
+  /// (5) Standard deviation of one encoding and decoding, relative to its mean.
+  double spread = 0;
   friend bool operator==(const CodecCost&, const CodecCost&) = default;
 };
 
@@ -48,7 +51,26 @@ struct Setting {
   /// Of a predicted setting: half of the width of the interval around a whole pass's mean that
   /// holds 90 % of measurements, relative to the mean.
   double interval = 0;
+  /// (5) Whole passes that lie farther from the median than five times the median distance to it
+  /// does (scaled as for a normal distribution: C. Leys et al., Detecting outliers: Do not use
+  /// standard deviation around the mean, use absolute deviation around the median, 2013, with 5 for
+  /// their 3). They are kept: requests meet the same disturbances.
+  std::uint32_t outliers = 0;
+  /// (5) A small request to the other host and back, at these levels. Nothing where it was not
+  /// measured.
+  Timing exchange;
   friend bool operator==(const Setting&, const Setting&) = default;
+};
+
+/// What went on beside a measurement, over the time that it took. Negative: not readable there.
+struct Conditions {
+  double steal = -1;        ///< share of the CPUs' time that the hypervisor gave to others
+  double others = -1;       ///< share of the CPUs' time that other processes used
+  double busiest = -1;      ///< the most that they used in one of the measurement's stretches
+  double temperature = -1;  ///< of the hottest CPU sensor, at its highest, in degrees Celsius
+  core::Seconds waited;     ///< for the machine to cool down
+  core::Seconds took;
+  friend bool operator==(const Conditions&, const Conditions&) = default;
 };
 
 /// How well settings that were not measured follow from those that were: each measured level that
@@ -72,6 +94,7 @@ struct HostProfile {
   core::JoulesPerByte transmit, receive;
   /// Where the times come from; unknown in files of format 2 and older.
   core::Provenance made_on;
+  Conditions conditions;  ///< (5)
   friend bool operator==(const HostProfile&, const HostProfile&) = default;
 };
 
@@ -103,6 +126,13 @@ struct CutProfile {
   std::vector<CutCodec> codecs;  ///< one per Profile::codecs; empty for the all-edge cut
   /// The head's steps, if they are not the first `position` ones; else empty.
   std::vector<core::StepRange> head = {};
+  /// (5) What the edge needs for the head and the cloud for the tail: weights, tensors and scratch
+  /// memory, see core::memory_of(). 0: not known; nothing for the tail of the last cut.
+  core::Bytes head_memory, tail_memory;
+  /// (6) Of `raw`, what is the network's own input or shares memory with it (see
+  /// core::inputs_across()), if that is known.
+  bool input_known = false;
+  core::Bytes input;
   friend bool operator==(const CutProfile&, const CutProfile&) = default;
 };
 
