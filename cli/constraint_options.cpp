@@ -51,9 +51,8 @@ core::Result<core::Bytes> limit(const std::string& text) {
 
 // "A..B", or "A" for both.
 template <class Quantity>
-core::Result<std::pair<Quantity, Quantity>> parse_range(std::string_view text,
-                                                        core::Result<Quantity> (*parse)(
-                                                            std::string_view)) {
+core::Result<std::pair<Quantity, Quantity>> parse_range(
+    std::string_view text, core::Result<Quantity> (*parse)(std::string_view)) {
   const auto dots = text.find("..");
   const auto low = parse(text.substr(0, dots));
   if (!low)

@@ -2,9 +2,9 @@
 // it is for.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include <cleave/core/result.hpp>
+
+#include <CLI/CLI.hpp>
 
 #include <cstdint>
 #include <string>

@@ -29,7 +29,7 @@ namespace {
 struct Options {
   std::vector<std::string> profiles;
   std::string observations, out, algorithm = "nsga2", budget = "20%", boundary = "device",
-                                          origin = "measured";
+                                 origin = "measured";
   std::uint64_t seed = 1;
   unsigned threads = 1;
   double accuracy_floor = 0, margin = 0.05;
@@ -148,8 +148,9 @@ core::Result<void> search_profile(const Options& given, const Interrupt& interru
   if (given.profiles.size() > 1)
     return optimize_jointly(given.profiles, given.joint, *options, given.out, given.json);
   // A warning: the table stays that machine's, and `cleave run` looks at it again.
-  if (auto here = require_made_here(profile->hosts[core::edge_host].made_on, device::this_machine(),
-                                    "the edge's half of this profile", given.profiles.front(), true);
+  if (auto here =
+          require_made_here(profile->hosts[core::edge_host].made_on, device::this_machine(),
+                            "the edge's half of this profile", given.profiles.front(), true);
       !here)
     return here;
   const auto table = optimizer::optimize(*profile, *options);

@@ -99,9 +99,10 @@ json to_json(const JointFront& front, const std::vector<JointModel>& models,
 
 void print(const JointFront& front, const std::vector<std::string>& names) {
   using Align = report::TextTable::Align;
-  std::vector<report::TextTable::Column> columns = {
-      {"power", Align::right}, {"of deadlines", Align::right}, {"edge", Align::right},
-      {"link", Align::right}};
+  std::vector<report::TextTable::Column> columns = {{"power", Align::right},
+                                                    {"of deadlines", Align::right},
+                                                    {"edge", Align::right},
+                                                    {"link", Align::right}};
   for (const std::string& name : names) columns.push_back({name, Align::left});
   report::TextTable text(columns);
   constexpr std::size_t most = 20;
@@ -118,11 +119,11 @@ void print(const JointFront& front, const std::vector<std::string>& names) {
     text.add_row(std::move(cells));
   }
   std::cout << text.text() << std::flush;
-  std::printf("%.3g joint configurations, %s; %zu choices, the first needs %.4f of the least that "
-              "any needs within the deadlines\n",
-              front.space,
-              front.exact ? "the exact front" : "loads bind: the front within about a percent",
-              front.choices.size(), front.choices.front().power / front.bound);
+  std::printf(
+      "%.3g joint configurations, %s; %zu choices, the first needs %.4f of the least that "
+      "any needs within the deadlines\n",
+      front.space, front.exact ? "the exact front" : "loads bind: the front within about a percent",
+      front.choices.size(), front.choices.front().power / front.bound);
 }
 
 }  // namespace

@@ -20,8 +20,8 @@ struct Box {
 };
 Box bounding_box(const std::vector<Objectives>& points);
 
-/// What a front covers as a search goes on; see SearchProgress::hypervolume. Its box is fixed by the
-/// first call that finds two points which differ in both of the first two objectives.
+/// What a front covers as a search goes on; see SearchProgress::hypervolume. Its box is fixed by
+/// the first call that finds two points which differ in both of the first two objectives.
 class Coverage {
  public:
   /// `points`: at least the front of all seen; `box`: of all seen.

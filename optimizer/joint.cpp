@@ -7,8 +7,8 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <map>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
 namespace cleave::inline v0::optimizer {
@@ -20,7 +20,7 @@ using core::Result;
 using Levels = std::vector<core::LevelIndex>;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr std::size_t most_sums = 30'000;
+constexpr std::size_t most_sums = 4'000;
 
 // What the configurations chosen so far cost together; a single one, to begin with.
 struct Sum {
@@ -64,25 +64,29 @@ std::vector<Sum> undominated(std::vector<Sum> sums) {
 
 // One of all that are nearly equal, the cheapest; coarser until they are few enough.
 std::vector<Sum> thin(std::vector<Sum> sums, const JointOptions& options) {
-  std::sort(sums.begin(), sums.end(), cheaper);
+  // A cell of the grid as one number: 16 bits for each of the four.
+  const auto cell = [](double value, double step) {
+    return static_cast<std::uint64_t>(
+        std::clamp(std::floor(value / step) + 32'768.0, 0.0, 65'535.0));
+  };
   for (double grain = 1;; grain *= 1.5) {
-    using Cell = std::array<std::int32_t, 4>;
-    std::map<Cell, Sum> cells;
-    const auto cell = [grain](double value, double step) {
-      return static_cast<std::int32_t>(std::floor(value / (step * grain)));
-    };
-    for (const Sum& sum : sums)
-      cells.emplace(Cell{cell(std::log(std::max(sum.power, 1e-9)), 0.002),
-                         cell(std::log(std::max(sum.tightness, 1e-6)), 0.005),
-                         cell(sum.edge / options.max_edge_load, 0.005),
-                         cell(sum.link / options.max_link_load, 0.005)},
-                    sum);
-    if (cells.size() > most_sums)
-      continue;
+    std::unordered_map<std::uint64_t, std::size_t> cells;
+    cells.reserve(sums.size());
     std::vector<Sum> out;
-    out.reserve(cells.size());
-    for (const auto& [key, sum] : cells) out.push_back(sum);
-    return out;
+    for (const Sum& sum : sums) {
+      const std::uint64_t key = cell(std::log(std::max(sum.power, 1e-9)), 0.002 * grain) << 48 |
+                                cell(std::log(std::max(sum.tightness, 1e-6)), 0.005 * grain) << 32 |
+                                cell(sum.edge / options.max_edge_load, 0.005 * grain) << 16 |
+                                cell(sum.link / options.max_link_load, 0.005 * grain);
+      const auto [at, fresh] = cells.emplace(key, out.size());
+      if (fresh)
+        out.push_back(sum);
+      else if (cheaper(sum, out[at->second]))
+        out[at->second] = sum;
+    }
+    if (out.size() <= most_sums)
+      return out;
+    sums = std::move(out);
   }
 }
 
@@ -109,10 +113,11 @@ Offers offers_of(const ProfileSpace& space, const JointModel& model, const Conte
     const core::Seconds busy = in.edge_compute + in.encode_first + in.encode_rest;
     const double sending =
         in.uses_cloud && in.up.count() > 0 ? (in.up / context.link.up).count() : 0;
-    out.sums.push_back({model.rate * made.energy.total(boundary).count(),
-                        std::isfinite(model.deadline.count()) ? latency / model.deadline.count() : 0,
-                        model.rate * busy.count(), model.rate * sending, 0,
-                        static_cast<std::uint32_t>(out.choices.size())});
+    out.sums.push_back(
+        {model.rate * made.energy.total(boundary).count(),
+         std::isfinite(model.deadline.count()) ? latency / model.deadline.count() : 0,
+         model.rate * busy.count(), model.rate * sending, 0,
+         static_cast<std::uint32_t>(out.choices.size())});
     out.choices.push_back(choice);
   });
   return out;
@@ -156,6 +161,11 @@ Result<void> check(std::span<const JointModel> models, const JointOptions& optio
 
 class Merger {
  public:
+  struct Found {
+    Sum sum;
+    std::vector<Choice> choices;
+  };
+
   Merger(std::span<const JointModel> models, const std::vector<ProfileSpace>& spaces,
          const Context& context, const JointOptions& options)
       : models_(models), spaces_(spaces), context_(context), options_(options) {}
@@ -201,10 +211,6 @@ class Merger {
     prune();
   }
 
-  struct Found {
-    Sum sum;
-    std::vector<Choice> choices;
-  };
   [[nodiscard]] const std::vector<Found>& found() const { return found_; }
   [[nodiscard]] double bound() const { return bound_; }
   [[nodiscard]] bool exact() const { return exact_; }
@@ -216,13 +222,34 @@ class Merger {
     return sum.edge <= options_.max_edge_load && sum.link <= options_.max_link_load;
   }
 
+  // Whether a sum fits, and no choice that was found is as good.
+  [[nodiscard]] bool promising(const Sum& sum) const {
+    if (!fits(sum))
+      return false;
+    // By ascending power, descending tightness: the last that needs no more is the least tight.
+    const auto after =
+        std::upper_bound(found_.begin(), found_.end(), sum.power,
+                         [](double power, const Found& found) { return power < found.sum.power; });
+    return after == found_.begin() || std::prev(after)->sum.tightness > sum.tightness;
+  }
+
   // Model by model, the sums worth keeping; fewer layers than models if loads leave nothing.
   template <class Keep>
   std::vector<std::vector<Sum>> merge(const std::vector<Offers>& offers, const Keep& keep,
                                       bool loads) {
+    // The least that the models from one on need: what is beaten with it already is not followed.
+    std::vector<Sum> rest(offers.size() + 1);
+    for (std::size_t m = offers.size(); m-- > 0;) {
+      Sum least{infinity, infinity, infinity, infinity};
+      for (const Sum& sum : offers[m].sums)
+        least = {std::min(least.power, sum.power), std::min(least.tightness, sum.tightness),
+                 std::min(least.edge, sum.edge), std::min(least.link, sum.link)};
+      rest[m] = rest[m + 1] + least;
+    }
     std::vector<std::vector<Sum>> layers;
     for (const Offers& offer : offers) {
       const std::vector<Sum> own = loads ? undominated(offer.sums) : front_of(offer.sums);
+      const Sum& later = rest[layers.size() + 1];
       std::vector<Sum> sums;
       if (layers.empty()) {
         sums = own;
@@ -234,12 +261,12 @@ class Merger {
             Sum sum = before[b] + one;
             sum.before = b;
             sum.chosen = one.chosen;
-            if (!loads || fits(sum))
+            if (!loads || promising(sum + later))
               sums.push_back(sum);
           }
       }
-      if (loads)
-        std::erase_if(sums, [&](const Sum& sum) { return !fits(sum); });
+      if (loads && layers.empty())
+        std::erase_if(sums, [&](const Sum& sum) { return !promising(sum + later); });
       combinations_ += sums.size();
       if (sums.empty())
         return layers;

@@ -41,8 +41,8 @@ Result<void> check(const OptimizeOptions& options) {
     return bad("the reference link needs bandwidths above 0 and a round trip", "links");
   if (options.range) {
     const LinkRange& range = *options.range;
-    for (const double value : {range.least.count(), range.most.count(), range.shortest.count(),
-                               range.longest.count()})
+    for (const double value :
+         {range.least.count(), range.most.count(), range.shortest.count(), range.longest.count()})
       if (!(value >= 0) || !std::isfinite(value))
         return bad("bandwidths and round trips must be numbers, and not below 0", "link range");
     if (range.least.count() == 0 || range.most < range.least || range.longest < range.shortest)
@@ -219,9 +219,8 @@ Result<table::ParetoTable> optimize(const table::Profile& profile, const Optimiz
                 .seed = options.seed,
                 .space = space->size(),
                 .evaluations = looked.size(),
-                .hypervolume =
-                    hypervolume(objectives_of(swept.fronts.front(), space->objectives()),
-                                swept.extent.best, swept.extent.worst)};
+                .hypervolume = hypervolume(objectives_of(swept.fronts.front(), space->objectives()),
+                                           swept.extent.best, swept.extent.worst)};
   return out;
 }
 

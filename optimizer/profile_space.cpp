@@ -39,10 +39,9 @@ bool before(const std::vector<LevelIndex>& levels, const Point& point, std::size
 // first of equally near ones. Another word is one level away.
 void snap(Point& point, std::size_t at, const std::vector<core::Knob>& knobs,
           const std::vector<std::vector<LevelIndex>>& settings) {
-  const auto here = std::lower_bound(settings.begin(), settings.end(), point,
-                                     [at](const auto& levels, const Point& wanted) {
-                                       return before(levels, wanted, at);
-                                     });
+  const auto here = std::lower_bound(
+      settings.begin(), settings.end(), point,
+      [at](const auto& levels, const Point& wanted) { return before(levels, wanted, at); });
   if (here != settings.end() &&
       std::equal(here->begin(), here->end(), point.begin() + static_cast<std::ptrdiff_t>(at)))
     return;
@@ -109,9 +108,9 @@ Result<ProfileSpace> ProfileSpace::make(const table::Profile& profile,
       // A cloud that was never measured leaves all-edge only, whatever its knobs.
       space.variables_.push_back(
           {knob.name,
-           static_cast<std::uint32_t>(
-               h == core::cloud_host && space.cloud_settings_.levels.empty() ? 1
-                                                                             : knob.levels.size()),
+           static_cast<std::uint32_t>(h == core::cloud_host && space.cloud_settings_.levels.empty()
+                                          ? 1
+                                          : knob.levels.size()),
            knob.categorical});
   return space;
 }
@@ -159,13 +158,13 @@ Result<void> ProfileSpace::find_open_cuts() {
     }
   offers.push_back({cuts.size() - 1, 0});
   const auto accuracy = [&](const Offer& offer) {
-    return prices_.price(offer.cut, offer.codec, edge_settings_.index[0],
-                         cloud_settings_.index.empty() ? 0 : cloud_settings_.index[0])
+    return prices_
+        .price(offer.cut, offer.codec, edge_settings_.index[0],
+               cloud_settings_.index.empty() ? 0 : cloud_settings_.index[0])
         .accuracy;
   };
-  const auto rules =
-      Rules::make(*profile_, options_.constraints, options_.accuracy_floor,
-                  [&](const Offer& offer) { return accuracy(offer).value; });
+  const auto rules = Rules::make(*profile_, options_.constraints, options_.accuracy_floor,
+                                 [&](const Offer& offer) { return accuracy(offer).value; });
   if (!rules)
     return fail(rules);
 
@@ -253,8 +252,8 @@ Choice ProfileSpace::choice(std::uint64_t number) const {
 }
 
 Choice ProfileSpace::choice(const Point& point) const {
-  Choice out{point[cut_variable], point[codec_variable],
-             find(edge_settings_, point, first_knob), 0};
+  Choice out{point[cut_variable], point[codec_variable], find(edge_settings_, point, first_knob),
+             0};
   if (!all_edge(out))
     out.cloud = find(cloud_settings_, point, first_cloud_knob());
   return out;
@@ -288,8 +287,7 @@ core::Configuration ProfileSpace::configuration(const Choice& choice) const {
   // Without a cloud there is nothing to set there; all-edge rows name the setting that zeros mean.
   const Point at = point(choice);
   core::Configuration out;
-  out.stages.push_back(
-      {core::edge_host, cut.id, edge_settings_.levels[choice.edge], cut.head});
+  out.stages.push_back({core::edge_host, cut.id, edge_settings_.levels[choice.edge], cut.head});
   out.stages.push_back(
       {core::cloud_host, profile_->cuts.back().id,
        Levels(at.begin() + static_cast<std::ptrdiff_t>(first_cloud_knob()), at.end())});

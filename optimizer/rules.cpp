@@ -107,16 +107,16 @@ Result<Rules> Rules::make(const Profile& profile, const Constraints& c, double a
       return {};
     if (!(limit.count() >= 0))
       return fail(Errc::invalid_argument, "a limit must be 0 bytes or more", name);
-    out.rules_.push_back(
-        {name, asked + text_of(limit.count()),
-         [&profile, limit, cost](const Offer& offer) {
-           return cost(profile, offer) <= limit.count();
-         },
-         [&profile, cost](const std::vector<Offer>& offers) {
-           double least = Constraints::none;
-           for (const Offer& offer : offers) least = std::min(least, cost(profile, offer));
-           return "the least is " + text_of(least);
-         }});
+    out.rules_.push_back({name, asked + text_of(limit.count()),
+                          [&profile, limit, cost](const Offer& offer) {
+                            return cost(profile, offer) <= limit.count();
+                          },
+                          [&profile, cost](const std::vector<Offer>& offers) {
+                            double least = Constraints::none;
+                            for (const Offer& offer : offers)
+                              least = std::min(least, cost(profile, offer));
+                            return "the least is " + text_of(least);
+                          }});
     return {};
   };
   const bool bounds_memory = c.max_edge_memory.count() != Constraints::none ||
@@ -139,26 +139,24 @@ Result<Rules> Rules::make(const Profile& profile, const Constraints& c, double a
     out.rules_.push_back(
         {"no raw input", "keeps the input on the edge", [&profile](const Offer& offer) {
            const CutProfile& cut = profile.cuts[offer.cut];
-           return is_all_edge(profile, offer.cut) ||
-                  (cut.position > 0 && cut.input.count() == 0);
+           return is_all_edge(profile, offer.cut) || (cut.position > 0 && cut.input.count() == 0);
          }});
   if (c.min_edge_steps > c.max_edge_steps)
     return fail(Errc::invalid_argument, "the least number of steps is above the greatest",
                 "steps on the edge");
   if (c.min_edge_steps > 0)
-    out.rules_.push_back(
-        {"least steps on the edge",
-         "runs " + std::to_string(c.min_edge_steps) + " steps or more on the edge",
-         [&profile, least = c.min_edge_steps](const Offer& offer) {
-           return profile.cuts[offer.cut].position >= least;
-         },
-         [&profile](const std::vector<Offer>&) {
-           return "the network has " + std::to_string(profile.cuts.back().position);
-         }});
+    out.rules_.push_back({"least steps on the edge",
+                          "runs " + std::to_string(c.min_edge_steps) + " steps or more on the edge",
+                          [&profile, least = c.min_edge_steps](const Offer& offer) {
+                            return profile.cuts[offer.cut].position >= least;
+                          },
+                          [&profile](const std::vector<Offer>&) {
+                            return "the network has " +
+                                   std::to_string(profile.cuts.back().position);
+                          }});
   if (c.max_edge_steps < profile.cuts.back().position)
     out.rules_.push_back({"most steps on the edge",
-                          "runs at most " + std::to_string(c.max_edge_steps) +
-                              " steps on the edge",
+                          "runs at most " + std::to_string(c.max_edge_steps) + " steps on the edge",
                           [&profile, most = c.max_edge_steps](const Offer& offer) {
                             return profile.cuts[offer.cut].position <= most;
                           }});
@@ -177,16 +175,16 @@ Result<Rules> Rules::make(const Profile& profile, const Constraints& c, double a
                             return !any_names(list, profile, offer.cut);
                           }});
   if (accuracy_floor > 0)
-    out.rules_.push_back(
-        {"accuracy floor", "reaches an accuracy of " + number(accuracy_floor),
-         [accuracy, accuracy_floor](const Offer& offer) {
-           return accuracy(offer) >= accuracy_floor;
-         },
-         [accuracy](const std::vector<Offer>& offers) {
-           double best = 0;
-           for (const Offer& offer : offers) best = std::max(best, accuracy(offer));
-           return "the best is " + number(best);
-         }});
+    out.rules_.push_back({"accuracy floor", "reaches an accuracy of " + number(accuracy_floor),
+                          [accuracy, accuracy_floor](const Offer& offer) {
+                            return accuracy(offer) >= accuracy_floor;
+                          },
+                          [accuracy](const std::vector<Offer>& offers) {
+                            double best = 0;
+                            for (const Offer& offer : offers)
+                              best = std::max(best, accuracy(offer));
+                            return "the best is " + number(best);
+                          }});
   return out;
 }
 

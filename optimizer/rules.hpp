@@ -19,8 +19,9 @@ struct Offer {
 
 class Rules {
  public:
-  /// The profile must outlive the rules. Errc::not_found: a name that no cut has; unsupported: the profile does not tell what a rule
-  /// asks for; invalid_argument: limits that are no numbers or leave no room.
+  /// The profile must outlive the rules. Errc::not_found: a name that no cut has; unsupported: the
+  /// profile does not tell what a rule asks for; invalid_argument: limits that are no numbers or
+  /// leave no room.
   static core::Result<Rules> make(const table::Profile& profile, const Constraints& constraints,
                                   double accuracy_floor,
                                   std::function<double(const Offer&)> accuracy);

@@ -74,8 +74,8 @@ double Stairs::distance(const Cost& cost, double lost) const {
   double farthest = 0;
   for (const auto at : {cross, cross == points.begin() ? cross : std::prev(cross)})
     if (at != points.end())
-      farthest = std::max(farthest, std::min(cost.latency - at->cost.latency,
-                                             cost.energy - at->cost.energy));
+      farthest = std::max(farthest,
+                          std::min(cost.latency - at->cost.latency, cost.energy - at->cost.energy));
   return farthest;
 }
 

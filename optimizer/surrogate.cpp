@@ -22,8 +22,8 @@ constexpr double usual_length = 0.6;
 constexpr double usual_word = 0.3;
 // More values than these are too many to tell apart by a few points.
 constexpr std::uint32_t most_distinct = 8;
-// Points that parameters are searched on: some hundred likelihoods are compared, each in O(n^3), and
-// this many points tell a dozen parameters as well as more would.
+// Points that parameters are searched on: some hundred likelihoods are compared, each in O(n^3),
+// and this many points tell a dozen parameters as well as more would.
 constexpr std::size_t most_tuned = 160;
 
 // The likelihood of values whose correlations are K + noise I, with the best mean and variance.
@@ -32,8 +32,7 @@ struct Likelihood {
   double mean = 0, variance = 1;
 };
 
-Likelihood likelihood_of(const Eigen::LLT<Eigen::MatrixXd>& factor,
-                         const Eigen::VectorXd& values) {
+Likelihood likelihood_of(const Eigen::LLT<Eigen::MatrixXd>& factor, const Eigen::VectorXd& values) {
   if (factor.info() != Eigen::Success)
     return {};
   const auto n = static_cast<double>(values.size());

@@ -31,7 +31,8 @@ namespace cleave::inline v0::optimizer {
 /// Length scales, shares, correlations and noise are those of the greatest marginal likelihood
 /// times a weak prior, found coordinate by coordinate on a grid.
 ///
-/// Not thread-safe. Fitting takes O(n^3) (parameters are searched on 160 of the points at most), a prediction O(n) and its deviation O(n^2).
+/// Not thread-safe. Fitting takes O(n^3) (parameters are searched on 160 of the points at most), a
+/// prediction O(n) and its deviation O(n^2).
 class Surrogate {
  public:
   explicit Surrogate(std::span<const Variable> variables);

@@ -83,7 +83,8 @@ void in_shares(std::uint64_t from, std::uint64_t to, unsigned threads, const Wor
 void publish(const Found& all, std::uint64_t count, std::size_t objectives, SweptFronts& out) {
   out.fronts = all.fronts;
   out.edge_front = all.edge_front;
-  out.extent.best.assign(all.best.begin(), all.best.begin() + static_cast<std::ptrdiff_t>(objectives));
+  out.extent.best.assign(all.best.begin(),
+                         all.best.begin() + static_cast<std::ptrdiff_t>(objectives));
   out.extent.worst.assign(all.worst.begin(),
                           all.worst.begin() + static_cast<std::ptrdiff_t>(objectives));
   out.anchors.clear();
@@ -127,26 +128,27 @@ std::vector<Near> nearest(const Looked& looked, const SweptFronts& swept, double
     std::nth_element(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(limit), list.end());
     list.resize(limit);
   };
-  in_shares(0, looked.size(), threads, [&](std::size_t share, std::uint64_t from, std::uint64_t to) {
-    std::vector<Near>& list = found[share];
-    for (std::uint64_t number = from; number < to; ++number) {
-      const Choice choice = looked[number];
-      const table::Ingredients priced = space.price(choice);
-      const double lost = space.accuracy_lost(priced);
-      Near near{infinity, number};
-      for (std::size_t c = 0; c < contexts.size() && near.distance > 0; ++c) {
-        const Cost cost = space.cost(priced, contexts[c]);
-        near.distance = std::min(near.distance, swept.fronts[c].distance(cost, lost));
-        if (c == 0 && space.all_edge(choice))
-          near.distance = std::min(near.distance, swept.edge_front.distance(cost, lost));
-      }
-      if (near.distance > slack)
-        continue;
-      list.push_back(near);
-      if (list.size() > 4 * limit)
-        shorten(list);
-    }
-  });
+  in_shares(0, looked.size(), threads,
+            [&](std::size_t share, std::uint64_t from, std::uint64_t to) {
+              std::vector<Near>& list = found[share];
+              for (std::uint64_t number = from; number < to; ++number) {
+                const Choice choice = looked[number];
+                const table::Ingredients priced = space.price(choice);
+                const double lost = space.accuracy_lost(priced);
+                Near near{infinity, number};
+                for (std::size_t c = 0; c < contexts.size() && near.distance > 0; ++c) {
+                  const Cost cost = space.cost(priced, contexts[c]);
+                  near.distance = std::min(near.distance, swept.fronts[c].distance(cost, lost));
+                  if (c == 0 && space.all_edge(choice))
+                    near.distance = std::min(near.distance, swept.edge_front.distance(cost, lost));
+                }
+                if (near.distance > slack)
+                  continue;
+                list.push_back(near);
+                if (list.size() > 4 * limit)
+                  shorten(list);
+              }
+            });
   std::vector<Near> all;
   for (const std::vector<Near>& list : found) all.insert(all.end(), list.begin(), list.end());
   std::sort(all.begin(), all.end());
@@ -165,9 +167,9 @@ SweptFronts sweep(const Looked& looked, unsigned threads,
   Found all(contexts);
   SweptFronts out;
   const std::uint64_t size = looked.size();
-  const std::uint64_t batch =
-      progress || stop.stop_possible() ? std::max<std::uint64_t>(1000, (size + reports - 1) / reports)
-                                       : size;
+  const std::uint64_t batch = progress || stop.stop_possible()
+                                  ? std::max<std::uint64_t>(1000, (size + reports - 1) / reports)
+                                  : size;
   for (std::uint64_t from = 0; from < size && !stop.stop_requested(); from += batch) {
     const std::uint64_t to = std::min(size, from + batch);
     std::vector<Found> found(std::max(1u, threads), Found(contexts));

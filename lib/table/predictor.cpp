@@ -186,8 +186,8 @@ Ingredients put_together(const Profile& profile, const Chosen& chosen, const Acc
 
   const Seconds total = compose(out, link_of(profile), Seconds()).latency.total();
   if (total.count() > 0 && std::isfinite(total.count())) {
-    const double on_edge = spread_of(*chosen.edge, out.edge_compute,
-                                     out.encode_first + out.encode_rest, chosen.codec);
+    const double on_edge =
+        spread_of(*chosen.edge, out.edge_compute, out.encode_first + out.encode_rest, chosen.codec);
     const double on_cloud =
         spread_of(cloud, out.cloud_compute, out.decode_rest + out.decode_last, chosen.codec);
     out.spread =

@@ -167,22 +167,22 @@ TEST(Constraints, NoRowOfAnyAlgorithmBreaksThem) {
     for (const Algorithm algorithm : {Algorithm::nsga2, Algorithm::moead, Algorithm::nspso,
                                       Algorithm::maco, Algorithm::random, Algorithm::exhaustive}) {
       SCOPED_TRACE(one.name);
-      const auto made = optimize(profile, {.algorithm = algorithm,
-                                           .constraints = one.constraints,
-                                           .range = optimizer::LinkRange{
-                                               core::megabits_per_second(1),
-                                               core::megabits_per_second(200),
-                                               core::milliseconds(1), core::milliseconds(80)},
-                                           .queues = {core::milliseconds(50)},
-                                           .margin = 0.5});
+      const auto made = optimize(
+          profile, {.algorithm = algorithm,
+                    .constraints = one.constraints,
+                    .range = optimizer::LinkRange{core::megabits_per_second(1),
+                                                  core::megabits_per_second(200),
+                                                  core::milliseconds(1), core::milliseconds(80)},
+                    .queues = {core::milliseconds(50)},
+                    .margin = 0.5});
       ASSERT_TRUE(made) << made.error().message();
       EXPECT_FALSE(made->rows.empty());
       for (const TableRow& row : made->rows) {
         const auto cut =
             std::find_if(profile.cuts.begin(), profile.cuts.end(),
                          [&](const CutProfile& c) { return c.id == row.configuration.cut(); });
-        EXPECT_TRUE(one.keeps(*cut, sent_by(profile, row.configuration),
-                              !row.ingredients.uses_cloud))
+        EXPECT_TRUE(
+            one.keeps(*cut, sent_by(profile, row.configuration), !row.ingredients.uses_cloud))
             << row.label;
       }
     }
@@ -234,7 +234,8 @@ TEST(Constraints, OnWhatAnOldProfileDoesNotTellAreRefused) {
     ASSERT_FALSE(made);
     EXPECT_EQ(made.error().code, Errc::unsupported);
   }
-  EXPECT_TRUE(optimize(profile, {.constraints = {.max_transfer = Bytes(1e9), .min_edge_steps = 1}}));
+  EXPECT_TRUE(
+      optimize(profile, {.constraints = {.max_transfer = Bytes(1e9), .min_edge_steps = 1}}));
 }
 
 }  // namespace

@@ -136,8 +136,8 @@ TEST(Joint, ComesWithinAPercentWhereLoadsBind) {
     for (const auto& [power, tightness] : front) {
       double nearest = std::numeric_limits<double>::infinity();
       for (const JointChoice& choice : made->choices)
-        nearest = std::min(nearest, std::max(choice.power.count() / power,
-                                             choice.tightness / tightness));
+        nearest =
+            std::min(nearest, std::max(choice.power.count() / power, choice.tightness / tightness));
       EXPECT_LE(nearest, 1.01);
       worst = std::max(worst, nearest - 1);
     }

@@ -87,14 +87,15 @@ TEST(LinkRange, ARowWithinTheMarginOfTheBestIsThereAtEveryLink) {
       const double trip = 5 * std::exp(std::log(20.0) * test::uniform(random));
       const table::LinkState link{core::milliseconds(trip), core::megabits_per_second(rate),
                                   core::megabits_per_second(rate)};
-      const double miss = worst_miss(costs(rows, link, made->boundary),
-                                     costs(all, link, made->boundary));
+      const double miss =
+          worst_miss(costs(rows, link, made->boundary), costs(all, link, made->boundary));
       EXPECT_LE(miss, made->margin + 1e-9) << rate << " Mbit/s, " << trip << " ms, seed " << seed;
       worst = std::max(worst, miss);
     }
   }
-  std::printf("%zu random links: the worst served front row is missed by %.2f %%; at most %zu rows\n",
-              links, 100 * worst, most_rows);
+  std::printf(
+      "%zu random links: the worst served front row is missed by %.2f %%; at most %zu rows\n",
+      links, 100 * worst, most_rows);
 }
 
 // Sixty rows are too few for all; what is kept is what the links need most.
@@ -120,8 +121,8 @@ TEST(LinkRange, ASmallTableStillServesTheWholeRangeBetterThanTheReferenceAlone) 
       for (const double trip : {2.0, 20.0, 150.0}) {
         const table::LinkState link{core::milliseconds(trip), core::megabits_per_second(rate),
                                     core::megabits_per_second(rate)};
-        worst = std::max(worst, worst_miss(costs(rows, link, table.boundary),
-                                           costs(all, link, table.boundary)));
+        worst = std::max(
+            worst, worst_miss(costs(rows, link, table.boundary), costs(all, link, table.boundary)));
       }
     return worst;
   };

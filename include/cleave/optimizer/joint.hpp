@@ -51,8 +51,8 @@ struct JointFront {
   std::vector<JointChoice> choices;
   /// No choice of these networks that keeps the deadlines needs less, whatever the loads.
   core::Watts bound;
-  double space = 0;                 ///< joint configurations, deadlines and loads aside
-  std::uint64_t combinations = 0;   ///< that were looked at
+  double space = 0;                ///< joint configurations, deadlines and loads aside
+  std::uint64_t combinations = 0;  ///< that were looked at
   bool exact = true;  ///< the front of all; false: of loads that bind, one within a percent or so
 };
 

@@ -78,10 +78,10 @@ CLEAVE_EXPORT core::Result<std::uint64_t> count_configurations(const table::Prof
                                                                const Constraints& constraints = {});
 
 /// Searches cut x codec x edge knobs x cloud knobs. Only configurations that the profile can price
-/// and that keep within the constraints are ever proposed: settings that were measured, lossy codecs
-/// where their accuracy was measured; an all-edge configuration is one configuration whatever codec
-/// and cloud setting it names. Exhaustive search takes some hundred nanoseconds for each, and no
-/// memory but for what comes into the table.
+/// and that keep within the constraints are ever proposed: settings that were measured, lossy
+/// codecs where their accuracy was measured; an all-edge configuration is one configuration
+/// whatever codec and cloud setting it names. Exhaustive search takes some hundred nanoseconds for
+/// each, and no memory but for what comes into the table.
 ///
 /// The table is the union of the fronts (latency, energy at `boundary`, accuracy) over the
 /// reference link, the other links and queues, and the cloud being out of reach (all-edge rows
@@ -90,9 +90,10 @@ CLEAVE_EXPORT core::Result<std::uint64_t> count_configurations(const table::Prof
 /// the reference link with an empty queue. SearchSummary::hypervolume is that front's, as a share
 /// of the box between the best and the worst of each objective seen.
 ///
-/// Errc::invalid_argument: an empty or inconsistent profile, options out of range, a constraint or an
-/// accuracy floor that leaves nothing (the message says which); not_found: a cut's name that the
-/// profile does not have; unsupported: a constraint on what an older profile does not tell; cancelled: stopped before anything was evaluated; exhausted: see search(). Thread-safe.
+/// Errc::invalid_argument: an empty or inconsistent profile, options out of range, a constraint or
+/// an accuracy floor that leaves nothing (the message says which); not_found: a cut's name that the
+/// profile does not have; unsupported: a constraint on what an older profile does not tell;
+/// cancelled: stopped before anything was evaluated; exhausted: see search(). Thread-safe.
 CLEAVE_EXPORT core::Result<table::ParetoTable> optimize(const table::Profile& profile,
                                                         const OptimizeOptions& options = {});
 
