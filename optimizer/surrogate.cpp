@@ -224,7 +224,9 @@ Surrogate::Prediction Surrogate::predict(const std::vector<Point>& points) const
   Prediction out;
   for (Eigen::Index i = 0; i < means.size(); ++i) {
     out.means.push_back(mean_ + means[i]);
-    out.deviations.push_back(std::sqrt(variance_ * std::max(0.0, 1 + noise_ - known[i])));
+    // Without the noise: another look would not be better for being luckier, and a search that
+    // hopes for luck spends its looks where it knows the most noise and not the least.
+    out.deviations.push_back(std::sqrt(variance_ * std::max(1e-9, 1 - known[i])));
   }
   return out;
 }

@@ -43,7 +43,7 @@ class Surrogate {
 
   [[nodiscard]] double mean(const Point& point) const;
   struct Prediction {
-    std::vector<double> means, deviations;  ///< of looking at the point once, noise included
+    std::vector<double> means, deviations;  ///< of what the point costs, noise not included
   };
   [[nodiscard]] Prediction predict(const std::vector<Point>& points) const;
 
