@@ -2,8 +2,10 @@
 // from.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/constraint_options.hpp"
 #include "cli/foreign.hpp"
 #include "cli/interrupt.hpp"
+#include "cli/optimize_jointly.hpp"
 #include "cli/parse.hpp"
 
 #include <cleave/device/provenance.hpp>
@@ -25,13 +27,16 @@ namespace cleave::cli {
 namespace {
 
 struct Options {
-  std::string profile, observations, out, algorithm = "nsga2", budget = "20%", boundary = "device",
-                                          origin = "measured";
+  std::vector<std::string> profiles;
+  std::string observations, out, algorithm = "nsga2", budget = "20%", boundary = "device",
+                                 origin = "measured";
   std::uint64_t seed = 1;
   unsigned threads = 1;
   double accuracy_floor = 0, margin = 0.05;
   std::size_t population = 40;
   bool json = false, quiet = false;
+  ConstraintOptions constraints;
+  JointOptions joint;
 };
 
 #ifdef CLEAVE_WITH_OPTIMIZER
@@ -131,12 +136,21 @@ core::Result<void> search_profile(const Options& given, const Interrupt& interru
   if (!options)
     return core::fail(options);
   options->threads = given.threads;
-  const auto profile = table::load_profile(given.profile);
+  auto constraints = constraints_of(given.constraints);
+  if (!constraints)
+    return core::fail(constraints);
+  options->constraints = std::move(*constraints);
+  const auto profile = table::load_profile(given.profiles.front());
   if (!profile)
     return core::fail(profile);
+  if (auto ranged = apply_range(given.constraints, table::link_of(*profile), *options); !ranged)
+    return ranged;
+  if (given.profiles.size() > 1)
+    return optimize_jointly(given.profiles, given.joint, *options, given.out, given.json);
   // A warning: the table stays that machine's, and `cleave run` looks at it again.
-  if (auto here = require_made_here(profile->hosts[core::edge_host].made_on, device::this_machine(),
-                                    "the edge's half of this profile", given.profile, true);
+  if (auto here =
+          require_made_here(profile->hosts[core::edge_host].made_on, device::this_machine(),
+                            "the edge's half of this profile", given.profiles.front(), true);
       !here)
     return here;
   const auto table = optimizer::optimize(*profile, *options);
@@ -156,6 +170,10 @@ core::Result<void> search_profile(const Options& given, const Interrupt& interru
 
 core::Result<void> search_observations(const Options& given, const Interrupt& interrupt) {
   auto options = search_options<optimizer::ObservationOptions>(given, interrupt);
+  if (given.constraints.any())
+    return core::fail(core::Errc::invalid_argument,
+                      "observations tell nothing of memory, transfers, cuts or links",
+                      given.observations, "constrain a profile, or leave rows out of the CSV");
   const auto origin = parse_origin(given.origin);
   if (!options || !origin)
     return options ? core::fail(origin) : core::fail(options);
@@ -181,8 +199,8 @@ core::Result<void> search_observations(const Options& given, const Interrupt& in
 }
 
 core::Result<void> optimize(const Options& given) {
-  if (given.profile.empty() == given.observations.empty())
-    return core::fail(core::Errc::invalid_argument, "give a profile or --observations, one of them",
+  if (given.profiles.empty() == given.observations.empty())
+    return core::fail(core::Errc::invalid_argument, "give profiles or --observations, one of them",
                       "optimize");
   const Interrupt interrupt;
   const auto searched = given.observations.empty() ? search_profile(given, interrupt)
@@ -207,11 +225,13 @@ core::Result<void> optimize(const Options&) {
 void add_optimize(CLI::App& app, int& result) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("optimize", summary_of("optimize"));
-  command->add_option("profile", options->profile, "A profile made by cleave profile");
+  command->add_option("profile", options->profiles,
+                      "A profile made by cleave profile; several: networks that share one device");
   command->add_option(
       "--observations", options->observations,
       "A CSV of runs in place of a profile: knob.NAME, latency_ms, energy_j, accuracy");
-  command->add_option("-o,--output", options->out, "The table to write")->required();
+  command->add_option("-o,--output", options->out, "The table to write; for several, a folder")
+      ->required();
   command
       ->add_option("--algorithm", options->algorithm,
                    "nsga2, moead, nspso, maco, random or exhaustive")
@@ -244,11 +264,28 @@ void add_optimize(CLI::App& app, int& result) {
                    "Keep rows within this relative distance of the front, too")
       ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
+  add_constraint_options(*command, options->constraints);
+  command->add_option("--rate", options->joint.rates,
+                      "Of several networks: requests a second, once or for each (1)");
+  command->add_option("--deadline", options->joint.deadlines,
+                      "Of several networks: the deadline, once or for each");
+  command
+      ->add_option("--max-edge-load", options->joint.max_edge_load,
+                   "Of several networks: share of its time that the edge may compute")
+      ->capture_default_str();
+  command
+      ->add_option("--max-link-load", options->joint.max_link_load,
+                   "Of several networks: share of its time that the link may carry bytes")
+      ->capture_default_str();
   command->add_flag("--quiet", options->quiet, "No progress");
   add_json_flag(*command, options->json);
   command->footer(
       "Ctrl-C writes the best table found so far.\n\n"
-      "Example:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table\n"
+      "Examples:\n  cleave optimize m.profile --seed 1 --budget 20% -o m.table\n"
+      "  cleave optimize m.profile --no-raw-input --max-edge-memory 512MB -o m.table\n"
+      "  cleave optimize m.profile --bandwidth 1mbit..100mbit --rtt 5ms..100ms -o m.table\n"
+      "  cleave optimize a.profile b.profile --rate 5 --rate 1 --deadline 80ms --deadline 200ms "
+      "-o robot\n"
       "  cleave optimize --observations obs.csv --budget 10% --seed 1 -o t.table");
   command->callback([options, &result] {
     if (const auto done = optimize(*options); !done)

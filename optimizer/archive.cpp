@@ -63,9 +63,11 @@ Objectives Archive::objectives(std::size_t entry, std::size_t context) const {
 
 double Archive::hypervolume() {
   std::vector<Objectives> points;
-  points.reserve(entries_.size());
   for (std::size_t i = 0; i < entries_.size(); ++i) points.push_back(objectives(i, 0));
-  Box box = bounding_box(points);
+  return coverage_.update(points, bounding_box(points));
+}
+
+double Coverage::update(const std::vector<Objectives>& points, Box box) {
   if (!box_ && !points.empty() && box.ideal[0] < box.reference[0] &&
       box.ideal[1] < box.reference[1])
     box_ = box;

@@ -20,6 +20,18 @@ struct Box {
 };
 Box bounding_box(const std::vector<Objectives>& points);
 
+/// What a front covers as a search goes on; see SearchProgress::hypervolume. Its box is fixed by
+/// the first call that finds two points which differ in both of the first two objectives.
+class Coverage {
+ public:
+  /// `points`: at least the front of all seen; `box`: of all seen.
+  double update(const std::vector<Objectives>& points, Box box);
+
+ private:
+  std::optional<Box> box_;
+  double volume_ = 0;  // in units of the box
+};
+
 class Archive {
  public:
   Archive(const Space& space, std::uint64_t budget, unsigned threads)
@@ -38,8 +50,7 @@ class Archive {
 
   /// An entry's objectives in one context.
   [[nodiscard]] Objectives objectives(std::size_t entry, std::size_t context) const;
-  /// See SearchProgress::hypervolume: its box is fixed by the first call that finds two entries
-  /// which differ in both of the first two objectives.
+  /// See Coverage.
   [[nodiscard]] double hypervolume();
 
  private:
@@ -48,8 +59,7 @@ class Archive {
   unsigned threads_;
   std::vector<Evaluated> entries_;
   std::unordered_map<Point, std::size_t, PointHash> index_;
-  std::optional<Box> box_;
-  double volume_ = 0;  // in units of the box, as it was last asked for
+  Coverage coverage_;
 };
 
 }  // namespace cleave::inline v0::optimizer

@@ -1,9 +1,11 @@
 #include "optimizer/profile_space.hpp"
 
+#include "optimizer/rules.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
+#include <map>
 #include <set>
 
 namespace cleave::inline v0::optimizer {
@@ -16,12 +18,6 @@ using core::Result;
 
 constexpr std::size_t cut_variable = 0, codec_variable = 1, first_knob = 2;
 
-std::vector<std::vector<LevelIndex>> distinct_settings(const table::HostProfile& host) {
-  std::set<std::vector<LevelIndex>> seen;
-  for (const table::Setting& setting : host.settings) seen.insert(setting.levels);
-  return {seen.begin(), seen.end()};
-}
-
 bool fits(const std::vector<LevelIndex>& levels, const std::vector<core::Knob>& knobs) {
   if (levels.size() != knobs.size())
     return false;
@@ -31,10 +27,24 @@ bool fits(const std::vector<LevelIndex>& levels, const std::vector<core::Knob>& 
   return true;
 }
 
+// Whether levels come before the knobs of a point from `at` on.
+bool before(const std::vector<LevelIndex>& levels, const Point& point, std::size_t at) {
+  for (std::size_t k = 0; k < levels.size(); ++k)
+    if (levels[k] != point[at + k])
+      return levels[k] < point[at + k];
+  return false;
+}
+
 // Moves the knobs of `point` from `at` on to the nearest of the settings, counted in levels; the
 // first of equally near ones. Another word is one level away.
 void snap(Point& point, std::size_t at, const std::vector<core::Knob>& knobs,
           const std::vector<std::vector<LevelIndex>>& settings) {
+  const auto here = std::lower_bound(
+      settings.begin(), settings.end(), point,
+      [at](const auto& levels, const Point& wanted) { return before(levels, wanted, at); });
+  if (here != settings.end() &&
+      std::equal(here->begin(), here->end(), point.begin() + static_cast<std::ptrdiff_t>(at)))
+    return;
   const std::vector<LevelIndex>* nearest = nullptr;
   std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
   for (const auto& levels : settings) {
@@ -48,8 +58,6 @@ void snap(Point& point, std::size_t at, const std::vector<core::Knob>& knobs,
       least = distance;
       nearest = &levels;
     }
-    if (least == 0)
-      break;
   }
   if (nearest != nullptr)
     std::copy(nearest->begin(), nearest->end(), point.begin() + static_cast<std::ptrdiff_t>(at));
@@ -83,14 +91,15 @@ double logarithm(double value) {
 
 Result<ProfileSpace> ProfileSpace::make(const table::Profile& profile,
                                         const ProfileSpaceOptions& options) {
-  if (profile.cuts.empty())
-    return fail(Errc::invalid_argument, "the profile has no cuts", profile.model_name,
-                "profile the model anew");
-  ProfileSpace space(profile, options);
+  auto prices = table::PriceList::make(profile);
+  if (!prices)
+    return fail(prices);
+  ProfileSpace space(profile, options, std::move(*prices));
   if (const auto ok = space.find_settings(); !ok)
     return fail(ok);
   if (const auto ok = space.find_open_cuts(); !ok)
     return fail(ok);
+  space.number_configurations();
   space.variables_ = {
       {"cut", static_cast<std::uint32_t>(space.cuts_.size()), false},
       {"codec", static_cast<std::uint32_t>(std::max<std::size_t>(1, profile.codecs.size())), true}};
@@ -99,195 +108,232 @@ Result<ProfileSpace> ProfileSpace::make(const table::Profile& profile,
       // A cloud that was never measured leaves all-edge only, whatever its knobs.
       space.variables_.push_back(
           {knob.name,
-           static_cast<std::uint32_t>(
-               h == core::cloud_host && space.cloud_settings_.empty() ? 1 : knob.levels.size()),
+           static_cast<std::uint32_t>(h == core::cloud_host && space.cloud_settings_.levels.empty()
+                                          ? 1
+                                          : knob.levels.size()),
            knob.categorical});
   return space;
 }
 
 Result<void> ProfileSpace::find_settings() {
-  edge_settings_ = distinct_settings(host(core::edge_host));
-  cloud_settings_ = distinct_settings(host(core::cloud_host));
-  if (edge_settings_.empty())
-    return fail(Errc::invalid_argument, "the profile has no setting of the edge",
-                profile_->model_name, "profile the model anew");
-  const auto check = [&](const auto& settings, core::HostIndex h) -> Result<void> {
+  for (const core::HostIndex h : {core::edge_host, core::cloud_host}) {
     for (const core::Knob& knob : host(h).knobs)
       if (knob.levels.empty())
         return fail(Errc::invalid_argument, "the knob " + knob.name + " has no levels",
                     host(h).name, "profile the model anew");
-    for (const Levels& levels : settings)
+    // Of equal ones the first, as price() takes it.
+    std::map<Levels, std::size_t> seen;
+    for (std::size_t s = 0; s < host(h).settings.size(); ++s) {
+      const Levels& levels = host(h).settings[s].levels;
       if (!fits(levels, host(h).knobs))
         return fail(Errc::invalid_argument, "a setting does not fit the knobs", host(h).name,
                     "profile the model anew");
-    return {};
-  };
-  if (const auto ok = check(edge_settings_, core::edge_host); !ok)
-    return ok;
-  return check(cloud_settings_, core::cloud_host);
+      seen.emplace(levels, s);
+    }
+    Settings& settings = h == core::edge_host ? edge_settings_ : cloud_settings_;
+    for (const auto& [levels, index] : seen) {
+      settings.levels.push_back(levels);
+      settings.index.push_back(index);
+    }
+  }
+  if (edge_settings_.levels.empty())
+    return fail(Errc::invalid_argument, "the profile has no setting of the edge",
+                profile_->model_name, "profile the model anew");
+  return {};
 }
 
-// The predictor says what is allowed, so that its rules stand in one place: it is asked once per
-// cut and codec, then once per setting.
+// The predictor says which codecs may be used where, so that its rules stand in one place; the
+// constraints what is left of them.
 Result<void> ProfileSpace::find_open_cuts() {
   const auto& cuts = profile_->cuts;
-  std::set<double> accuracies;
-  double best_accuracy = 0;
-  bool measured = true;
-  const auto admit = [&](const table::Ingredients& in) {
-    best_accuracy = std::max(best_accuracy, in.accuracy.value);
-    if (in.accuracy.value < options_.accuracy_floor)
-      return false;
-    accuracies.insert(in.accuracy.value);
-    measured = measured && in.accuracy.basis != table::Accuracy::Basis::none;
-    return true;
-  };
-
-  for (const Levels& edge : edge_settings_) {
-    const auto priced = table::price(
-        *profile_, configure(cuts.back(), profile_->codecs.empty() ? "raw" : profile_->codecs[0],
-                             edge, cloud_settings_.empty() ? Levels() : cloud_settings_[0]));
-    if (!priced)
-      return fail(Errc::invalid_argument, priced.error().what, priced.error().where,
-                  "the profile is inconsistent: profile the model anew");
-    if (&edge == &edge_settings_.front() && admit(*priced))
-      cuts_.push_back({cuts.size() - 1, {}});
-  }
-  std::vector<OpenCut> divided;
-  for (std::size_t c = 0; c + 1 < cuts.size() && !cloud_settings_.empty(); ++c) {
-    OpenCut open{c, std::vector<bool>(profile_->codecs.size(), false)};
-    std::optional<std::size_t> priced_codec;
+  std::vector<Offer> offers;
+  for (std::size_t c = 0; c + 1 < cuts.size() && !cloud_settings_.levels.empty(); ++c)
     for (std::size_t k = 0; k < profile_->codecs.size(); ++k) {
-      const auto priced = table::price(*profile_, configure(cuts[c], profile_->codecs[k],
-                                                            edge_settings_[0], cloud_settings_[0]));
-      if (priced && admit(*priced)) {
-        open.codecs[k] = true;
-        priced_codec = k;
-      }
+      core::Configuration first;
+      first.stages.push_back({core::edge_host, cuts[c].id, edge_settings_.levels[0]});
+      first.stages.push_back({core::cloud_host, cuts.back().id, cloud_settings_.levels[0]});
+      first.codecs.push_back(profile_->codecs[k]);
+      if (table::price(*profile_, first))
+        offers.push_back({c, k});
     }
-    if (!priced_codec)
+  offers.push_back({cuts.size() - 1, 0});
+  const auto accuracy = [&](const Offer& offer) {
+    return prices_
+        .price(offer.cut, offer.codec, edge_settings_.index[0],
+               cloud_settings_.index.empty() ? 0 : cloud_settings_.index[0])
+        .accuracy;
+  };
+  const auto rules = Rules::make(*profile_, options_.constraints, options_.accuracy_floor,
+                                 [&](const Offer& offer) { return accuracy(offer).value; });
+  if (!rules)
+    return fail(rules);
+
+  std::set<double> accuracies;
+  bool measured = true;
+  for (const Offer& offer : offers) {
+    if (!rules->allow(offer))
       continue;
-    // Steps and codecs of every setting must fit; one cut tells.
-    if (divided.empty())
-      for (const Levels& cloud : cloud_settings_)
-        if (const auto priced = table::price(
-                *profile_,
-                configure(cuts[c], profile_->codecs[*priced_codec], edge_settings_[0], cloud));
-            !priced)
-          return fail(Errc::invalid_argument, priced.error().what, priced.error().where,
-                      "the profile is inconsistent: profile the model anew");
-    divided.push_back(std::move(open));
+    const bool edge_only = offer.cut + 1 == cuts.size();
+    if (cuts_.empty() || cuts_.back().index != offer.cut)
+      cuts_.push_back({offer.cut, std::vector<bool>(edge_only ? 0 : profile_->codecs.size())});
+    if (!edge_only)
+      cuts_.back().codecs[offer.codec] = true;
+    const table::Accuracy reached = accuracy(offer);
+    accuracies.insert(reached.value);
+    measured = measured && reached.basis != table::Accuracy::Basis::none;
   }
-  // By position, all-edge last.
-  cuts_.insert(cuts_.begin(), divided.begin(), divided.end());
   if (cuts_.empty())
-    return fail(Errc::invalid_argument,
-                "no configuration reaches an accuracy of " +
-                    std::to_string(options_.accuracy_floor) + "; the best is " +
-                    std::to_string(best_accuracy),
-                "accuracy floor", "ask for less");
+    return rules->nothing_left(offers);
   with_accuracy_ = options_.accuracy_objective && measured && accuracies.size() > 1;
   return {};
 }
 
-bool ProfileSpace::all_edge(const Point& point) const {
-  return cuts_[point[cut_variable]].index + 1 == profile_->cuts.size();
+void ProfileSpace::number_configurations() {
+  std::uint64_t number = 0;
+  const std::uint64_t edge = edge_settings_.levels.size(), cloud = cloud_settings_.levels.size();
+  for (std::uint32_t c = 0; c < cuts_.size(); ++c) {
+    if (all_edge({c})) {
+      blocks_.push_back({number, c, 0});
+      number += edge;
+    }
+    for (std::uint32_t k = 0; k < cuts_[c].codecs.size(); ++k)
+      if (cuts_[c].codecs[k]) {
+        blocks_.push_back({number, c, k});
+        number += edge * cloud;
+      }
+  }
+  blocks_.push_back({number});
 }
 
-bool ProfileSpace::all_cloud(const Point& point) const {
-  return !all_edge(point) && profile_->cuts[cuts_[point[cut_variable]].index].position == 0;
+bool ProfileSpace::all_edge(const Choice& choice) const {
+  return cuts_[choice.cut].index + 1 == profile_->cuts.size();
+}
+
+bool ProfileSpace::all_cloud(const Choice& choice) const {
+  return !all_edge(choice) && profile_->cuts[cuts_[choice.cut].index].position == 0;
+}
+
+std::size_t ProfileSpace::first_cloud_knob() const {
+  return first_knob + host(core::edge_host).knobs.size();
 }
 
 void ProfileSpace::canonicalise(Point& point) const {
-  const std::size_t first_cloud_knob = first_knob + host(core::edge_host).knobs.size();
-  snap(point, first_knob, host(core::edge_host).knobs, edge_settings_);
-  if (all_edge(point)) {
+  snap(point, first_knob, host(core::edge_host).knobs, edge_settings_.levels);
+  if (all_edge({point[cut_variable]})) {
     point[codec_variable] = 0;
-    std::fill(point.begin() + static_cast<std::ptrdiff_t>(first_cloud_knob), point.end(), 0);
-    snap(point, first_cloud_knob, host(core::cloud_host).knobs, cloud_settings_);
-    return;
+    std::fill(point.begin() + static_cast<std::ptrdiff_t>(first_cloud_knob()), point.end(), 0);
+  } else {
+    const std::vector<bool>& codecs = cuts_[point[cut_variable]].codecs;
+    std::uint32_t& codec = point[codec_variable];
+    while (!codecs[codec]) codec = (codec + 1) % static_cast<std::uint32_t>(codecs.size());
   }
-  const std::vector<bool>& codecs = cuts_[point[cut_variable]].codecs;
-  std::uint32_t& codec = point[codec_variable];
-  while (!codecs[codec]) codec = (codec + 1) % static_cast<std::uint32_t>(codecs.size());
-  snap(point, first_cloud_knob, host(core::cloud_host).knobs, cloud_settings_);
+  snap(point, first_cloud_knob(), host(core::cloud_host).knobs, cloud_settings_.levels);
 }
 
-std::uint64_t ProfileSpace::size() const {
-  std::uint64_t size = 0;
-  for (const OpenCut& cut : cuts_) {
-    const bool edge_only = cut.index + 1 == profile_->cuts.size();
-    const auto codecs =
-        static_cast<std::uint64_t>(std::count(cut.codecs.begin(), cut.codecs.end(), true));
-    size +=
-        edge_only ? edge_settings_.size() : codecs * edge_settings_.size() * cloud_settings_.size();
+std::uint32_t ProfileSpace::find(const Settings& settings, const Point& point,
+                                 std::size_t at) const {
+  const auto found = std::lower_bound(
+      settings.levels.begin(), settings.levels.end(), point,
+      [at](const Levels& levels, const Point& wanted) { return before(levels, wanted, at); });
+  return static_cast<std::uint32_t>(found - settings.levels.begin());
+}
+
+Choice ProfileSpace::choice(std::uint64_t number) const {
+  const auto after = std::upper_bound(
+      blocks_.begin(), blocks_.end(), number,
+      [](std::uint64_t wanted, const Block& block) { return wanted < block.begin; });
+  const Block& block = *std::prev(after);
+  const std::uint64_t within = number - block.begin;
+  if (all_edge({block.cut}))
+    return {block.cut, 0, static_cast<std::uint32_t>(within), 0};
+  const std::uint64_t cloud = cloud_settings_.levels.size();
+  return {block.cut, block.codec, static_cast<std::uint32_t>(within / cloud),
+          static_cast<std::uint32_t>(within % cloud)};
+}
+
+Choice ProfileSpace::choice(const Point& point) const {
+  Choice out{point[cut_variable], point[codec_variable], find(edge_settings_, point, first_knob),
+             0};
+  if (!all_edge(out))
+    out.cloud = find(cloud_settings_, point, first_cloud_knob());
+  return out;
+}
+
+Point ProfileSpace::point(const Choice& choice) const {
+  Point point(variables_.size(), 0);
+  point[cut_variable] = choice.cut;
+  point[codec_variable] = choice.codec;
+  const Levels& edge = edge_settings_.levels[choice.edge];
+  std::copy(edge.begin(), edge.end(), point.begin() + first_knob);
+  if (!all_edge(choice)) {
+    const Levels& cloud = cloud_settings_.levels[choice.cloud];
+    std::copy(cloud.begin(), cloud.end(),
+              point.begin() + static_cast<std::ptrdiff_t>(first_cloud_knob()));
   }
-  return size;
+  canonicalise(point);
+  return point;
 }
 
 std::vector<Point> ProfileSpace::suggested() const {
-  if (cuts_.back().index + 1 != profile_->cuts.size())
-    return {};
   std::vector<Point> out;
-  for (const Levels& levels : edge_settings_) {
-    Point point(variables_.size(), 0);
-    point[cut_variable] = static_cast<std::uint32_t>(cuts_.size() - 1);
-    std::copy(levels.begin(), levels.end(), point.begin() + first_knob);
-    canonicalise(point);
-    out.push_back(std::move(point));
-  }
+  const auto last = static_cast<std::uint32_t>(cuts_.size() - 1);
+  for (std::uint32_t edge = 0; all_edge({last}) && edge < edge_settings_.levels.size(); ++edge)
+    out.push_back(point({last, 0, edge, 0}));
   return out;
 }
 
-core::Configuration ProfileSpace::configure(const table::CutProfile& cut, const std::string& codec,
-                                            const Levels& edge, const Levels& cloud) const {
+core::Configuration ProfileSpace::configuration(const Choice& choice) const {
+  const table::CutProfile& cut = profile_->cuts[cuts_[choice.cut].index];
+  // Without a cloud there is nothing to set there; all-edge rows name the setting that zeros mean.
+  const Point at = point(choice);
   core::Configuration out;
-  out.stages.push_back({core::edge_host, cut.id, edge, cut.head});
-  out.stages.push_back({core::cloud_host, profile_->cuts.back().id, cloud});
-  out.codecs.push_back(codec);
+  out.stages.push_back({core::edge_host, cut.id, edge_settings_.levels[choice.edge], cut.head});
+  out.stages.push_back(
+      {core::cloud_host, profile_->cuts.back().id,
+       Levels(at.begin() + static_cast<std::ptrdiff_t>(first_cloud_knob()), at.end())});
+  out.codecs.push_back(profile_->codecs.empty() ? "raw" : profile_->codecs[choice.codec]);
   return out;
 }
 
-core::Configuration ProfileSpace::configuration(const Point& point) const {
-  const auto edge = point.begin() + first_knob;
-  const auto cloud = edge + static_cast<std::ptrdiff_t>(host(core::edge_host).knobs.size());
-  return configure(profile_->cuts[cuts_[point[cut_variable]].index],
-                   profile_->codecs.empty() ? "raw" : profile_->codecs[point[codec_variable]],
-                   Levels(edge, cloud), Levels(cloud, point.end()));
+table::Ingredients ProfileSpace::price(const Choice& choice) const {
+  return prices_.price(cuts_[choice.cut].index, choice.codec, edge_settings_.index[choice.edge],
+                       all_edge(choice) ? 0 : cloud_settings_.index[choice.cloud]);
 }
 
-Result<table::Ingredients> ProfileSpace::price(const Point& point) const {
-  return table::price(*profile_, configuration(point));
+Cost ProfileSpace::cost(const table::Ingredients& ingredients, const Context& context) const {
+  const table::Prediction made = table::compose(ingredients, context.link, context.queue);
+  return {logarithm(made.latency.total().count()),
+          logarithm(made.energy.total(options_.boundary).count())};
+}
+
+double ProfileSpace::accuracy_lost(const table::Ingredients& ingredients) const {
+  return with_accuracy_ ? -std::round(ingredients.accuracy.value / options_.accuracy_step) : 0;
 }
 
 Objectives ProfileSpace::evaluate(const Point& point) const {
-  const auto priced = price(point);
+  const table::Ingredients priced = price(choice(point));
   Objectives out;
+  out.reserve(options_.contexts.size() * objectives());
   for (const Context& context : options_.contexts) {
-    if (!priced) {
-      // make() has seen every part priced; should the whole fail all the same, it is never chosen.
-      out.resize(out.size() + objectives(), std::numeric_limits<double>::infinity());
-      continue;
-    }
-    const table::Prediction made = table::compose(*priced, context.link, context.queue);
-    out.push_back(logarithm(made.latency.total().count()));
-    out.push_back(logarithm(made.energy.total(options_.boundary).count()));
+    const Cost one = cost(priced, context);
+    out.push_back(one.latency);
+    out.push_back(one.energy);
     if (with_accuracy_)
-      out.push_back(-std::round(priced->accuracy.value / options_.accuracy_step));
+      out.push_back(accuracy_lost(priced));
   }
   return out;
 }
 
-std::string ProfileSpace::label(const Point& point) const {
-  const core::Configuration c = configuration(point);
-  const table::CutProfile& cut = profile_->cuts[cuts_[point[cut_variable]].index];
+std::string ProfileSpace::label(const Choice& choice) const {
+  const core::Configuration c = configuration(choice);
+  const table::CutProfile& cut = profile_->cuts[cuts_[choice.cut].index];
   const std::string edge = setting_label(host(core::edge_host).knobs, c.stages[0].levels);
-  std::string text = all_edge(point)    ? "all on the edge"
-                     : all_cloud(point) ? "all in the cloud, " + c.codec()
-                                        : cut.layer + " " + c.codec();
+  std::string text = all_edge(choice)    ? "all on the edge"
+                     : all_cloud(choice) ? "all in the cloud, " + c.codec()
+                                         : cut.layer + " " + c.codec();
   if (!edge.empty())
     text += " | " + edge;
-  if (all_edge(point))
+  if (all_edge(choice))
     return text;
   const std::string cloud = setting_label(host(core::cloud_host).knobs, c.stages[1].levels);
   return cloud.empty() ? text : text + " | cloud " + cloud;

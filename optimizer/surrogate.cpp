@@ -22,6 +22,9 @@ constexpr double usual_length = 0.6;
 constexpr double usual_word = 0.3;
 // More values than these are too many to tell apart by a few points.
 constexpr std::uint32_t most_distinct = 8;
+// Points that parameters are searched on: some hundred likelihoods are compared, each in O(n^3),
+// and this many points tell a dozen parameters as well as more would.
+constexpr std::size_t most_tuned = 160;
 
 // The likelihood of values whose correlations are K + noise I, with the best mean and variance.
 struct Likelihood {
@@ -29,8 +32,7 @@ struct Likelihood {
   double mean = 0, variance = 1;
 };
 
-Likelihood likelihood_of(const Eigen::MatrixXd& correlations, const Eigen::VectorXd& values) {
-  const Eigen::LLT<Eigen::MatrixXd> factor(correlations);
+Likelihood likelihood_of(const Eigen::LLT<Eigen::MatrixXd>& factor, const Eigen::VectorXd& values) {
   if (factor.info() != Eigen::Success)
     return {};
   const auto n = static_cast<double>(values.size());
@@ -43,6 +45,10 @@ Likelihood likelihood_of(const Eigen::MatrixXd& correlations, const Eigen::Vecto
   const double determinant = factor.matrixLLT().diagonal().array().log().sum();
   out.logarithm = -0.5 * n * std::log(out.variance) - determinant;
   return out;
+}
+
+Likelihood likelihood_of(const Eigen::MatrixXd& correlations, const Eigen::VectorXd& values) {
+  return likelihood_of(Eigen::LLT<Eigen::MatrixXd>(correlations), values);
 }
 
 // Log-normal around the usual scale, e-fold wide: few points leave much open.
@@ -122,12 +128,21 @@ Eigen::MatrixXd Surrogate::product() const {
 
 void Surrogate::fit(const std::vector<Point>& points, const std::vector<double>& values,
                     bool tune) {
-  points_.clear();
-  for (const Point& point : points) points_.push_back(features(point));
-  values_ =
-      Eigen::Map<const Eigen::VectorXd>(values.data(), static_cast<Eigen::Index>(values.size()));
-  if (tune)
+  // Of many points some, the first and the last among them.
+  const auto take = [&](std::size_t count) {
+    points_.clear();
+    values_.resize(static_cast<Eigen::Index>(count));
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t from = count == 1 ? 0 : i * (points.size() - 1) / (count - 1);
+      points_.push_back(features(points[from]));
+      values_[static_cast<Eigen::Index>(i)] = values[from];
+    }
+  };
+  if (tune) {
+    take(std::min(points.size(), most_tuned));
     this->tune();
+  }
+  take(points.size());
   solve();
 }
 
@@ -175,10 +190,10 @@ void Surrogate::solve() {
   const auto n = static_cast<Eigen::Index>(points_.size());
   Eigen::MatrixXd all = product();
   all.diagonal().array() += noise_;
-  const Likelihood found = likelihood_of(all, values_);
+  const Eigen::LLT<Eigen::MatrixXd> factor(all);
+  const Likelihood found = likelihood_of(factor, values_);
   mean_ = found.mean;
   variance_ = found.variance;
-  const Eigen::LLT<Eigen::MatrixXd> factor(all);
   factor_ = factor.matrixL();
   weights_ = factor.solve(values_ - Eigen::VectorXd::Constant(n, mean_));
 }
@@ -209,7 +224,9 @@ Surrogate::Prediction Surrogate::predict(const std::vector<Point>& points) const
   Prediction out;
   for (Eigen::Index i = 0; i < means.size(); ++i) {
     out.means.push_back(mean_ + means[i]);
-    out.deviations.push_back(std::sqrt(variance_ * std::max(0.0, 1 + noise_ - known[i])));
+    // Without the noise: another look would not be better for being luckier, and a search that
+    // hopes for luck spends its looks where it knows the most noise and not the least.
+    out.deviations.push_back(std::sqrt(variance_ * std::max(1e-9, 1 - known[i])));
   }
   return out;
 }

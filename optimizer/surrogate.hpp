@@ -31,7 +31,8 @@ namespace cleave::inline v0::optimizer {
 /// Length scales, shares, correlations and noise are those of the greatest marginal likelihood
 /// times a weak prior, found coordinate by coordinate on a grid.
 ///
-/// Not thread-safe. Fitting takes O(n^3), a prediction O(n) and its deviation O(n^2).
+/// Not thread-safe. Fitting takes O(n^3) (parameters are searched on 160 of the points at most), a
+/// prediction O(n) and its deviation O(n^2).
 class Surrogate {
  public:
   explicit Surrogate(std::span<const Variable> variables);
@@ -42,7 +43,7 @@ class Surrogate {
 
   [[nodiscard]] double mean(const Point& point) const;
   struct Prediction {
-    std::vector<double> means, deviations;  ///< of looking at the point once, noise included
+    std::vector<double> means, deviations;  ///< of what the point costs, noise not included
   };
   [[nodiscard]] Prediction predict(const std::vector<Point>& points) const;
 

@@ -67,6 +67,17 @@ core::Result<void> measure_memory(const core::Executable& model, const core::Val
   return {};
 }
 
+void trace_input(const core::StepGraph& graph, std::vector<table::CutProfile>& cuts) {
+  for (table::CutProfile& cut : cuts) {
+    const core::StepRange prefix{0, cut.position};
+    const core::StepSet head = core::set_of(
+        cut.head.empty() ? std::span(&prefix, cut.position > 0 ? 1 : 0) : std::span(cut.head),
+        graph.steps);
+    cut.input_known = true;
+    cut.input = core::inputs_across(graph, head);
+  }
+}
+
 core::Result<CutMeasurements> measure_cuts(const core::Executable& model,
                                            const core::Values& example, const CutOptions& options) {
   const bool in_order = options.others.empty();

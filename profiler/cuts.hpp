@@ -44,4 +44,7 @@ core::Result<void> measure_memory(const core::Executable& model, const core::Val
 // about the same computing. Never the last: nothing is sent there.
 std::vector<bool> useful_cuts(std::span<const table::CutProfile> cuts);
 
+// Of what crosses at each cut, what is the network's input.
+void trace_input(const core::StepGraph& graph, std::vector<table::CutProfile>& cuts);
+
 }  // namespace cleave::inline v0::profiler

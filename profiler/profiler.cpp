@@ -398,6 +398,7 @@ class ProfileRun {
   core::Result<void> finish_cuts() {
     if (auto settled = settle_cuts(*model_, example_, edge_knobs_, options_, profile_); !settled)
       return core::fail(settled);
+    trace_input(model_->step_graph(), profile_.cuts);
     if (auto known = measure_memory(*model_, example_, profile_.cuts); !known)
       return core::fail(known);
     // Which host a knob is on is decided here; the cloud does not know what we call it.

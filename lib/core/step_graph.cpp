@@ -62,11 +62,14 @@ bool is_head(const StepGraph& graph, const StepSet& set) {
   return true;
 }
 
-Bytes bytes_across(const StepGraph& graph, const StepSet& head) {
+namespace {
+
+template <class Counts>
+Bytes sum_across(const StepGraph& graph, const StepSet& head, Counts counts) {
   const bool all_edge = std::find(head.begin(), head.end(), false) == head.end();
   Bytes bytes;
   for (const StepGraph::Payload& payload : graph.payloads) {
-    if (payload.producer != StepGraph::inputs && !head[payload.producer])
+    if (!counts(payload) || (payload.producer != StepGraph::inputs && !head[payload.producer]))
       continue;
     const bool needed = std::any_of(payload.consumers.begin(), payload.consumers.end(),
                                     [&](std::uint32_t consumer) { return !head[consumer]; });
@@ -74,6 +77,18 @@ Bytes bytes_across(const StepGraph& graph, const StepSet& head) {
       bytes += payload.bytes;
   }
   return bytes;
+}
+
+}  // namespace
+
+Bytes bytes_across(const StepGraph& graph, const StepSet& head) {
+  return sum_across(graph, head, [](const StepGraph::Payload&) { return true; });
+}
+
+Bytes inputs_across(const StepGraph& graph, const StepSet& head) {
+  return sum_across(graph, head, [](const StepGraph::Payload& payload) {
+    return payload.producer == StepGraph::inputs;
+  });
 }
 
 }  // namespace cleave::inline v0::core

@@ -166,6 +166,7 @@ class Layout {
     fields(v.id, v.position, v.layer, v.op, v.raw, v.codecs);
     since(2, v.head);
     since(5, v.head_memory, v.tail_memory);
+    since(6, v.input_known, v.input);
   }
   template <Is<TransferSample> T>
   void field(T& v) {

@@ -149,6 +149,8 @@ Json json_of(const CutProfile& cut, const std::vector<std::string>& names) {
     json["head_memory_bytes"] = cut.head_memory.count();
     json["tail_memory_bytes"] = cut.tail_memory.count();
   }
+  if (cut.input_known)
+    json["input_bytes"] = cut.input.count();
   if (!cut.head.empty())
     json["head"] = json_of(cut.head);
   return json;

@@ -133,6 +133,69 @@ core::Joules energy_of(core::Watts power, Seconds time) {
   return power.count() == 0 ? core::Joules() : power * time;
 }
 
+// One configuration, looked up; of the all-edge cut only what the edge does.
+struct Chosen {
+  const CutProfile* cut = nullptr;
+  const Setting *edge = nullptr, *cloud = nullptr;
+  std::size_t codec = 0;
+  Seconds head = {}, tail = {};
+  Seconds exchange = {};  // what a request takes longer at this setting of the edge
+  double ramp = 0;
+};
+
+// The parts of what was looked up. `lossless`: what the network scores when nothing is lost.
+Ingredients put_together(const Profile& profile, const Chosen& chosen, const Accuracy& lossless) {
+  Ingredients out;
+  out.edge_compute = chosen.head * profile.hosts[core::edge_host].in_requests;
+  out.edge_busy = chosen.edge->busy;
+  out.edge_idle = chosen.edge->idle;
+  out.origin = chosen.edge->power_origin;
+  out.accuracy = lossless;
+  if (chosen.cut->id == profile.cuts.back().id) {
+    out.spread = relative_spread(*chosen.edge);
+    return out;
+  }
+  const CutCodec& coded = chosen.cut->codecs[chosen.codec];
+  if (coded.accuracy.basis != Accuracy::Basis::none)
+    out.accuracy = coded.accuracy;
+  const Setting& cloud = *chosen.cloud;
+  out.uses_cloud = true;
+  out.cloud_compute = chosen.tail * profile.hosts[core::cloud_host].in_requests;
+  const double raw = chosen.cut->raw.count();
+  const double chunk = profile.chunk.count();
+  const bool overlapped = chunk > 0 && raw > chunk;
+  const double one = overlapped ? chunk : raw;
+  const CodecCost& encoder = chosen.edge->codecs[chosen.codec];
+  const CodecCost& decoder = cloud.codecs[chosen.codec];
+  out.encode_first = encoder.encode_fixed + Seconds(encoder.encode_per_byte * one);
+  out.encode_rest = Seconds(encoder.encode_per_byte * (raw - one));
+  out.decode_last = Seconds(decoder.decode_per_byte * one);
+  out.decode_rest = Seconds(decoder.decode_per_byte * (raw - one));
+  // The decoder's fixed cost falls due with the first chunk.
+  (overlapped ? out.decode_rest : out.decode_last) += decoder.decode_fixed;
+  out.overhead = profile.link.overhead + chosen.exchange;
+  out.up = coded.encoded;
+  out.down = profile.reply;
+  out.ramp_round_trips = chosen.ramp;
+  out.cloud_device = core::Watts(std::max(0.0, (cloud.busy - cloud.idle).count()));
+  out.cloud_machine = cloud.machine_busy;
+  out.transmit = profile.hosts[core::edge_host].transmit;
+  out.receive = profile.hosts[core::edge_host].receive;
+  if (cloud.power_origin == core::Origin::modelled)
+    out.origin = core::Origin::modelled;
+
+  const Seconds total = compose(out, link_of(profile), Seconds()).latency.total();
+  if (total.count() > 0 && std::isfinite(total.count())) {
+    const double on_edge =
+        spread_of(*chosen.edge, out.edge_compute, out.encode_first + out.encode_rest, chosen.codec);
+    const double on_cloud =
+        spread_of(cloud, out.cloud_compute, out.decode_rest + out.decode_last, chosen.codec);
+    out.spread =
+        std::hypot(on_edge, on_cloud, profile.link.round_trip_spread.count()) / total.count();
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<Ingredients> price(const Profile& profile, const core::Configuration& configuration) {
@@ -152,85 +215,88 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
     return fail(Errc::invalid_argument, "the last stage must end at the network's last cut",
                 to_string(configuration.stages[1].end));
 
-  const HostProfile& edge_profile = profile.hosts[core::edge_host];
-  const HostProfile& cloud_profile = profile.hosts[core::cloud_host];
-  const Setting* edge = find_setting(edge_profile, configuration.stages[0].levels);
-  if (edge == nullptr)
+  Chosen chosen{.cut = &*cut};
+  chosen.edge = find_setting(profile.hosts[core::edge_host], configuration.stages[0].levels);
+  if (chosen.edge == nullptr)
     return fail(Errc::not_found, "the profile has no such setting of the edge",
                 describe(configuration.stages[0].levels));
-  if (edge->steps.size() < last.position || cut->position > last.position ||
+  if (chosen.edge->steps.size() < last.position || cut->position > last.position ||
       !core::check_ranges(cut->head, last.position))
     return fail(Errc::invalid_argument, "the profile's steps do not fit its cuts",
                 profile.model_name);
-
-  Ingredients out;
-  out.edge_compute = sum_of(edge->steps, *cut, last.position, false) * edge_profile.in_requests;
-  out.edge_busy = edge->busy;
-  out.edge_idle = edge->idle;
-  out.origin = edge->power_origin;
-  if (cut->id == last.id) {
-    out.accuracy = lossless_accuracy(profile);
-    out.spread = relative_spread(*edge);
-    return out;
-  }
+  chosen.head = sum_of(chosen.edge->steps, *cut, last.position, false);
+  if (cut->id == last.id)
+    return put_together(profile, chosen, lossless_accuracy(profile));
 
   const auto codec = std::find(profile.codecs.begin(), profile.codecs.end(), configuration.codec());
-  const auto index = static_cast<std::size_t>(codec - profile.codecs.begin());
-  if (codec == profile.codecs.end() || index >= cut->codecs.size() || index >= edge->codecs.size())
+  chosen.codec = static_cast<std::size_t>(codec - profile.codecs.begin());
+  if (codec == profile.codecs.end() || chosen.codec >= cut->codecs.size() ||
+      chosen.codec >= chosen.edge->codecs.size())
     return fail(Errc::not_found, "no such codec in the profile", configuration.codec());
-  const Setting* cloud = find_setting(cloud_profile, configuration.stages[1].levels);
-  if (cloud == nullptr)
+  chosen.cloud = find_setting(profile.hosts[core::cloud_host], configuration.stages[1].levels);
+  if (chosen.cloud == nullptr)
     return fail(Errc::not_found, "the profile has no such setting of the cloud",
                 describe(configuration.stages[1].levels));
-  if (cloud->steps.size() < last.position || index >= cloud->codecs.size())
+  if (chosen.cloud->steps.size() < last.position || chosen.codec >= chosen.cloud->codecs.size())
     return fail(Errc::invalid_argument, "the profile's steps do not fit its cuts",
                 profile.model_name);
-  const CutCodec& coded = cut->codecs[index];
-  if (coded.accuracy.basis == Accuracy::Basis::none) {
-    if (!lossless(configuration.codec()))
-      return fail(Errc::invalid_argument,
-                  "the accuracy of this codec was not measured at cut " + to_string(cut->id),
-                  configuration.codec(), "profile with labelled inputs");
-    out.accuracy = lossless_accuracy(profile);
-  } else {
-    out.accuracy = coded.accuracy;
-  }
+  const CutCodec& coded = cut->codecs[chosen.codec];
+  if (coded.accuracy.basis == Accuracy::Basis::none && !lossless(configuration.codec()))
+    return fail(Errc::invalid_argument,
+                "the accuracy of this codec was not measured at cut " + to_string(cut->id),
+                configuration.codec(), "profile with labelled inputs");
+  chosen.tail = sum_of(chosen.cloud->steps, *cut, last.position, true);
+  chosen.ramp = ramp_round_trips(profile.link, coded.encoded);
+  chosen.exchange = slower_exchange(profile.hosts[core::edge_host], *chosen.edge);
+  return put_together(profile, chosen, lossless_accuracy(profile));
+}
 
-  out.uses_cloud = true;
-  out.cloud_compute = sum_of(cloud->steps, *cut, last.position, true) * cloud_profile.in_requests;
-  const double raw = cut->raw.count();
-  const double chunk = profile.chunk.count();
-  const bool overlapped = chunk > 0 && raw > chunk;
-  const double one = overlapped ? chunk : raw;
-  const CodecCost& encoder = edge->codecs[index];
-  const CodecCost& decoder = cloud->codecs[index];
-  out.encode_first = encoder.encode_fixed + Seconds(encoder.encode_per_byte * one);
-  out.encode_rest = Seconds(encoder.encode_per_byte * (raw - one));
-  out.decode_last = Seconds(decoder.decode_per_byte * one);
-  out.decode_rest = Seconds(decoder.decode_per_byte * (raw - one));
-  // The decoder's fixed cost falls due with the first chunk.
-  (overlapped ? out.decode_rest : out.decode_last) += decoder.decode_fixed;
-  out.overhead = profile.link.overhead + slower_exchange(edge_profile, *edge);
-  out.up = coded.encoded;
-  out.down = profile.reply;
-  out.ramp_round_trips = ramp_round_trips(profile.link, out.up);
-  out.cloud_device = core::Watts(std::max(0.0, (cloud->busy - cloud->idle).count()));
-  out.cloud_machine = cloud->machine_busy;
-  out.transmit = edge_profile.transmit;
-  out.receive = edge_profile.receive;
-  if (cloud->power_origin == core::Origin::modelled)
-    out.origin = core::Origin::modelled;
+Result<PriceList> PriceList::make(const Profile& profile) {
+  const auto unfit = [&] {
+    return fail(Errc::invalid_argument, "the profile's steps do not fit its cuts",
+                profile.model_name, "profile the model anew");
+  };
+  if (profile.cuts.empty())
+    return fail(Errc::invalid_argument, "the profile has no cuts", profile.model_name,
+                "profile the model anew");
+  const std::uint32_t steps = profile.cuts.back().position;
+  for (const CutProfile& cut : profile.cuts)
+    if (cut.position > steps || !core::check_ranges(cut.head, steps))
+      return unfit();
+  PriceList list(profile);
+  for (const core::HostIndex host : {core::edge_host, core::cloud_host})
+    for (const Setting& setting : profile.hosts[host].settings) {
+      if (setting.steps.size() < steps || setting.codecs.size() < profile.codecs.size())
+        return unfit();
+      const bool tail = host == core::cloud_host;
+      if (!tail)
+        list.exchanges_.push_back(slower_exchange(profile.hosts[host], setting));
+      for (const CutProfile& cut : profile.cuts)
+        (tail ? list.tails_ : list.heads_).push_back(sum_of(setting.steps, cut, steps, tail));
+    }
+  for (const CutProfile& cut : profile.cuts)
+    for (std::size_t codec = 0; codec < profile.codecs.size(); ++codec)
+      list.ramps_.push_back(codec < cut.codecs.size()
+                                ? ramp_round_trips(profile.link, cut.codecs[codec].encoded)
+                                : 0);
+  list.lossless_ = lossless_accuracy(profile);
+  return list;
+}
 
-  const Seconds total = compose(out, link_of(profile), Seconds()).latency.total();
-  if (total.count() > 0 && std::isfinite(total.count())) {
-    const double on_edge =
-        spread_of(*edge, out.edge_compute, out.encode_first + out.encode_rest, index);
-    const double on_cloud =
-        spread_of(*cloud, out.cloud_compute, out.decode_rest + out.decode_last, index);
-    out.spread =
-        std::hypot(on_edge, on_cloud, profile.link.round_trip_spread.count()) / total.count();
+Ingredients PriceList::price(std::size_t cut, std::size_t codec, std::size_t edge,
+                             std::size_t cloud) const {
+  const std::size_t cuts = profile_->cuts.size();
+  Chosen chosen{.cut = &profile_->cuts[cut],
+                .edge = &profile_->hosts[core::edge_host].settings[edge],
+                .codec = codec,
+                .head = heads_[edge * cuts + cut]};
+  if (cut + 1 < cuts) {
+    chosen.cloud = &profile_->hosts[core::cloud_host].settings[cloud];
+    chosen.tail = tails_[cloud * cuts + cut];
+    chosen.exchange = exchanges_[edge];
+    chosen.ramp = ramps_[cut * profile_->codecs.size() + codec];
   }
-  return out;
+  return put_together(*profile_, chosen, lossless_);
 }
 
 bool is_predicted(const Profile& profile, const core::Configuration& configuration) {

@@ -125,7 +125,8 @@ Result<void> validate(const Profile& profile) {
                   "a head has another number of steps than its position says", at);
     check.require(cut.codecs.size() == profile.codecs.size() || (last && cut.codecs.empty()),
                   "not one entry per codec", at);
-    check.amounts({cut.raw.count(), cut.head_memory.count(), cut.tail_memory.count()}, at);
+    check.amounts(
+        {cut.raw.count(), cut.head_memory.count(), cut.tail_memory.count(), cut.input.count()}, at);
     for (const CutCodec& codec : cut.codecs) {
       check.amounts({codec.encoded.count()}, at);
       check.accuracy(codec.accuracy, at);

@@ -127,4 +127,17 @@ TEST(StepGraph, AViewWithGapsCostsItsOwnElements) {
   EXPECT_EQ(core::bytes_across(one, {true, true, true, true, false}).count(), 24);
 }
 
+// input -> 0 -> 1 -> 2 -> output, and the input is read again by step 2.
+TEST(StepGraph, AnInputThatIsReadLaterCrossesTheCutsBefore) {
+  core::StepGraph graph;
+  graph.steps = 3;
+  graph.payloads = {{core::Bytes(100), core::StepGraph::inputs, {0, 2}, false},
+                    {core::Bytes(40), 0, {1}, false},
+                    {core::Bytes(30), 1, {2}, false},
+                    {core::Bytes(8), 2, {}, true}};
+  EXPECT_EQ(core::inputs_across(graph, {false, false, false}).count(), 100);
+  EXPECT_EQ(core::inputs_across(graph, {true, true, false}).count(), 100);
+  EXPECT_EQ(core::inputs_across(graph, {true, true, true}).count(), 0);
+}
+
 }  // namespace

@@ -75,6 +75,12 @@ inline table::Profile synthetic_profile(const SyntheticOptions& options = {}) {
           coded.accuracy = {0.92 - lost, 10000, table::Accuracy::Basis::labels};
         cut.codecs.push_back(coded);
       }
+    // The input crosses again at the second cut, as beside a residual block.
+    const auto steps = static_cast<double>(options.steps), at = static_cast<double>(c);
+    cut.head_memory = Bytes(2e6 * at + raw);
+    cut.tail_memory = Bytes(c == options.steps ? 0 : 2e6 * (steps - at) + raw);
+    cut.input_known = true;
+    cut.input = Bytes(c == 0 || c == 2 ? input : 0);
     profile.cuts.push_back(cut);
   }
 

@@ -25,6 +25,7 @@ using tests::sample_located_profile;
 using tests::sample_located_table;
 using tests::sample_observed_profile;
 using tests::sample_predicted_profile;
+using tests::sample_private_profile;
 using tests::sample_profile;
 using tests::sample_table;
 
@@ -39,7 +40,7 @@ class TableFiles : public testing::Test {
   ~TableFiles() override { fs::remove_all(folder_); }
   [[nodiscard]] fs::path path(const std::string& name) const { return folder_ / name; }
   [[nodiscard]] std::vector<std::byte> profile_bytes() const {
-    EXPECT_TRUE(save(sample_observed_profile(), path("p.bin")));
+    EXPECT_TRUE(save(sample_private_profile(), path("p.bin")));
     return *core::read_file(path("p.bin"), 1 << 20);
   }
   // Thousands of files are written here; core::write_file would sync each to the disk, and so would
@@ -73,10 +74,10 @@ std::vector<std::byte> framed(std::span<const std::byte> payload) {
 }
 
 TEST_F(TableFiles, ProfileComesBackAsItWas) {
-  ASSERT_TRUE(save(sample_observed_profile(), path("p.bin")));
+  ASSERT_TRUE(save(sample_private_profile(), path("p.bin")));
   const auto loaded = table::load_profile(path("p.bin"));
   ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_EQ(*loaded, sample_observed_profile());
+  EXPECT_EQ(*loaded, sample_private_profile());
 }
 
 TEST_F(TableFiles, TableComesBackAsItWas) {
@@ -169,16 +170,23 @@ TEST_F(TableFiles, GoldenProfileOfVersion4LoadsWithItsPredictedSetting) {
 
 TEST_F(TableFiles, GoldenProfileOfVersion5LoadsWithItsMemoryAndConditions) {
   const fs::path profile = golden / "profile-v5.bin";
-  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile)) {
-    ASSERT_TRUE(save(sample_observed_profile(), profile));
-  }
   const auto loaded = table::load_profile(profile);
   ASSERT_TRUE(loaded) << loaded.error().message();
   EXPECT_EQ(*loaded, sample_observed_profile());
 }
 
+TEST_F(TableFiles, GoldenProfileOfVersion6LoadsWithWhereTheInputCrosses) {
+  const fs::path profile = golden / "profile-v6.bin";
+  if (std::getenv("CLEAVE_WRITE_GOLDEN") != nullptr && !fs::exists(profile)) {
+    ASSERT_TRUE(save(sample_private_profile(), profile));
+  }
+  const auto loaded = table::load_profile(profile);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(*loaded, sample_private_profile());
+}
+
 TEST_F(TableFiles, WrittenBytesAreThoseOfTheGoldenFile) {
-  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v5.bin", 1 << 20));
+  EXPECT_EQ(profile_bytes(), *core::read_file(golden / "profile-v6.bin", 1 << 20));
 }
 
 TEST_F(TableFiles, AnyChangedByteIsNoticed) {

@@ -307,4 +307,24 @@ TEST(Interval, IsWhatTheCheckOfSuchConfigurationsFound) {
   EXPECT_EQ(interval_of(p, unknown).error().code, Errc::not_found);
 }
 
+TEST(PriceList, GivesWhatPriceGivesBitForBit) {
+  const table::Profile p = tests::sample_predicted_profile();
+  const auto list = table::PriceList::make(p);
+  ASSERT_TRUE(list) << list.error().message();
+  for (std::size_t cut = 0; cut < p.cuts.size(); ++cut)
+    for (std::size_t codec = 0; codec < p.codecs.size(); ++codec)
+      for (std::size_t edge = 0; edge < p.hosts[0].settings.size(); ++edge) {
+        auto configuration = tests::sample_configuration(p, cut, p.codecs[codec], 0);
+        configuration.stages[0].levels = p.hosts[0].settings[edge].levels;
+        configuration.stages[0].head = p.cuts[cut].head;
+        const auto priced = table::price(p, configuration);
+        ASSERT_TRUE(priced) << priced.error().message();
+        EXPECT_EQ(list->price(cut, codec, edge, 0), *priced);
+      }
+  table::Profile short_steps = p;
+  short_steps.hosts[0].settings[1].steps.pop_back();
+  EXPECT_EQ(table::PriceList::make(short_steps).error().code, core::Errc::invalid_argument);
+  EXPECT_EQ(table::PriceList::make({}).error().code, core::Errc::invalid_argument);
+}
+
 }  // namespace

@@ -257,6 +257,15 @@ table::Profile sample_observed_profile() {
   return p;
 }
 
+table::Profile sample_private_profile() {
+  table::Profile p = sample_observed_profile();
+  for (table::CutProfile& cut : p.cuts) {
+    cut.input_known = true;
+    cut.input = cut.position == 0 ? cut.raw : Bytes(cut.position == 2 ? 1234 : 0);
+  }
+  return p;
+}
+
 table::ParetoTable sample_located_table() {
   table::ParetoTable t = sample_graph_table();
   t.made_on = {edge_machine, cloud_machine};

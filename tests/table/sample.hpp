@@ -18,6 +18,8 @@ table::Profile sample_predicted_profile();
 /// The same with memory, outliers, exchanges and conditions, which files of versions 1 to 4 do not
 /// know.
 table::Profile sample_observed_profile();
+/// The same with where the input crosses, which files of versions 1 to 5 do not know.
+table::Profile sample_private_profile();
 /// Two rows: all-edge and a split.
 table::ParetoTable sample_table();
 /// The same with such a cut in its second row.

@@ -74,4 +74,7 @@ CLEAVE_EXPORT bool is_head(const StepGraph& graph, const StepSet& set);
 /// where they are. An upper bound where only parts of a strided view cross.
 CLEAVE_EXPORT Bytes bytes_across(const StepGraph& graph, const StepSet& head);
 
+/// Of what crosses there, the bytes that are the network's own inputs or share memory with them.
+CLEAVE_EXPORT Bytes inputs_across(const StepGraph& graph, const StepSet& head);
+
 }  // namespace cleave::inline v0::core

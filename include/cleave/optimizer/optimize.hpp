@@ -5,6 +5,7 @@
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
+#include <cleave/optimizer/constraints.hpp>
 #include <cleave/optimizer/search.hpp>
 #include <cleave/table/pareto_table.hpp>
 #include <cleave/table/profile.hpp>
@@ -17,6 +18,13 @@
 #include <vector>
 
 namespace cleave::inline v0::optimizer {
+
+/// Every link between these, the ends included: bandwidths from edge to cloud, those back in the
+/// reference link's proportion.
+struct LinkRange {
+  core::BytesPerSecond least, most;
+  core::Seconds shortest, longest;  ///< round trips
+};
 
 struct OptimizeOptions {
   Algorithm algorithm = Algorithm::nsga2;
@@ -37,12 +45,19 @@ struct OptimizeOptions {
   /// Accuracies are compared in steps of this, as what they were counted on is a sample.
   double accuracy_step = 0.005;
 
+  /// What no row of the table may break.
+  Constraints constraints = {};
+
   /// The link that TableRow::latency is predicted for; none: the profile's own.
   std::optional<table::LinkState> reference = {};
   /// The table holds the fronts of these links too, as multiples of the reference's bandwidths ...
   std::vector<double> bandwidth_factors = {0.25, 4};
   /// ... and, in full, of these.
   std::vector<table::LinkState> links = {};
+  /// ... and of as many links of a range as it takes for the best configuration of any link in it
+  /// to be in the table, or one that is slower and hungrier by the margin at most; among what was
+  /// looked at (exhaustive search: among all).
+  std::optional<LinkRange> range = {};
   /// And of the reference link with the cloud's queue this long.
   std::vector<core::Seconds> queues = {};
 
@@ -56,13 +71,17 @@ struct OptimizeOptions {
   std::stop_token stop = {};  ///< the table then holds the best found so far
 };
 
-/// How many different feasible configurations a profile allows under an accuracy floor.
+/// How many different feasible configurations a profile allows under an accuracy floor and
+/// constraints. Errors: those of optimize().
 CLEAVE_EXPORT core::Result<std::uint64_t> count_configurations(const table::Profile& profile,
-                                                               double accuracy_floor = 0);
+                                                               double accuracy_floor = 0,
+                                                               const Constraints& constraints = {});
 
 /// Searches cut x codec x edge knobs x cloud knobs. Only configurations that the profile can price
-/// are ever proposed: settings that were measured, lossy codecs where their accuracy was measured;
-/// an all-edge configuration is one configuration whatever codec and cloud setting it names.
+/// and that keep within the constraints are ever proposed: settings that were measured, lossy
+/// codecs where their accuracy was measured; an all-edge configuration is one configuration
+/// whatever codec and cloud setting it names. Exhaustive search takes some hundred nanoseconds for
+/// each, and no memory but for what comes into the table.
 ///
 /// The table is the union of the fronts (latency, energy at `boundary`, accuracy) over the
 /// reference link, the other links and queues, and the cloud being out of reach (all-edge rows
@@ -71,9 +90,10 @@ CLEAVE_EXPORT core::Result<std::uint64_t> count_configurations(const table::Prof
 /// the reference link with an empty queue. SearchSummary::hypervolume is that front's, as a share
 /// of the box between the best and the worst of each objective seen.
 ///
-/// Errc::invalid_argument: an empty or inconsistent profile, options out of range, an accuracy
-/// floor that no configuration reaches; Errc::cancelled: stopped before anything was evaluated;
-/// Errc::exhausted: see search(). Thread-safe.
+/// Errc::invalid_argument: an empty or inconsistent profile, options out of range, a constraint or
+/// an accuracy floor that leaves nothing (the message says which); not_found: a cut's name that the
+/// profile does not have; unsupported: a constraint on what an older profile does not tell;
+/// cancelled: stopped before anything was evaluated; exhausted: see search(). Thread-safe.
 CLEAVE_EXPORT core::Result<table::ParetoTable> optimize(const table::Profile& profile,
                                                         const OptimizeOptions& options = {});
 

@@ -5,8 +5,9 @@
 // local and trusted after the checksum; nothing that comes over the network is read this way.
 //
 // Version 2 knows cuts whose head is no prefix; version 3 knows the machines and libraries that the
-// figures come from; version 4, of profiles only, knows settings that were predicted. Versions 1 to
-// 3, of cleave 0.1, are read for ever.
+// figures come from; version 4, of profiles only, knows settings that were predicted; version 5, of
+// profiles only, what parts need of memory and under which conditions they were measured; version
+// 6, of profiles only, where the network's input crosses. Versions 1 to 5 are read for ever.
 #pragma once
 
 #include <cleave/core/export.hpp>
@@ -19,7 +20,7 @@
 
 namespace cleave::inline v0::table {
 
-inline constexpr std::uint32_t profile_format_version = 5;
+inline constexpr std::uint32_t profile_format_version = 6;
 inline constexpr std::uint32_t table_format_version = 3;
 /// Larger files are refused unread.
 inline constexpr std::size_t file_size_limit = std::size_t{256} << 20;

@@ -135,6 +135,10 @@ struct CutProfile {
   /// (5) What the edge needs for the head and the cloud for the tail: weights, tensors and scratch
   /// memory, see core::memory_of(). 0: not known; nothing for the tail of the last cut.
   core::Bytes head_memory, tail_memory;
+  /// (6) Of `raw`, what is the network's own input or shares memory with it (see
+  /// core::inputs_across()), if that is known.
+  bool input_known = false;
+  core::Bytes input;
   friend bool operator==(const CutProfile&, const CutProfile&) = default;
 };
 
