@@ -48,6 +48,10 @@ table::Ingredients corrected(const table::Ingredients& in, const Factors& factor
   out.decode_rest = in.decode_rest * factors.move;
   out.decode_last = in.decode_last * factors.move;
   out.overhead = in.overhead * factors.move;
+  out.edge_busy = in.edge_busy * factors.power;
+  out.edge_idle = in.edge_idle * factors.power;
+  out.transmit = in.transmit * factors.power;
+  out.receive = in.receive * factors.power;
   return out;
 }
 
@@ -85,6 +89,8 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
   edge_settings_.assign(edges.size(), shared);
   cloud_settings_.assign(clouds.size(), shared);
   link_ = shared;
+  all_power_ = {.mean = 0, .variance = options.power_deviation * options.power_deviation};
+  power_.assign(edges.size(), all_power_);
 }
 
 void Corrections::drift(Belief& belief, double prior_deviation, double keep_mean) const {
@@ -95,8 +101,7 @@ void Corrections::drift(Belief& belief, double prior_deviation, double keep_mean
 
 void Corrections::learn(Belief& own, Belief& shared, double predicted, double measured,
                         double noise) {
-  if (!(predicted >= shortest_part.count()) || !(measured > 0) || !std::isfinite(measured) ||
-      !std::isfinite(predicted))
+  if (!(predicted > 0) || !(measured > 0) || !std::isfinite(measured) || !std::isfinite(predicted))
     return;
   const double total = own.variance + shared.variance + noise * noise;
   const double surprise = std::log(measured / predicted) - own.mean - shared.mean;
@@ -115,9 +120,16 @@ void Corrections::learn(Belief& own, Belief& shared, double predicted, double me
 
 void Corrections::observe(std::uint32_t index, const table::LatencyParts& predicted,
                           const table::LatencyParts& measured) {
+  const auto learn_time = [&](Belief& own, Belief& shared, Seconds expected, Seconds took,
+                              double noise) {
+    if (expected >= shortest_part)
+      learn(own, shared, expected.count(), took.count(), noise);
+  };
   for (Belief& belief : edge_settings_) drift(belief, options_.shared_deviation, keep_);
   for (Belief& belief : cloud_settings_) drift(belief, options_.shared_deviation, keep_);
   drift(link_, options_.shared_deviation, keep_);
+  for (Belief& belief : power_) drift(belief, options_.power_deviation, keep_row_);
+  drift(all_power_, options_.power_deviation, keep_row_);
   ++requests_;
   for (RowState& row : rows_) {
     if (!row.touched)
@@ -132,12 +144,12 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   const Factors before = factors_[index];
   row.touched = true;
   row.tried = requests_;
-  learn(row.edge, edge_settings_[row.edge_setting], predicted.edge_compute.count(),
-        measured.edge_compute.count(), noise);
+  learn_time(row.edge, edge_settings_[row.edge_setting], predicted.edge_compute,
+             measured.edge_compute, noise);
   if (row.uses_cloud) {
-    learn(row.move, link_, moving(predicted).count(), moving(measured).count(), noise);
-    learn(row.cloud, cloud_settings_[row.cloud_setting], predicted.cloud_compute.count(),
-          measured.cloud_compute.count(), noise);
+    learn_time(row.move, link_, moving(predicted), moving(measured), noise);
+    learn_time(row.cloud, cloud_settings_[row.cloud_setting], predicted.cloud_compute,
+               measured.cloud_compute, noise);
   }
   update_factors();
 
@@ -148,6 +160,14 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   if (expected >= shortest_part && took.count() > 0 && std::isfinite(took.count()))
     (row.uses_cloud ? in_cloud_ : on_edge_)
         .add(std::min(took / expected, options_.largest_factor) - 1, confidence_);
+}
+
+void Corrections::observe_energy(std::uint32_t index, core::Joules modelled,
+                                 core::Joules measured) {
+  const RowState& row = rows_[index];
+  learn(power_[row.edge_setting], all_power_, modelled.count(), measured.count(),
+        std::max(options_.noise, row.spread));
+  update_factors();
 }
 
 void Corrections::Residuals::add(double value, double confidence) {
@@ -195,24 +215,34 @@ Factors Corrections::hopeful(std::uint32_t index) const {
   const RowState& row = rows_[index];
   return bounded({.edge = std::exp(edge_settings_[row.edge_setting].mean),
                   .move = std::exp(link_.mean),
-                  .cloud = std::exp(cloud_settings_[row.cloud_setting].mean)});
+                  .cloud = std::exp(cloud_settings_[row.cloud_setting].mean),
+                  .power = std::exp(power_[row.edge_setting].mean + all_power_.mean)});
 }
 
 Factors Corrections::bounded(const Factors& factors) const {
   const double largest = options_.largest_factor;
   const auto bound = [&](double value) { return std::clamp(value, 1 / largest, largest); };
-  return {.edge = bound(factors.edge), .move = bound(factors.move), .cloud = bound(factors.cloud)};
+  return {.edge = bound(factors.edge),
+          .move = bound(factors.move),
+          .cloud = bound(factors.cloud),
+          .power = bound(factors.power)};
 }
 
 void Corrections::update_factors() {
   const double link = std::exp(link_.mean);
   std::vector<double> edge(edge_settings_.size()), cloud(cloud_settings_.size());
+  std::vector<double> power(power_.size());
   const auto factor = [](const Belief& belief) { return std::exp(belief.mean); };
   std::transform(edge_settings_.begin(), edge_settings_.end(), edge.begin(), factor);
   std::transform(cloud_settings_.begin(), cloud_settings_.end(), cloud.begin(), factor);
+  std::transform(power_.begin(), power_.end(), power.begin(),
+                 [&](const Belief& belief) { return std::exp(belief.mean + all_power_.mean); });
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const RowState& row = rows_[i];
-    Factors out{.edge = edge[row.edge_setting], .move = link, .cloud = cloud[row.cloud_setting]};
+    Factors out{.edge = edge[row.edge_setting],
+                .move = link,
+                .cloud = cloud[row.cloud_setting],
+                .power = power[row.edge_setting]};
     if (row.touched) {
       out.edge *= factor(row.edge);
       out.move *= factor(row.move);

@@ -17,6 +17,7 @@ struct Factors {
   double edge = 1;   ///< edge compute
   double move = 1;   ///< encode, transfer, decode, round trip, reply, overhead
   double cloud = 1;  ///< cloud compute
+  double power = 1;  ///< the edge's watts, radio included
 };
 
 /// The row's ingredients as corrected.
@@ -37,6 +38,10 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 /// next is believed. A row that was once found slow, and therefore is not picked, is worth_trying()
 /// after a while.
 ///
+/// What a meter counts is learnt the same way: measured joules over those that the table's watts
+/// give for the parts as they were measured, so that time and power are learnt apart. That error is
+/// the sum of one of the edge's setting and one of all its settings; rows have none of their own.
+///
 /// The groups are as coarse as what can be told apart: with overlap, encode, transfer and decode
 /// hide one another. Not thread-safe.
 class Corrections {
@@ -47,6 +52,8 @@ class Corrections {
   /// `predicted` is uncorrected.
   void observe(std::uint32_t row, const table::LatencyParts& predicted,
                const table::LatencyParts& measured);
+  /// `modelled`: by the table's watts from the measured parts; `measured`: by a meter.
+  void observe_energy(std::uint32_t row, core::Joules modelled, core::Joules measured);
 
   /// The row ran and nothing can be told of it.
   void miss(std::uint32_t row) { rows_[row].tried = requests_; }
@@ -106,6 +113,8 @@ class Corrections {
   std::vector<RowState> rows_;
   std::vector<Belief> edge_settings_, cloud_settings_;
   Belief link_;
+  std::vector<Belief> power_;  // by edge setting
+  Belief all_power_;
   Residuals on_edge_, in_cloud_;
   std::vector<Factors> factors_;
 };

@@ -1,7 +1,7 @@
 // How what was learnt is written down: 8 bytes magic, u32 version, u64 XXH3-64 of the rest; then
 // u64 digest of the table, u64 requests observed, the beliefs (mean and variance, f64 each) of the
 // link, of the edge's and the cloud's settings and of the rows that were tried, and the last
-// residuals.
+// residuals; from version 2 on the beliefs of the edge's power: of all its settings, and of each.
 #include "scheduler/corrections.hpp"
 
 #include <cleave/core/bytes.hpp>
@@ -20,7 +20,7 @@ using core::Errc;
 using core::fail;
 
 constexpr std::string_view magic = "CLVLRNT1";
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 
 }  // namespace
 
@@ -30,6 +30,8 @@ struct Corrections::Learnt {
   std::vector<Belief> edge_settings, cloud_settings;
   Belief link;
   Residuals on_edge, in_cloud;
+  std::vector<Belief> power;
+  Belief all_power;
 
   static void put(ByteWriter& out, const Belief& belief) {
     out.put(belief.mean);
@@ -93,6 +95,8 @@ std::vector<std::byte> Corrections::save() const {
   }
   Learnt::put(out, on_edge_);
   Learnt::put(out, in_cloud_);
+  Learnt::put(out, all_power_);
+  Learnt::put(out, power_);
 
   std::vector<std::byte> all;
   ByteWriter head(all);
@@ -112,7 +116,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   if (!in.ok() || !std::equal(begin.begin(), begin.end(), expected.begin(), expected.end()))
     return fail(Errc::corrupt, "this is not what a policy of cleave's has learnt", {},
                 "delete it: it is learnt again");
-  if (format != version)
+  if (format < 1 || format > version)
     return fail(Errc::version, "what was learnt has format " + std::to_string(format), {},
                 "use a newer cleave, or delete it: it is learnt again");
   if (sum != core::hash_bytes(in.rest()))
@@ -121,7 +125,8 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   if (in.get<std::uint64_t>() != table_)
     return fail(Errc::mismatch, "it was learnt with another table", {},
                 "give the table that it was learnt with, or delete it");
-  Learnt read{in.get<std::uint64_t>(), rows_, edge_settings_, cloud_settings_, {}, {}, {}};
+  Learnt read{
+      in.get<std::uint64_t>(), rows_, edge_settings_, cloud_settings_, {}, {}, {}, power_, {}};
   bool good = true;
   read.link = Learnt::belief(in, good);
   Learnt::beliefs(in, read.edge_settings, good);
@@ -145,6 +150,13 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   }
   read.on_edge = Learnt::residuals(in, good);
   read.in_cloud = Learnt::residuals(in, good);
+  if (format >= 2) {
+    read.all_power = Learnt::belief(in, good);
+    Learnt::beliefs(in, read.power, good);
+  } else {
+    read.all_power = {.mean = 0, .variance = options_.power_deviation * options_.power_deviation};
+    std::fill(read.power.begin(), read.power.end(), read.all_power);
+  }
   if (!good || !in.finished())
     return fail(Errc::corrupt, "what was learnt does not fit together", {},
                 "delete it: it is learnt again");
@@ -155,6 +167,8 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   link_ = read.link;
   on_edge_ = std::move(read.on_edge);
   in_cloud_ = std::move(read.in_cloud);
+  power_ = std::move(read.power);
+  all_power_ = read.all_power;
   on_edge_.find_quantile(confidence_);
   in_cloud_.find_quantile(confidence_);
   update_factors();
