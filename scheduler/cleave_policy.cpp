@@ -2,8 +2,6 @@
 
 #include "scheduler/explain.hpp"
 
-#include <cleave/table/measured.hpp>
-
 #include <cmath>
 #include <limits>
 
@@ -160,12 +158,10 @@ void CleavePolicy::observe(const Outcome& outcome) {
     const table::Ingredients& in = table_->rows[outcome.row].ingredients;
     corrections_.observe(outcome.row, table::compose(in, outcome.link, core::Seconds()).latency,
                          outcome.measured);
-    if (outcome.energy && outcome.energy->origin == core::Origin::measured &&
-        outcome.energy->boundary == core::Boundary::edge)
-      corrections_.observe_energy(outcome.row,
-                                  table::energy_of(in, outcome.measured, in.up, in.down)
-                                      .total(core::Boundary::edge),
-                                  outcome.energy->joules);
+    if (const auto& energy = outcome.energy;
+        energy && energy->counted.origin == core::Origin::measured &&
+        energy->counted.boundary == core::Boundary::edge)
+      corrections_.observe_energy(outcome.row, energy->modelled, energy->counted.joules);
     stale_ = true;
   }
   // An outcome may tell of a link that is no more: it counts only if decide() meets it often enough

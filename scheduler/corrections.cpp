@@ -99,12 +99,20 @@ void Corrections::drift(Belief& belief, double prior_deviation, double keep_mean
   belief.variance = prior + (belief.variance - prior) * keep_ * keep_;
 }
 
-void Corrections::learn(Belief& own, Belief& shared, double predicted, double measured,
-                        double noise) {
+void Corrections::learn(Belief& own, Belief& shared, std::uint32_t row, double predicted,
+                        double measured, double noise) {
   if (!(predicted > 0) || !(measured > 0) || !std::isfinite(measured) || !std::isfinite(predicted))
     return;
-  const double total = own.variance + shared.variance + noise * noise;
   const double surprise = std::log(measured / predicted) - own.mean - shared.mean;
+  const double unsure = options_.row_deviation * options_.row_deviation;
+  double total = own.variance + shared.variance + noise * noise;
+  const int way = std::abs(surprise) <= 3 * std::sqrt(total) ? 0 : surprise > 0 ? 1 : -1;
+  if (way != 0 && way == shared.surprise && row != shared.surprised_by) {
+    shared.variance = std::max(shared.variance, unsure);
+    total = own.variance + shared.variance + noise * noise;
+  }
+  shared.surprise = way;
+  shared.surprised_by = row;
   const double limit = 3 * std::sqrt(total);
   const double error = std::clamp(surprise, -limit, limit);
   const double own_gain = own.variance / total;
@@ -115,7 +123,7 @@ void Corrections::learn(Belief& own, Belief& shared, double predicted, double me
   own.variance *= 1 - own_gain;
   shared.variance *= 1 - shared_gain;
   if (error != surprise)
-    own.variance = std::max(own.variance, options_.row_deviation * options_.row_deviation / 4);
+    own.variance = std::max(own.variance, unsure / 4);
 }
 
 void Corrections::observe(std::uint32_t index, const table::LatencyParts& predicted,
@@ -123,7 +131,7 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   const auto learn_time = [&](Belief& own, Belief& shared, Seconds expected, Seconds took,
                               double noise) {
     if (expected >= shortest_part)
-      learn(own, shared, expected.count(), took.count(), noise);
+      learn(own, shared, index, expected.count(), took.count(), noise);
   };
   for (Belief& belief : edge_settings_) drift(belief, options_.shared_deviation, keep_);
   for (Belief& belief : cloud_settings_) drift(belief, options_.shared_deviation, keep_);
@@ -165,7 +173,7 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
 void Corrections::observe_energy(std::uint32_t index, core::Joules modelled,
                                  core::Joules measured) {
   const RowState& row = rows_[index];
-  learn(power_[row.edge_setting], all_power_, modelled.count(), measured.count(),
+  learn(power_[row.edge_setting], all_power_, index, modelled.count(), measured.count(),
         std::max(options_.noise, row.spread));
   update_factors();
 }

@@ -31,7 +31,8 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 /// measurement moves both in proportion to their variances (a Kalman filter's step), so a surprise
 /// corrects the row a lot and its neighbours a little, and what is well known moves little. What
 /// exceeds three standard deviations is cut off there, and makes the row uncertain again: one
-/// outlier does little harm, a second like it is believed.
+/// outlier does little harm, a second like it is believed. Where the second is another row's, and
+/// the same way, it is believed of what they share: the link has changed, and not two rows.
 ///
 /// With every request observed, all errors drift back to what they were beforehand, at the
 /// half-lives given, a row's own the slowest; and all become uncertain again, so that what comes
@@ -79,6 +80,9 @@ class Corrections {
   struct Belief {
     double mean = 0;
     double variance = 0;
+    // Of an error that rows share, not saved: who surprised last, and which way (0: nobody).
+    std::uint32_t surprised_by = no_row;
+    int surprise = 0;
   };
   struct RowState {
     Belief edge, move, cloud;
@@ -100,7 +104,8 @@ class Corrections {
   struct Learnt;  // what is saved
 
   void drift(Belief& belief, double prior_deviation, double keep_mean) const;
-  void learn(Belief& own, Belief& shared, double predicted, double measured, double noise);
+  void learn(Belief& own, Belief& shared, std::uint32_t row, double predicted, double measured,
+             double noise);
   void update_factors();
   [[nodiscard]] Factors bounded(const Factors& factors) const;
 

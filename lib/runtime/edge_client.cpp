@@ -185,14 +185,14 @@ struct EdgeClient::Impl {
     const Seconds meanwhile = reply.hedged + execution->parts.encode_meanwhile;
     reply.energy.edge_compute += row.ingredients.edge_busy * meanwhile;
     reply.energy.edge_wait -= row.ingredients.edge_idle * meanwhile;
-    const auto measured = share ? share->end() : std::nullopt;
-    if (measured)
-      use_measured(*measured, reply.energy);
+    scheduler::Outcome outcome{
+        reply.decision.row, state.link, reply.latency, !reply.fell_back, std::nullopt};
+    if (const auto counted_energy = share ? share->end() : std::nullopt) {
+      outcome.energy = {*counted_energy, reply.energy.total(core::Boundary::edge)};
+      use_measured(*counted_energy, reply.energy);
+    }
     reply.total = clock->now() - start;
-
-    ticket.finish(
-        {reply.decision.row, state.link, reply.latency, !reply.fell_back, measured},
-        reply.energy.total(core::Boundary::edge), clock->now());
+    ticket.finish(outcome, reply.energy.total(core::Boundary::edge), clock->now());
     options.metrics->observe("runtime.request_seconds", reply.total.count());
     if (reply.fell_back) {
       options.metrics->add("runtime.fallbacks");

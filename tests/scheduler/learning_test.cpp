@@ -287,10 +287,9 @@ TEST(Learning, ThePowerOfASettingIsLearntFromAMeterApartFromItsTimes) {
   const World world{.edge = [](std::uint32_t) { return 2.0; }};
   const LatencyParts took = world.run(*table, 1, state);
   const table::Ingredients& in = table->rows[1].ingredients;
-  const core::Joules modelled =
-      in.edge_busy * (took.edge_compute + took.encode) +
-      in.edge_idle * (took.total() - took.edge_compute - took.encode) + in.transmit * in.up +
-      in.receive * in.down;
+  const Seconds busy = took.edge_compute + in.encode_first + in.encode_rest;
+  const core::Joules modelled = in.edge_busy * busy + in.edge_idle * (took.total() - busy) +
+                                in.transmit * in.up + in.receive * in.down;
   const core::Energy metered{modelled * 1.4, core::Boundary::edge, core::Origin::measured};
   const Request request{.accuracy_floor = frugal_accuracy};
   const Decision before = policy->decide(request, state);
@@ -299,13 +298,13 @@ TEST(Learning, ThePowerOfASettingIsLearntFromAMeterApartFromItsTimes) {
        {core::Energy{modelled * 9.0, core::Boundary::edge, core::Origin::modelled},
         core::Energy{modelled * 9.0, core::Boundary::edge_cloud_device, core::Origin::measured}}) {
     const auto another = policy_of(table), plain = policy_of(table);
-    another->observe({.row = 1, .link = state.link, .measured = took, .energy = other});
+    another->observe({.row = 1, .link = state.link, .measured = took, .energy = {{other, modelled}}});
     plain->observe({.row = 1, .link = state.link, .measured = took});
     EXPECT_EQ(another->decide(request, state).edge_energy,
               plain->decide(request, state).edge_energy);
   }
   for (int i = 0; i < 20; ++i)
-    policy->observe({.row = 1, .link = state.link, .measured = took, .energy = metered});
+    policy->observe({.row = 1, .link = state.link, .measured = took, .energy = {{metered, modelled}}});
   const Decision after = policy->decide(request, state);
   ASSERT_EQ(after.row, 1u);
   EXPECT_NEAR(after.edge_energy / metered.joules, 1, 0.03);

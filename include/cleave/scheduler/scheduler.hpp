@@ -83,6 +83,12 @@ struct Decision {
   Reason reason = Reason::refused;
 };
 
+/// The joules of a request.
+struct MeteredEnergy {
+  core::Energy counted;   ///< by a meter
+  core::Joules modelled;  ///< of the edge, by the table's watts over the time that it took
+};
+
 /// What became of a decision.
 struct Outcome {
   std::uint32_t row = no_row;
@@ -91,9 +97,9 @@ struct Outcome {
   /// It ran as decided. False (link lost, fell back to the edge, cancelled): nothing is learnt, as
   /// the parts say nothing of the row.
   bool completed = true;
-  /// What a meter counted for it, if there was one: of the edge (Boundary::edge). Where the origin
-  /// is not measured, or the boundary another, nothing is learnt from it.
-  std::optional<core::Energy> energy = {};
+  /// If there was a meter. Where its joules are not the edge's (Boundary::edge), or not measured,
+  /// nothing is learnt from them.
+  std::optional<MeteredEnergy> energy = {};
 };
 
 /// Everything a policy may be asked from several threads at once. decide() never allocates, blocks
