@@ -1,7 +1,7 @@
 // How the scheduler follows a world that changes: the link falls to a tenth, the cloud's queue
-// grows, the edge slows down. Tables of a made-up network's 52 rows, truth known; each case over all
-// seeds, with learning and without, where the link's estimate (transport::LinkEstimator) and the queue are seen,
-// and where neither is, so that only what requests took can tell.
+// grows, the edge slows down. Tables of a made-up network's 52 rows, truth known; each case over
+// all seeds, with learning and without, where the link's estimate (transport::LinkEstimator) and
+// the queue are seen, and where neither is, so that only what requests took can tell.
 //
 //   cleave_bench_adapt [--seeds 50]
 //
@@ -45,7 +45,8 @@ constexpr Case cases[] = {
      }},
     {"queue + 20 ms a request",
      [](const table::LinkState& link, std::size_t i) {
-       return Truth{link, core::milliseconds(i < before ? 0 : 20 * static_cast<double>(i - before))};
+       return Truth{link,
+                    core::milliseconds(i < before ? 0 : 20 * static_cast<double>(i - before))};
      }},
     {"cloud takes 5 x",
      [](const table::LinkState& link, std::size_t i) {
@@ -84,8 +85,8 @@ int main(int argc, char** argv) {
     seeds = std::strtoull(argv[2], nullptr, 10);
   else if (argc != 1)
     return std::fprintf(stderr, "cleave_bench_adapt: --seeds N\n"), 2;
-  std::printf("%-24s %-6s %-9s %12s %12s %9s\n", "change", "seen", "learning", "first 10", "next 90",
-              "energy");
+  std::printf("%-24s %-6s %-9s %12s %12s %9s\n", "change", "seen", "learning", "first 10",
+              "next 90", "energy");
   for (const Case& one : cases)
     for (const bool seen : {true, false})
       for (const bool learning : {true, false}) {

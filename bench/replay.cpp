@@ -89,9 +89,9 @@ struct Case {
   }
   void print(std::string_view space, const char* name, std::size_t requests) const {
     const auto all = static_cast<double>(count * requests);
-    std::printf("%-12s %-22s %+7.2f%% %+7.2f%% %7.2f%% %7.2f%% %7zu %7zu\n", std::string(space).c_str(),
-                name, 100 * energy / static_cast<double>(count), 100 * most_energy,
-                100 * static_cast<double>(missed) / all,
+    std::printf("%-12s %-22s %+7.2f%% %+7.2f%% %7.2f%% %7.2f%% %7zu %7zu\n",
+                std::string(space).c_str(), name, 100 * energy / static_cast<double>(count),
+                100 * most_energy, 100 * static_cast<double>(missed) / all,
                 100 * static_cast<double>(oracle_missed) / all, its_misses, its_wrong);
   }
 };

@@ -82,7 +82,8 @@ void print(const std::vector<table::RunLog>& logs, const scheduler::ReplayOption
   };
   for (const table::RunLog& log : logs) {
     const table::RunSummary summary = table::summarise(log);
-    text.add_row({summary.policy, std::to_string(summary.requests), std::to_string(summary.missed) + refused(summary),
+    text.add_row({summary.policy, std::to_string(summary.requests),
+                  std::to_string(summary.missed) + refused(summary),
                   report::format(summary.mean_energy), report::format(summary.median_latency),
                   report::format(summary.p95_latency),
                   std::to_string(scheduler::distinct_configurations(log))});

@@ -376,7 +376,7 @@ class Experiment {
   std::vector<std::unique_ptr<runtime::EdgeClient>> clients_;
   std::vector<table::RunLog> logs_;
   const core::SteadyClock clock_;
-  std::vector<Seconds> took_;  // by each policy's requests
+  std::vector<Seconds> took_;                    // by each policy's requests
   std::vector<std::shared_ptr<OwnTime>> times_;  // of each policy, and its budget
   std::vector<std::shared_ptr<scheduler::EnergyBudget>> budgets_;
   std::deque<std::pair<table::RequestOutcome, std::future<core::Result<runtime::Reply>>>>
@@ -512,10 +512,11 @@ void add_run(CLI::App& app, int& result) {
                    "hwmon:CHIP/RAIL, command:watts:COMMAND, command:joules:COMMAND; commas add up. "
                    "Requests in flight share what it counts")
       ->capture_default_str();
-  command->add_option("--energy-budget", options->budget,
-                      "What cleave may take of the edge's energy: a rate (500J/h, 2W), or a battery "
-                      "and how long it is to last (20kJ:4h). Deadlines that cost most are given up "
-                      "first, then requests refused; each policy has its own");
+  command->add_option(
+      "--energy-budget", options->budget,
+      "What cleave may take of the edge's energy: a rate (500J/h, 2W), or a battery "
+      "and how long it is to last (20kJ:4h). Deadlines that cost most are given up "
+      "first, then requests refused; each policy has its own");
   command->add_option("--seed", options->seed, "Of deadlines and inputs")->capture_default_str();
   command->add_option("--learnt", options->learnt,
                       "Go on from what the policy cleave has learnt, if this file is there, and "

@@ -158,9 +158,9 @@ void CleavePolicy::observe(const Outcome& outcome) {
     const table::Ingredients& in = table_->rows[outcome.row].ingredients;
     corrections_.observe(outcome.row, table::compose(in, outcome.link, core::Seconds()).latency,
                          outcome.measured);
-    if (const auto& energy = outcome.energy;
-        energy && energy->counted.origin == core::Origin::measured &&
-        energy->counted.boundary == core::Boundary::edge)
+    if (const auto& energy = outcome.energy; energy &&
+                                             energy->counted.origin == core::Origin::measured &&
+                                             energy->counted.boundary == core::Boundary::edge)
       corrections_.observe_energy(outcome.row, energy->modelled, energy->counted.joules);
     stale_ = true;
   }

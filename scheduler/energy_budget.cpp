@@ -145,8 +145,8 @@ void EnergyBudget::settle(Joules reserved, Joules spent, Seconds now) {
   const std::lock_guard lock(mutex_);
   // Before what comes back, which may not fit into the bucket with what has come in since.
   advance(now);
-  const double took = std::isfinite(spent.count()) ? std::max(0.0, spent.count())
-                                                   : std::max(0.0, reserved.count());
+  const double took =
+      std::isfinite(spent.count()) ? std::max(0.0, spent.count()) : std::max(0.0, reserved.count());
   const double back = std::max(0.0, reserved.count()) - took;
   const double fits = std::min(back, std::max(0.0, capacity_ - level_));
   // A battery keeps what the bucket cannot hold.

@@ -34,8 +34,8 @@ std::string explain(const ParetoTable& table, const Decision& decision) {
          (decision.edge_wait > core::Seconds()
               ? ", waiting for the edge " + milliseconds_of(decision.edge_wait)
               : "") +
-         "), at most " + milliseconds_of(decision.bound) +
-         ", " + print("%.3g J", decision.energy.count()) + " " +
+         "), at most " + milliseconds_of(decision.bound) + ", " +
+         print("%.3g J", decision.energy.count()) + " " +
          std::string(core::to_string(table.boundary)) + ", " +
          std::string(core::to_string(decision.prediction.energy.origin));
 }
@@ -98,7 +98,8 @@ std::string PassedOver::text(Cause cause) const {
 
 std::string PassedOver::text() const {
   std::string all;
-  for (const Cause cause : {late, below_floor, out_of_reach, too_long, too_dear}) all += text(cause);
+  for (const Cause cause : {late, below_floor, out_of_reach, too_long, too_dear})
+    all += text(cause);
   if (decision_.reason == Reason::refused && soonest_.best != no_row)
     all += "; the soonest is " + table_.rows[soonest_.best].label + ", up to " +
            milliseconds_of(core::Seconds(soonest_.cost.bound)) + " of " +

@@ -197,8 +197,8 @@ class Replay {
     if ((options_.queueing || options_.budget) && requests_.size() > 1 &&
         requests_[order_.front()].arrival == requests_[order_.back()].arrival)
       return fail(Errc::invalid_argument,
-                  "all requests arrive at once, so that queueing and budgets mean nothing", "replay",
-                  "give the requests an arrival_ms, as cleave workload does");
+                  "all requests arrive at once, so that queueing and budgets mean nothing",
+                  "replay", "give the requests an arrival_ms, as cleave workload does");
     return {};
   }
 
@@ -327,9 +327,8 @@ class Replay {
       device.runs(begins, took.latency);
       log.outcomes.push_back(outcome_of(configuration, i, took, waited));
       log.outcomes.back().predicted = waited + decision.latency;
-      Outcome outcome{.row = decision.row,
-                      .link = table_->reference,
-                      .measured = log.outcomes.back().parts};
+      Outcome outcome{
+          .row = decision.row, .link = table_->reference, .measured = log.outcomes.back().parts};
       if (budget) {
         (void)budget->reserve(decision.edge_energy, begins);
         budget->settle(decision.edge_energy, took.energy, begins);

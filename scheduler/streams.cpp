@@ -61,7 +61,8 @@ struct Streams::Impl {
   }
 
   Entry& entry(std::uint64_t id) {
-    return *std::find_if(entries.begin(), entries.end(), [id](const Entry& e) { return e.id == id; });
+    return *std::find_if(entries.begin(), entries.end(),
+                         [id](const Entry& e) { return e.id == id; });
   }
 
   [[nodiscard]] std::size_t count(Place place) const {
@@ -123,9 +124,8 @@ struct Streams::Impl {
     const Decision decision = stream.policy->decide(request, fill_in(mine, given, true, now));
     if (decision.row != no_row && mine.place == Place::waits)
       // Who passes by is nothing that others wait for.
-      mine.hold = has_head(stream, decision.row)
-                      ? (decision.switching + decision.edge_hold).count()
-                      : 0;
+      mine.hold =
+          has_head(stream, decision.row) ? (decision.switching + decision.edge_hold).count() : 0;
     return decision;
   }
 
@@ -190,8 +190,8 @@ struct Streams::Impl {
   mutable std::mutex mutex;
   // Their policies are used without the lock, too: where these are does not change.
   std::vector<Stream> streams;
-  std::vector<Entry> entries;  // by the order in which they get the edge
-  std::vector<double> free_at;  // scratch: when each place of the edge is free
+  std::vector<Entry> entries;           // by the order in which they get the edge
+  std::vector<double> free_at;          // scratch: when each place of the edge is free
   std::vector<LevelIndex> edge_levels;  // empty: not known
   std::uint64_t next_id = 1;
 };
@@ -206,8 +206,9 @@ Result<Streams::StreamId> Streams::add(const StreamOptions& options) {
   const std::lock_guard lock(impl_->mutex);
   for (const Impl::Stream& other : impl_->streams)
     if (!same_knobs(other.table->edge_knobs, options.table->edge_knobs))
-      return fail(Errc::mismatch, "its table is for other knobs of the edge than the other streams'",
-                  options.name, "profile the models with the same knobs on the same device");
+      return fail(Errc::mismatch,
+                  "its table is for other knobs of the edge than the other streams'", options.name,
+                  "profile the models with the same knobs on the same device");
   if (impl_->options.budget) {
     double least = infinity;
     for (const table::TableRow& row : options.table->rows)
@@ -249,9 +250,8 @@ Streams::Ticket Streams::arrive(StreamId stream, Seconds due, Seconds /*now*/) {
   entry.priority = impl_->streams.at(stream).priority;
   entry.due = due.count();
   entry.hold = impl_->streams[stream].hold.count();
-  const auto place =
-      std::find_if(impl_->entries.begin(), impl_->entries.end(),
-                   [&](const Impl::Entry& other) { return entry.before(other); });
+  const auto place = std::find_if(impl_->entries.begin(), impl_->entries.end(),
+                                  [&](const Impl::Entry& other) { return entry.before(other); });
   impl_->entries.insert(place, entry);
   return {this, entry.id};
 }

@@ -26,6 +26,7 @@ OPTIMIZE=${OPTIMIZE:-}          # further options of cleave optimize, as a list 
 SEED=${SEED:-1}
 OUT=${OUT:-build/live}
 DETYPIFY=${DETYPIFY:-}          # its model.onnx; empty: fetched with npm
+FONTS=${FONTS:-/usr/share/hershey-fonts} # of Debian's hershey-fonts-data: its inputs
 
 mkdir -p "$OUT"
 if [ -z "${CLEAVE:-}" ]; then
@@ -82,8 +83,13 @@ describe() {
         npm install --silent --no-save --ignore-scripts --prefix "$OUT" detypify-service@0.3.0
         DETYPIFY=$OUT/node_modules/detypify-service/train/model.onnx
       fi
-      [ -s "$OUT/strokes.npy" ] ||
-        python3 scripts/hershey_symbols.py /usr/share/hershey-fonts "$OUT/strokes.npy"
+      if [ ! -s "$OUT/strokes.npy" ]; then
+        [ -s "$FONTS/greek.jhf" ] || {
+          echo "live.sh: there are no fonts in $FONTS (apt-get install hershey-fonts-data)" >&2
+          exit 1
+        }
+        python3 scripts/hershey_symbols.py "$FONTS" "$OUT/strokes.npy"
+      fi
       model=$DETYPIFY
       inputs=(--data "$OUT/strokes.npy")
       floor=0.97 # of agreement with the whole network: the symbols have no labels

@@ -71,9 +71,10 @@ core::Result<void> check(const EdgeOptions& options) {
     return fail(Errc::invalid_argument,
                 "the numbers of workers and of computing requests must not be negative");
   if (options.edge && (options.meter || options.budget || options.computing != 1))
-    return fail(Errc::invalid_argument,
-                "a client that shares the edge has its meter, budget and number of computing requests",
-                options.stream, "give them to the shared edge");
+    return fail(
+        Errc::invalid_argument,
+        "a client that shares the edge has its meter, budget and number of computing requests",
+        options.stream, "give them to the shared edge");
   const core::Fingerprint model = options.model->fingerprint();
   if (options.table->model.structure != model.structure)
     return fail(Errc::mismatch,
@@ -146,10 +147,11 @@ struct EdgeClient::Impl {
     if (request.explain)
       reply.explanation = ticket.explain(wanted, state, reply.decision, clock->now());
     if (reply.decision.row == scheduler::no_row)
-      return fail(Errc::refused,
-                  "no configuration meets the deadline and the accuracy floor, or the energy budget "
-                  "is spent",
-                  {}, reply.explanation);
+      return fail(
+          Errc::refused,
+          "no configuration meets the deadline and the accuracy floor, or the energy budget "
+          "is spent",
+          {}, reply.explanation);
     // What made it pass by may have gone in between.
     if (passes_by && has_head(reply.decision.row)) {
       turn.begin();
@@ -185,8 +187,8 @@ struct EdgeClient::Impl {
     const Seconds meanwhile = reply.hedged + execution->parts.encode_meanwhile;
     reply.energy.edge_compute += row.ingredients.edge_busy * meanwhile;
     reply.energy.edge_wait -= row.ingredients.edge_idle * meanwhile;
-    scheduler::Outcome outcome{
-        reply.decision.row, state.link, reply.latency, !reply.fell_back, std::nullopt};
+    scheduler::Outcome outcome{reply.decision.row, state.link, reply.latency, !reply.fell_back,
+                               std::nullopt};
     if (const auto counted_energy = share ? share->end() : std::nullopt) {
       outcome.energy = {*counted_energy, reply.energy.total(core::Boundary::edge)};
       use_measured(*counted_energy, reply.energy);

@@ -136,8 +136,8 @@ TEST_F(SharedEdgeTest, AClientThatSharesHasNothingOfItsOwn) {
 TEST_F(SharedEdgeTest, ABudgetIsOfAllClientsTogether) {
   // All on the edge: 30 ms at 10 W.
   runtime::SharedEdgeOptions with;
-  with.budget = *scheduler::EnergyBudget::make(
-      {.rate = core::Watts(0.1), .horizon = Seconds(10)}, clock->now());
+  with.budget = *scheduler::EnergyBudget::make({.rate = core::Watts(0.1), .horizon = Seconds(10)},
+                                               clock->now());
   const auto budget = with.budget;
   const auto edge = std::make_shared<runtime::SharedEdge>(std::move(with));
   std::vector<std::unique_ptr<runtime::EdgeClient>> clients;

@@ -76,7 +76,7 @@ inline table::ParetoTable network_table(std::uint64_t seed) {
 /// What is true while request i runs.
 struct Truth {
   table::LinkState link;
-  core::Seconds queue;      ///< in the cloud
+  core::Seconds queue;         ///< in the cloud
   double edge = 1, cloud = 1;  ///< how many times as long as predicted
 };
 
@@ -137,9 +137,8 @@ inline std::vector<Step> run_changing(scheduler::Policy& policy, const ChangingW
     const auto made = taken(in);
     const double factor = noise();
     table::LatencyParts took = made.latency;
-    for (core::Seconds* part :
-         {&took.edge_compute, &took.encode, &took.transfer, &took.decode, &took.round_trip,
-          &took.cloud_compute, &took.reply, &took.overhead})
+    for (core::Seconds* part : {&took.edge_compute, &took.encode, &took.transfer, &took.decode,
+                                &took.round_trip, &took.cloud_compute, &took.reply, &took.overhead})
       *part = *part * factor;
     step.missed = took.total() > deadline;
     step.energy = made.energy.total(table.boundary).count();

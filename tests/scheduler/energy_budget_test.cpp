@@ -41,8 +41,8 @@ TEST(EnergyBudget, IsReadAsPeopleWriteIt) {
   EXPECT_EQ(battery->battery, Joules(20e3));
   EXPECT_EQ(battery->lasting, Seconds(4 * 3600));
   EXPECT_EQ(parse_energy_budget("5Wh:90min")->battery, Joules(18e3));
-  for (const auto* bad : {"", "500", "500J", "J/h", "500J/", "500J/d", "500J/2h", "-1W", "0W", "0J:1h",
-                          "1J:0h", "1J:", ":1h", "infW", "nanJ/h", "1e400J/s", "5W:1h"}) {
+  for (const auto* bad : {"", "500", "500J", "J/h", "500J/", "500J/d", "500J/2h", "-1W", "0W",
+                          "0J:1h", "1J:0h", "1J:", ":1h", "infW", "nanJ/h", "1e400J/s", "5W:1h"}) {
     const auto parsed = parse_energy_budget(bad);
     ASSERT_FALSE(parsed.has_value()) << bad;
     EXPECT_THAT(parsed.error().message(), testing::HasSubstr("500J/h"));
@@ -83,11 +83,10 @@ TEST(EnergyBudget, IsABucketThatFillsAtItsRate) {
 }
 
 TEST(EnergyBudget, ABatteryLastsAndKeepsWhatIsSaved) {
-  const auto budget = EnergyBudget::make({.battery = Joules(1000),
-                                          .lasting = Seconds(100),
-                                          .horizon = Seconds(10)},
-                                         Seconds(0))
-                          .value();
+  const auto budget =
+      EnergyBudget::make({.battery = Joules(1000), .lasting = Seconds(100), .horizon = Seconds(10)},
+                         Seconds(0))
+          .value();
   EXPECT_EQ(budget->capacity(), Joules(100));
   // Nothing is spent for half of the time: the bucket is full, the rest stays in the battery.
   EXPECT_DOUBLE_EQ(budget->state(Seconds(50)).available.count(), 100);
@@ -119,8 +118,8 @@ struct Spending {
 };
 
 // One stream, with a budget or (rate 0) without one.
-Spending run(const std::shared_ptr<const ParetoTable>& table, const std::vector<WorldRequest>& requests,
-        double rate, double horizon) {
+Spending run(const std::shared_ptr<const ParetoTable>& table,
+             const std::vector<WorldRequest>& requests, double rate, double horizon) {
   scheduler::StreamsOptions options;
   options.computing = 0;  // what waits for the edge is another matter
   if (rate > 0)
@@ -140,8 +139,7 @@ Spending run(const std::shared_ptr<const ParetoTable>& table, const std::vector<
     out.joules += outcome.edge.count();
     // Charged when it begins, which is before it is spent.
     if (rate > 0)
-      out.within &=
-          out.joules <= rate * horizon + rate * outcome.begun.count() + 1e-9 * out.joules;
+      out.within &= out.joules <= rate * horizon + rate * outcome.begun.count() + 1e-9 * out.joules;
   }
   return out;
 }
@@ -221,8 +219,8 @@ TEST(EnergyBudget, AShortOneGivesUpTheDearestDeadlinesFirst) {
 }
 
 TEST(EnergyBudget, RefusesATableThatNeverFits) {
-  Streams streams({.computing = 1,
-                   .budget = EnergyBudget::make({.rate = Watts(1e-6)}, Seconds(0)).value()});
+  Streams streams(
+      {.computing = 1, .budget = EnergyBudget::make({.rate = Watts(1e-6)}, Seconds(0)).value()});
   scheduler::StreamOptions stream;
   stream.table = share(random_table(5, 1));
   const auto added = streams.add(stream);

@@ -298,13 +298,15 @@ TEST(Learning, ThePowerOfASettingIsLearntFromAMeterApartFromItsTimes) {
        {core::Energy{modelled * 9.0, core::Boundary::edge, core::Origin::modelled},
         core::Energy{modelled * 9.0, core::Boundary::edge_cloud_device, core::Origin::measured}}) {
     const auto another = policy_of(table), plain = policy_of(table);
-    another->observe({.row = 1, .link = state.link, .measured = took, .energy = {{other, modelled}}});
+    another->observe(
+        {.row = 1, .link = state.link, .measured = took, .energy = {{other, modelled}}});
     plain->observe({.row = 1, .link = state.link, .measured = took});
     EXPECT_EQ(another->decide(request, state).edge_energy,
               plain->decide(request, state).edge_energy);
   }
   for (int i = 0; i < 20; ++i)
-    policy->observe({.row = 1, .link = state.link, .measured = took, .energy = {{metered, modelled}}});
+    policy->observe(
+        {.row = 1, .link = state.link, .measured = took, .energy = {{metered, modelled}}});
   const Decision after = policy->decide(request, state);
   ASSERT_EQ(after.row, 1u);
   EXPECT_NEAR(after.edge_energy / metered.joules, 1, 0.03);
@@ -317,9 +319,9 @@ TEST(Learning, ThePowerOfASettingIsLearntFromAMeterApartFromItsTimes) {
               1.4, 0.04);
   // Another setting: somewhat.
   const Decision edge = policy->decide({}, {.link = state.link, .cloud_reachable = false});
-  const double other = edge.prediction.energy.edge_compute.count() /
-                       (table->rows[0].ingredients.edge_busy * edge.prediction.latency.edge_compute)
-                           .count();
+  const double other =
+      edge.prediction.energy.edge_compute.count() /
+      (table->rows[0].ingredients.edge_busy * edge.prediction.latency.edge_compute).count();
   EXPECT_GT(other, 1.1);
   EXPECT_LT(other, 1.35);
   // It is kept with the rest.

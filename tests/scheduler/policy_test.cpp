@@ -104,9 +104,9 @@ TEST(Cleave, DecidesAsABruteForceWould) {
                                           : milliseconds(dice.between(1, 500));
       request.elapsed = dice.chance(0.3) ? milliseconds(dice.between(0, 20)) : Seconds();
       request.accuracy_floor = dice.chance(0.3) ? dice.between(0.8, 0.97) : 0;
-      expect_same(policy->decide(request, state),
-                  brute_force(*table, request, state, z, composed_for,
-                              options.on_miss == OnMiss::refuse));
+      expect_same(
+          policy->decide(request, state),
+          brute_force(*table, request, state, z, composed_for, options.on_miss == OnMiss::refuse));
     }
   }
 }
@@ -207,8 +207,7 @@ TEST(Cleave, UsesRowsComposedForALinkWithinTheTolerance) {
   const Request request{.deadline = milliseconds(60)};
   // The pick is that of the reference link, its prediction that of the link given.
   const Decision got = policy->decide(request, state);
-  const Want want =
-      brute_force(*table, request, {.link = table->reference}, z95, table->reference);
+  const Want want = brute_force(*table, request, {.link = table->reference}, z95, table->reference);
   EXPECT_EQ(got.row, want.row);
   EXPECT_EQ(got.prediction.latency,
             table::compose(table->rows[got.row].ingredients, state.link, {}).latency);

@@ -25,7 +25,8 @@ struct WorldOutcome {
 /// One request computes at a time, in the order of Streams; the cloud has no queue. `aware`:
 /// requests pass a busy edge by if they are decided for a row without a head; else all wait.
 inline std::vector<WorldOutcome> run_world(
-    scheduler::Streams& streams, const std::vector<std::shared_ptr<const table::ParetoTable>>& tables,
+    scheduler::Streams& streams,
+    const std::vector<std::shared_ptr<const table::ParetoTable>>& tables,
     const std::vector<WorldRequest>& requests, bool aware) {
   using core::Seconds;
   using scheduler::Streams;

@@ -98,8 +98,9 @@ TEST(Streams, TheEdgeIsGivenByPriorityThenByWhatIsDueThenByAge) {
     double due;
     std::size_t place;
   };
-  const std::vector<One> arrivals = {{low, 5, 4}, {low, 3, 2}, {high, 9, 1}, {high, 8, 0},
-                                     {low, 3, 3}, {low, std::numeric_limits<double>::infinity(), 5}};
+  const std::vector<One> arrivals = {
+      {low, 5, 4},  {low, 3, 2}, {high, 9, 1},
+      {high, 8, 0}, {low, 3, 3}, {low, std::numeric_limits<double>::infinity(), 5}};
   std::vector<Streams::Ticket> tickets;
   for (const One& one : arrivals)
     tickets.push_back(streams.arrive(one.stream, Seconds(one.due), Seconds(0)));
@@ -284,10 +285,9 @@ TEST(Streams, FromSeveralThreads) {
           if (got.row == no_row)
             continue;
           ticket.leave_edge(now);
-          ticket.finish({.row = got.row,
-                         .link = table->reference,
-                         .measured = got.prediction.latency},
-                        got.edge_energy, now);
+          ticket.finish(
+              {.row = got.row, .link = table->reference, .measured = got.prediction.latency},
+              got.edge_energy, now);
           ++done;
         }
       });

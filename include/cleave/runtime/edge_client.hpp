@@ -38,8 +38,9 @@ struct EdgeOptions {
   /// A CloudLink, or a CloudGroup of several; null: everything runs on the edge.
   std::shared_ptr<Cloud> cloud;
   /// The edge's meter. Null: energies are modelled, by the table's watts over measured time. With a
-  /// meter the edge's part of a request is measured, and the policy learns from it; of requests that
-  /// overlap SharedEdge has the rule. One that uses less than the meter's resolution stays modelled.
+  /// meter the edge's part of a request is measured, and the policy learns from it; of requests
+  /// that overlap SharedEdge has the rule. One that uses less than the meter's resolution stays
+  /// modelled.
   std::shared_ptr<device::Meter> meter;
   /// Joules that must last. Null: no limit. They are counted on the client's clock.
   std::shared_ptr<scheduler::EnergyBudget> budget;

@@ -19,7 +19,7 @@ struct SharedEdgeOptions {
   int computing = 1;
   std::shared_ptr<device::Meter> meter = {};             ///< see EdgeOptions::meter; may be null
   std::shared_ptr<scheduler::EnergyBudget> budget = {};  ///< of all clients together; may be null
-  core::LogSink* log = &core::null_log();           ///< must outlive the object
+  core::LogSink* log = &core::null_log();                ///< must outlive the object
 };
 
 /// Given to each EdgeClient of the device (EdgeOptions::edge). Each is a stream of

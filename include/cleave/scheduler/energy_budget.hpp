@@ -67,7 +67,8 @@ class CLEAVE_EXPORT EnergyBudget {
 
   /// What a request that is decided now finds.
   [[nodiscard]] EnergyState state(core::Seconds now);
-  /// Sets this aside, or (false) nothing, if the bucket does not hold it: another thread was faster.
+  /// Sets this aside, or (false) nothing, if the bucket does not hold it: another thread was
+  /// faster.
   [[nodiscard]] bool reserve(core::Joules joules, core::Seconds now);
   /// What was set aside for a request was spent as so much. Not finite: as what was set aside.
   void settle(core::Joules reserved, core::Joules spent, core::Seconds now);

@@ -54,8 +54,9 @@ struct ReplayOptions {
 ///
 /// Errc::mismatch: the table's knobs or a row of it are not among the observations;
 /// Errc::not_found: no such policy, knob, value or configuration; Errc::invalid_argument: options
-/// out of range, no requests or policies, queueing or a budget where all requests arrive at once, a fixed policy that fits several configurations, a floor
-/// that the table does not reach. Thread-safe.
+/// out of range, no requests or policies, queueing or a budget where all requests arrive at once, a
+/// fixed policy that fits several configurations, a floor that the table does not reach.
+/// Thread-safe.
 CLEAVE_EXPORT core::Result<std::vector<table::RunLog>> replay(
     const table::Observations& observations, std::shared_ptr<const table::ParetoTable> table,
     const std::vector<table::TimedRequest>& requests, std::span<const std::string> policies,

@@ -68,18 +68,18 @@ CLEAVE_EXPORT std::string_view to_string(Reason reason);
 inline constexpr std::uint32_t no_row = std::numeric_limits<std::uint32_t>::max();
 
 struct Decision {
-  std::uint32_t row = no_row;    ///< of the table; no_row: refused
+  std::uint32_t row = no_row;  ///< of the table; no_row: refused
   /// In parts, corrected by what was learnt, without switching. Its energy is of origin measured
   /// only if the table's is; what a meter taught scales the table's watts.
   table::Prediction prediction;
-  core::Seconds switching;       ///< setting the knobs of this row from what is set now
-  core::Seconds edge_wait;       ///< before the head: LiveState::edge_wait, or 0 without a head
-  core::Seconds edge_hold;       ///< head and encoding: what keeps the edge from others
-  core::Seconds latency;         ///< expected: the wait, the parts and the switching
-  core::Seconds bound;           ///< not exceeded with the confidence asked for
-  core::Joules energy;           ///< at the table's boundary, switching included
-  core::Joules edge_energy;      ///< the edge's part of it: what a budget pays
-  bool meets_deadline = false;   ///< elapsed + bound <= deadline
+  core::Seconds switching;      ///< setting the knobs of this row from what is set now
+  core::Seconds edge_wait;      ///< before the head: LiveState::edge_wait, or 0 without a head
+  core::Seconds edge_hold;      ///< head and encoding: what keeps the edge from others
+  core::Seconds latency;        ///< expected: the wait, the parts and the switching
+  core::Seconds bound;          ///< not exceeded with the confidence asked for
+  core::Joules energy;          ///< at the table's boundary, switching included
+  core::Joules edge_energy;     ///< the edge's part of it: what a budget pays
+  bool meets_deadline = false;  ///< elapsed + bound <= deadline
   Reason reason = Reason::refused;
 };
 
@@ -144,7 +144,7 @@ struct LearningOptions {
   /// Of the edge's power at one setting, and of that of all its settings, where a meter tells it:
   /// published watts are easily a third off.
   double power_deviation = 0.3;
-  double noise = 0.05;             ///< least standard deviation of one measurement
+  double noise = 0.05;     ///< least standard deviation of one measurement
   double half_life = 400;  ///< requests after which what was learnt has lost half its weight
   /// The same of one row's own error: of a row that was found slow, and is not run, nothing new is
   /// heard, and it must not come back by being forgotten.
