@@ -6,6 +6,16 @@
 #include <limits>
 
 namespace cleave::inline v0::scheduler {
+namespace {
+
+// Less is the estimate's noise.
+bool jumped(const table::LinkState& a, const table::LinkState& b) {
+  constexpr double far = 1.5;
+  const auto apart = [](double x, double y) { return x > far * y || y > far * x; };
+  return apart(a.up.count(), b.up.count()) || apart(a.down.count(), b.down.count());
+}
+
+}  // namespace
 
 CleavePolicy::CleavePolicy(std::shared_ptr<const table::ParetoTable> table,
                            const PolicyOptions& options)
@@ -14,6 +24,7 @@ CleavePolicy::CleavePolicy(std::shared_ptr<const table::ParetoTable> table,
       switching_(*table_),
       composed_([this] { return ComposedTable(table_->rows.size()); }),
       corrections_(*table_, options.learning, options.confidence) {
+  observed_link_ = table_->reference;
   recompose(table_->reference);
 }
 
@@ -151,6 +162,9 @@ void CleavePolicy::observe(const Outcome& outcome) {
   if (outcome.row >= table_->rows.size())
     return;
   const std::lock_guard lock(writing_);
+  if (jumped(observed_link_, outcome.link))
+    corrections_.link_moved();
+  observed_link_ = outcome.link;
   if (options_.learning.enabled && !outcome.completed) {
     corrections_.miss(outcome.row);
     stale_ = true;

@@ -52,7 +52,8 @@ class CleavePolicy final : public Policy {
   mutable std::mutex writing_;         // guards what follows, and the writer's side of composed_
   Corrections corrections_;
   table::LinkState wanted_;
-  bool stale_ = false;  // corrections_ and wanted_ are newer than composed_
+  table::LinkState observed_link_;  // of the last outcome
+  bool stale_ = false;              // corrections_ and wanted_ are newer than composed_
 };
 
 }  // namespace cleave::inline v0::scheduler

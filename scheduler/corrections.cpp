@@ -75,8 +75,11 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
   const auto index_of = [](auto& seen, const std::vector<core::LevelIndex>& levels) {
     return seen.emplace(levels, static_cast<std::uint32_t>(seen.size())).first->second;
   };
-  const Belief own{.mean = 0, .variance = options.row_deviation * options.row_deviation};
-  const Belief shared{.mean = 0, .variance = options.shared_deviation * options.shared_deviation};
+  const auto belief = [](double deviation) {
+    return Belief{.mean = 0, .variance = deviation * deviation, .prior = deviation * deviation};
+  };
+  const Belief own = belief(options.row_deviation);
+  const Belief shared = belief(options.shared_deviation);
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const table::TableRow& row = table.rows[i];
     RowState& state = rows_[i];
@@ -88,15 +91,38 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
   }
   edge_settings_.assign(edges.size(), shared);
   cloud_settings_.assign(clouds.size(), shared);
+  std::vector<std::size_t> on_edge(edges.size()), in_cloud(clouds.size());
+  for (const RowState& row : rows_) {
+    ++on_edge[row.edge_setting];
+    ++in_cloud[row.cloud_setting];
+  }
+  for (std::size_t i = 0; i < on_edge.size(); ++i)
+    if (on_edge[i] == 1)
+      edge_settings_[i] = belief(0);
+  for (std::size_t i = 0; i < in_cloud.size(); ++i)
+    if (in_cloud[i] == 1)
+      cloud_settings_[i] = belief(0);
   link_ = shared;
-  all_power_ = {.mean = 0, .variance = options.power_deviation * options.power_deviation};
+  all_power_ = belief(options.power_deviation);
   power_.assign(edges.size(), all_power_);
 }
 
-void Corrections::drift(Belief& belief, double prior_deviation, double keep_mean) const {
-  const double prior = prior_deviation * prior_deviation;
+void Corrections::drift(Belief& belief, double keep_mean) const {
   belief.mean *= keep_mean;
-  belief.variance = prior + (belief.variance - prior) * keep_ * keep_;
+  belief.variance = belief.prior + (belief.variance - belief.prior) * keep_ * keep_;
+}
+
+void Corrections::link_moved() {
+  constexpr std::uint64_t last = 10;
+  const auto forget = [](Belief& belief) {
+    belief.mean = 0;
+    belief.variance = belief.prior;
+    belief.surprise = 0;
+  };
+  forget(link_);
+  for (RowState& row : rows_)
+    if (row.touched && requests_ - row.tried < last)
+      forget(row.move);
 }
 
 void Corrections::learn(Belief& own, Belief& shared, std::uint32_t row, double predicted,
@@ -107,7 +133,7 @@ void Corrections::learn(Belief& own, Belief& shared, std::uint32_t row, double p
   const double unsure = options_.row_deviation * options_.row_deviation;
   double total = own.variance + shared.variance + noise * noise;
   const int way = std::abs(surprise) <= 3 * std::sqrt(total) ? 0 : surprise > 0 ? 1 : -1;
-  if (way != 0 && way == shared.surprise && row != shared.surprised_by) {
+  if (way != 0 && way == shared.surprise && row != shared.surprised_by && shared.prior > 0) {
     shared.variance = std::max(shared.variance, unsure);
     total = own.variance + shared.variance + noise * noise;
   }
@@ -133,18 +159,18 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
     if (expected >= shortest_part)
       learn(own, shared, index, expected.count(), took.count(), noise);
   };
-  for (Belief& belief : edge_settings_) drift(belief, options_.shared_deviation, keep_);
-  for (Belief& belief : cloud_settings_) drift(belief, options_.shared_deviation, keep_);
-  drift(link_, options_.shared_deviation, keep_);
-  for (Belief& belief : power_) drift(belief, options_.power_deviation, keep_row_);
-  drift(all_power_, options_.power_deviation, keep_row_);
+  for (Belief& belief : edge_settings_) drift(belief, keep_);
+  for (Belief& belief : cloud_settings_) drift(belief, keep_);
+  drift(link_, keep_);
+  for (Belief& belief : power_) drift(belief, keep_row_);
+  drift(all_power_, keep_row_);
   ++requests_;
   for (RowState& row : rows_) {
     if (!row.touched)
       continue;
-    drift(row.edge, options_.row_deviation, keep_row_);
-    drift(row.move, options_.row_deviation, keep_row_);
-    drift(row.cloud, options_.row_deviation, keep_row_);
+    drift(row.edge, keep_row_);
+    drift(row.move, keep_row_);
+    drift(row.cloud, keep_row_);
   }
 
   RowState& row = rows_[index];

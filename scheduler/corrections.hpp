@@ -43,6 +43,8 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 /// give for the parts as they were measured, so that time and power are learnt apart. That error is
 /// the sum of one of the edge's setting and one of all its settings; rows have none of their own.
 ///
+/// A setting of one row only has no error but the row's.
+///
 /// The groups are as coarse as what can be told apart: with overlap, encode, transfer and decode
 /// hide one another. Not thread-safe.
 class Corrections {
@@ -55,6 +57,9 @@ class Corrections {
                const table::LatencyParts& measured);
   /// `modelled`: by the table's watts from the measured parts; `measured`: by a meter.
   void observe_energy(std::uint32_t row, core::Joules modelled, core::Joules measured);
+
+  /// The link's estimate has jumped: what the last requests seemed to say of the link was that.
+  void link_moved();
 
   /// The row ran and nothing can be told of it.
   void miss(std::uint32_t row) { rows_[row].tried = requests_; }
@@ -80,6 +85,7 @@ class Corrections {
   struct Belief {
     double mean = 0;
     double variance = 0;
+    double prior = 0;  // the variance beforehand, not saved
     // Of an error that rows share, not saved: who surprised last, and which way (0: nobody).
     std::uint32_t surprised_by = no_row;
     int surprise = 0;
@@ -103,7 +109,7 @@ class Corrections {
   };
   struct Learnt;  // what is saved
 
-  void drift(Belief& belief, double prior_deviation, double keep_mean) const;
+  void drift(Belief& belief, double keep_mean) const;
   void learn(Belief& own, Belief& shared, std::uint32_t row, double predicted, double measured,
              double noise);
   void update_factors();

@@ -48,8 +48,11 @@ struct Corrections::Learnt {
   }
 
   // `good` becomes false where a number cannot have been learnt.
-  static Belief belief(ByteReader& in, bool& good) {
-    const Belief belief{.mean = in.get<double>(), .variance = in.get<double>()};
+  static Belief belief(ByteReader& in, const Belief& beforehand, bool& good) {
+    Belief belief;
+    belief.mean = in.get<double>();
+    belief.variance = in.get<double>();
+    belief.prior = beforehand.prior;
     good = good && std::isfinite(belief.mean) && std::abs(belief.mean) < 20 &&
            belief.variance >= 0 && belief.variance <= 100;
     return belief;
@@ -58,7 +61,7 @@ struct Corrections::Learnt {
     good = good && in.get_count(16, 1U << 30) == beliefs.size();
     for (Belief& one : beliefs)
       if (good)
-        one = belief(in, good);
+        one = belief(in, one, good);
   }
   static Residuals residuals(ByteReader& in, bool& good) {
     Residuals residuals;
@@ -128,10 +131,11 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   Learnt read{
       in.get<std::uint64_t>(), rows_, edge_settings_, cloud_settings_, {}, {}, {}, power_, {}};
   bool good = true;
-  read.link = Learnt::belief(in, good);
+  read.link = Learnt::belief(in, link_, good);
   Learnt::beliefs(in, read.edge_settings, good);
   Learnt::beliefs(in, read.cloud_settings, good);
-  const Belief own{.mean = 0, .variance = options_.row_deviation * options_.row_deviation};
+  const double prior = options_.row_deviation * options_.row_deviation;
+  const Belief own{.mean = 0, .variance = prior, .prior = prior};
   for (RowState& row : read.rows) {
     row.edge = row.move = row.cloud = own;
     row.touched = false;
@@ -146,15 +150,17 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
     row.touched = true;
     row.tried = in.get<std::uint64_t>();
     good = row.tried <= read.requests;
-    for (Belief* belief : {&row.edge, &row.move, &row.cloud}) *belief = Learnt::belief(in, good);
+    for (Belief* belief : {&row.edge, &row.move, &row.cloud})
+      *belief = Learnt::belief(in, own, good);
   }
   read.on_edge = Learnt::residuals(in, good);
   read.in_cloud = Learnt::residuals(in, good);
   if (format >= 2) {
-    read.all_power = Learnt::belief(in, good);
+    read.all_power = Learnt::belief(in, all_power_, good);
     Learnt::beliefs(in, read.power, good);
   } else {
-    read.all_power = {.mean = 0, .variance = options_.power_deviation * options_.power_deviation};
+    const double prior = all_power_.prior;
+    read.all_power = {.mean = 0, .variance = prior, .prior = prior};
     std::fill(read.power.begin(), read.power.end(), read.all_power);
   }
   if (!good || !in.finished())

@@ -330,7 +330,7 @@ TEST_F(PipelineTest, TheNextHeadRunsWhileTheRequestsBeforeAreInTheCloud) {
     EXPECT_EQ(floats_of(reply->outputs), model->expected());
   }
   EXPECT_EQ(tails->most, 3);
-  EXPECT_EQ(heads->most, 1);
+  EXPECT_LE(heads->most, 1);
 }
 
 TEST_F(PipelineTest, HeadsAndTailsOfABrokenCloudTakeTurns) {

@@ -148,7 +148,7 @@ struct LearningOptions {
   double half_life = 400;  ///< requests after which what was learnt has lost half its weight
   /// The same of one row's own error: of a row that was found slow, and is not run, nothing new is
   /// heard, and it must not come back by being forgotten.
-  double row_half_life = 4000;
+  double row_half_life = 1e5;
   /// A row that was found worse than predicted, was not run for half_life requests, and would be
   /// the cheapest if it were as predicted, is run once more where the deadline leaves time for what
   /// it took. Requests that are decided before its outcome is observed may run it, too.
