@@ -3,6 +3,7 @@
 #include "tests/scheduler/random_table.hpp"
 
 #include <cleave/scheduler/scheduler.hpp>
+#include <cleave/scheduler/streams.hpp>
 
 #include <benchmark/benchmark.h>
 
@@ -146,6 +147,55 @@ void decide_1000_random_rows(benchmark::State& bench) {
   bench.counters["p99_ns"] = quantile(times, 0.99);
 }
 BENCHMARK(decide_1000_random_rows)->Iterations(200'000);
+
+// A busy edge, more urgent streams and a short budget: every limit that there is.
+void decide_under_limits(benchmark::State& bench) {
+  const auto table = front_table();
+  const auto policy = cleave::scheduler::make_policy("cleave", table).value();
+  const Workload work = workload();
+  std::size_t saving = 0;
+  auto times = timed(bench, work, [&](const Request& request, std::size_t i) {
+    LiveState state = work.state(*table, i);
+    state.edge_wait = milliseconds(static_cast<double>(i % 5) * 10);
+    state.edge_limit = milliseconds(200);
+    state.energy = {cleave::core::Joules(2), static_cast<double>(i % 8) * 0.07};
+    const auto decision = policy->decide(request, state);
+    saving += decision.reason == cleave::scheduler::Reason::saving;
+    return decision;
+  });
+  bench.counters["median_ns"] = quantile(times, 0.5);
+  bench.counters["p99_ns"] = quantile(times, 0.99);
+  bench.counters["saving"] = static_cast<double>(saving) / static_cast<double>(times.size());
+}
+BENCHMARK(decide_under_limits)->Iterations(200'000);
+
+// A request through Streams, of three, of which one is more urgent: arrival, decision, end.
+void stream_request(benchmark::State& bench) {
+  const auto table = front_table();
+  const Workload work = workload();
+  cleave::scheduler::Streams streams;
+  for (const std::uint8_t priority : {1, 1, 2}) {
+    cleave::scheduler::StreamOptions options;
+    options.table = table;
+    options.priority = priority;
+    options.deadline = milliseconds(300);
+    options.policy_options.learning.enabled = false;
+    (void)streams.add(options).value();
+  }
+  auto times = timed(bench, work, [&](const Request& request, std::size_t i) {
+    const Seconds now(static_cast<double>(i));
+    auto ticket = streams.arrive(0, now + request.deadline, now);
+    const auto decision = ticket.start(request, work.state(*table, i), now);
+    ticket.leave_edge(now);
+    ticket.finish(
+        {.row = decision.row, .link = table->reference, .measured = decision.prediction.latency},
+        decision.edge_energy, now);
+    return decision;
+  });
+  bench.counters["median_ns"] = quantile(times, 0.5);
+  bench.counters["p99_ns"] = quantile(times, 0.99);
+}
+BENCHMARK(stream_request)->Iterations(100'000);
 
 // The link has moved and nobody called refresh(): every row is composed while deciding.
 void decide_on_another_link(benchmark::State& bench) {

@@ -18,10 +18,11 @@ namespace cleave::cli {
 namespace {
 
 struct Options {
-  std::string observations, table, requests, json, learn = "on", boundary, origin;
+  std::string observations, table, requests, json, learn = "on", boundary, origin, budget;
   std::vector<std::string> policies;
   std::uint64_t seed = 1;
   double confidence = 0.9;
+  bool queue = false;
 };
 
 // Fixed configurations come on top of the usual policies, unless others are named, too.
@@ -44,6 +45,13 @@ core::Result<scheduler::ReplayOptions> replay_options(const Options& given,
   options.policy.learning.enabled = given.learn == "on";
   options.boundary = table.boundary;
   options.origin = table.rows.empty() ? core::Origin::measured : table.rows[0].ingredients.origin;
+  options.queueing = given.queue;
+  if (!given.budget.empty()) {
+    const auto budget = scheduler::parse_energy_budget(given.budget);
+    if (!budget)
+      return core::fail(budget);
+    options.budget = *budget;
+  }
   if (!given.boundary.empty()) {
     const auto boundary = parse_boundary(given.boundary);
     if (!boundary)
@@ -68,9 +76,14 @@ void print(const std::vector<table::RunLog>& logs, const scheduler::ReplayOption
                           {"median", Align::right},
                           {"p95", Align::right},
                           {"configurations", Align::right}});
+  // Those that the budget had nothing for are among the missed.
+  const auto refused = [&](const table::RunSummary& summary) {
+    return options.budget ? " (" + std::to_string(summary.failed) + " refused)" : std::string();
+  };
   for (const table::RunLog& log : logs) {
     const table::RunSummary summary = table::summarise(log);
-    text.add_row({summary.policy, std::to_string(summary.requests), std::to_string(summary.missed),
+    text.add_row({summary.policy, std::to_string(summary.requests),
+                  std::to_string(summary.missed) + refused(summary),
                   report::format(summary.mean_energy), report::format(summary.median_latency),
                   report::format(summary.p95_latency),
                   std::to_string(scheduler::distinct_configurations(log))});
@@ -92,12 +105,16 @@ std::string json_of(const std::vector<table::RunLog>& logs, const Options& given
                         {"median_latency_ms", summary.median_latency.count() * 1e3},
                         {"p95_latency_ms", summary.p95_latency.count() * 1e3},
                         {"distinct_configurations", scheduler::distinct_configurations(log)}});
+    if (options.budget)
+      policies.back()["refused"] = summary.failed;
   }
   const nlohmann::ordered_json document = {{"energy_boundary", core::to_string(options.boundary)},
                                            {"energy_origin", core::to_string(options.origin)},
                                            {"seed", given.seed},
                                            {"confidence", given.confidence},
                                            {"learn", given.learn == "on"},
+                                           {"queue", given.queue},
+                                           {"energy_budget", given.budget},
                                            {"policies", std::move(policies)}};
   // Names of knobs need not be UTF-8.
   return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -164,6 +181,11 @@ void add_replay(CLI::App& app, int& result) {
                       "Whose energy was observed: edge, device or machine (default: the table's)");
   command->add_option("--origin", options->origin,
                       "measured or modelled energy (default: the table's)");
+  command->add_flag("--queue", options->queue,
+                    "Requests wait while those that arrived before them run");
+  command->add_option("--energy-budget", options->budget,
+                      "What cleave may spend: a rate (500J/h, 2W), or a battery and how long it is "
+                      "to last (20kJ:4h)");
   command->add_option("--json", options->json, "Write the figures to this file, too");
   command->footer(
       "Example:\n  cleave workload weibull --requests 1000 -o req.csv\n"

@@ -1,10 +1,12 @@
 // cleave run: requests on the edge, under one or several policies.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/deadline_range.hpp"
 #include "cli/foreign.hpp"
 #include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/model_options.hpp"
+#include "cli/own_time.hpp"
 #include "cli/parse.hpp"
 #include "cli/progress.hpp"
 #include "cli/security_options.hpp"
@@ -33,7 +35,6 @@
 #include <deque>
 #include <future>
 #include <iostream>
-#include <limits>
 #include <thread>
 
 namespace cleave::cli {
@@ -49,76 +50,16 @@ struct Options {
   ClientSecurityOptions security;
   std::vector<std::string> clouds;
   std::string table, data, labels, policies = "cleave", deadlines, profile, log, output, learnt,
-                                   pause = "10ms", meter = "auto";
+                                   pause = "10ms", meter = "auto", budget;
   std::size_t requests = 1, block = 20, in_flight = 1;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
   bool json = false, quiet = false, explain = false, accept_foreign = false;
 };
 
-// An emulated board's energy is not this machine's; and a meter does not tell the joules of
-// requests that overlap.
+// An emulated board's energy is not this machine's.
 bool can_be_metered(const Options& options) {
-  return options.host.emulate_share == 0 && options.in_flight == 1;
-}
-
-struct Range {
-  Seconds shortest, longest;
-};
-
-// From the fastest configuration of the profile to its slowest.
-Range latency_range(const table::Profile& profile) {
-  Range range{Seconds(std::numeric_limits<double>::infinity()), Seconds(0)};
-  core::Configuration configuration;
-  configuration.stages.resize(2);
-  configuration.codecs.resize(1);
-  for (const table::CutProfile& cut : profile.cuts)
-    for (const table::Setting& edge : profile.hosts[0].settings)
-      for (const table::Setting& cloud : profile.hosts[1].settings)
-        for (const std::string& codec : profile.codecs) {
-          configuration.stages[0] = {core::edge_host, cut.id, edge.levels, cut.head};
-          configuration.stages[1] = {core::cloud_host, profile.cuts.back().id, cloud.levels};
-          configuration.codecs[0] = codec;
-          const auto priced = table::price(profile, configuration);
-          if (!priced)
-            continue;  // a lossy codec where its accuracy was not measured
-          const Seconds latency =
-              table::compose(*priced, table::link_of(profile), Seconds(0)).latency.total();
-          range.shortest = std::min(range.shortest, latency);
-          range.longest = std::max(range.longest, latency);
-        }
-  return range;
-}
-
-// "20ms:400ms", or one duration; if nothing was said, the profile's range, or else the table's.
-core::Result<Range> deadline_range(const std::string& text, const std::string& profile_path,
-                                   const table::ParetoTable& table) {
-  if (text.empty() && !profile_path.empty()) {
-    const auto profile = table::load_profile(profile_path);
-    if (!profile)
-      return fail(profile);
-    return latency_range(*profile);
-  }
-  if (text.empty()) {
-    Range range{Seconds(std::numeric_limits<double>::infinity()), Seconds(0)};
-    for (const table::TableRow& row : table.rows) {
-      range.shortest = std::min(range.shortest, row.latency);
-      range.longest = std::max(range.longest, row.latency);
-    }
-    return range;
-  }
-  const std::size_t colon = text.find(':');
-  const auto shortest = parse_duration(text.substr(0, colon));
-  if (!shortest)
-    return fail(shortest);
-  if (colon == std::string::npos)
-    return Range{*shortest, *shortest};
-  const auto longest = parse_duration(text.substr(colon + 1));
-  if (!longest)
-    return fail(longest);
-  if (*longest < *shortest)
-    return fail(Errc::invalid_argument, "the longest deadline is below the shortest", text);
-  return Range{*shortest, *longest};
+  return options.host.emulate_share == 0;
 }
 
 // Everything that the requests of all policies share.
@@ -185,6 +126,7 @@ class Experiment {
         const std::size_t which = (p + turn) % clients_.size();
         const std::size_t to = std::min(workload.size(), from + options_.block);
         const Seconds start = clock_.now();
+        times_[which]->begin();
         for (std::size_t i = from; i < to; ++i) {
           if (interrupt_.requested())
             return fail(Errc::cancelled, "interrupted");
@@ -195,6 +137,7 @@ class Experiment {
         }
         if (auto rest = end_all(which); !rest)
           return rest;
+        times_[which]->end();
         took_[which] += clock_.now() - start;
       }
     progress.finish();
@@ -212,6 +155,10 @@ class Experiment {
   // Of one policy, pauses included.
   [[nodiscard]] double requests_per_second(std::size_t which) const {
     return static_cast<double>(logs_[which].outcomes.size()) / took_[which].count();
+  }
+  // What a policy's requests took of the edge; nothing without a budget.
+  [[nodiscard]] std::optional<core::Joules> budgeted(std::size_t which) const {
+    return which < budgets_.size() ? std::optional(budgets_[which]->spent()) : std::nullopt;
   }
   [[nodiscard]] const core::Values& last_outputs() const { return last_outputs_; }
   [[nodiscard]] bool has_data() const { return data_.has_value(); }
@@ -272,8 +219,24 @@ class Experiment {
       if (opened)
         meter = std::move(*opened);
     }
+    std::optional<scheduler::EnergyBudgetOptions> budget;
+    if (!options_.budget.empty()) {
+      const auto parsed = scheduler::parse_energy_budget(options_.budget);
+      if (!parsed)
+        return fail(parsed);
+      budget = *parsed;
+    }
     for (const std::string& policy : split_list(options_.policies)) {
+      times_.push_back(std::make_shared<OwnTime>());
       runtime::EdgeOptions edge;
+      edge.clock = times_.back();
+      if (budget) {
+        auto made = scheduler::EnergyBudget::make(*budget, times_.back()->now());
+        if (!made)
+          return fail(made);
+        edge.budget = *made;
+        budgets_.push_back(std::move(*made));
+      }
       edge.model = on_host(*host_, model_);
       edge.table = table_;
       edge.knobs = host_->knobs;
@@ -316,10 +279,12 @@ class Experiment {
   // ones should pay for that.
   core::Result<void> warm_up(const table::RequestSpec& spec) {
     for (std::size_t which = 0; which < clients_.size(); ++which) {
+      times_[which]->begin();
       if (auto one = begin(which, spec); !one)
         return one;
       if (auto rest = end_all(which); !rest)
         return rest;
+      times_[which]->end();
       logs_[which].outcomes.clear();
     }
     return {};
@@ -411,7 +376,9 @@ class Experiment {
   std::vector<std::unique_ptr<runtime::EdgeClient>> clients_;
   std::vector<table::RunLog> logs_;
   const core::SteadyClock clock_;
-  std::vector<Seconds> took_;  // by each policy's requests
+  std::vector<Seconds> took_;                    // by each policy's requests
+  std::vector<std::shared_ptr<OwnTime>> times_;  // of each policy, and its budget
+  std::vector<std::shared_ptr<scheduler::EnergyBudget>> budgets_;
   std::deque<std::pair<table::RequestOutcome, std::future<core::Result<runtime::Reply>>>>
       in_flight_;  // of the policy whose turn it is, the oldest first
   core::Values last_outputs_;
@@ -441,8 +408,7 @@ core::Result<void> run(const Options& options) {
                 "emulate the share by pace (--emulate-by pace)");
   if (options.meter != "auto" && options.meter != "none" && !can_be_metered(options))
     return fail(Errc::invalid_argument,
-                "a meter counts this machine and all that it does: it tells neither an emulated "
-                "board's energy nor that of one of several requests in flight",
+                "a meter counts this machine and all that it does, not an emulated board's energy",
                 "--meter");
   const Interrupt interrupt;
   Experiment experiment(options, interrupt);
@@ -476,6 +442,10 @@ core::Result<void> run(const Options& options) {
     std::vector<table::RunSummary> summaries;
     for (const table::RunLog& log : logs) summaries.push_back(table::summarise(log));
     std::cout << report::policy_table(summaries);
+    for (std::size_t i = 0; i < logs.size(); ++i)
+      if (const auto spent = experiment.budgeted(i))
+        std::printf("%s took %s of the edge (budget %s)\n", logs[i].policy.c_str(),
+                    report::format(*spent).c_str(), options.budget.c_str());
     if (options.in_flight > 1) {
       std::printf("%zu in flight, requests a second:", options.in_flight);
       for (std::size_t i = 0; i < logs.size(); ++i)
@@ -539,8 +509,14 @@ void add_run(CLI::App& app, int& result) {
   command
       ->add_option("--meter", options->meter,
                    "The edge's energy: auto, none (modelled), rapl, battery:NAME, nvml:N, "
-                   "hwmon:CHIP/RAIL, command:watts:COMMAND, command:joules:COMMAND; commas add up")
+                   "hwmon:CHIP/RAIL, command:watts:COMMAND, command:joules:COMMAND; commas add up. "
+                   "Requests in flight share what it counts")
       ->capture_default_str();
+  command->add_option(
+      "--energy-budget", options->budget,
+      "What cleave may take of the edge's energy: a rate (500J/h, 2W), or a battery "
+      "and how long it is to last (20kJ:4h). Deadlines that cost most are given up "
+      "first, then requests refused; each policy has its own");
   command->add_option("--seed", options->seed, "Of deadlines and inputs")->capture_default_str();
   command->add_option("--learnt", options->learnt,
                       "Go on from what the policy cleave has learnt, if this file is there, and "

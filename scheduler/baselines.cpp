@@ -10,14 +10,17 @@ FixedPolicy::FixedPolicy(std::string name, std::shared_ptr<const table::ParetoTa
 
 Decision FixedPolicy::decide(const Request& request, const LiveState& state) {
   const Composed composed = compose_row(*table_, row_, Factors{}, /*margin=*/0, state.link);
-  const Cost cost = cost_of(composed, switching_.of(row_, state), state.queue);
+  const Cost cost = cost_of(composed, switching_.of(row_, state), state);
   Decision decision;
   decision.row = row_;
   decision.prediction = table::compose(table_->rows[row_].ingredients, state.link, state.queue);
   decision.switching = cost.switching;
+  decision.edge_wait = edge_wait(table_->rows[row_].ingredients, state);
+  decision.edge_hold = edge_hold(table_->rows[row_].ingredients);
   decision.latency = core::Seconds(cost.latency);
   decision.bound = core::Seconds(cost.bound);
   decision.energy = core::Joules(cost.energy);
+  decision.edge_energy = core::Joules(cost.edge_energy);
   decision.meets_deadline = decision.bound <= request.deadline - request.elapsed;
   decision.reason = Reason::fixed;
   return decision;
@@ -43,6 +46,8 @@ Decision DynaSplitPolicy::decide(const Request& request, const LiveState&) {
   decision.prediction = table::compose(row.ingredients, table_->reference, core::Seconds());
   decision.latency = decision.bound = row.latency;
   decision.energy = row.energy;
+  decision.edge_energy = decision.prediction.energy.total(core::Boundary::edge);
+  decision.edge_hold = edge_hold(row.ingredients);
   decision.reason = decision.meets_deadline ? Reason::least_energy : Reason::fastest;
   return decision;
 }

@@ -3,8 +3,19 @@
 #include "scheduler/explain.hpp"
 
 #include <cmath>
+#include <limits>
 
 namespace cleave::inline v0::scheduler {
+namespace {
+
+// Less is the estimate's noise.
+bool jumped(const table::LinkState& a, const table::LinkState& b) {
+  constexpr double far = 1.5;
+  const auto apart = [](double x, double y) { return x > far * y || y > far * x; };
+  return apart(a.up.count(), b.up.count()) || apart(a.down.count(), b.down.count());
+}
+
+}  // namespace
 
 CleavePolicy::CleavePolicy(std::shared_ptr<const table::ParetoTable> table,
                            const PolicyOptions& options)
@@ -13,6 +24,7 @@ CleavePolicy::CleavePolicy(std::shared_ptr<const table::ParetoTable> table,
       switching_(*table_),
       composed_([this] { return ComposedTable(table_->rows.size()); }),
       corrections_(*table_, options.learning, options.confidence) {
+  observed_link_ = table_->reference;
   recompose(table_->reference);
 }
 
@@ -24,10 +36,31 @@ bool CleavePolicy::close(const table::LinkState& a, const table::LinkState& b) c
          near(a.down.count(), b.down.count());
 }
 
-ComposedTable::Pick CleavePolicy::scan(const ComposedTable& composed, const Request& request,
-                                       core::Seconds remaining, const LiveState& state,
-                                       bool& meets) const {
-  ComposedTable::Pick cheapest, fastest;
+CleavePolicy::Choice CleavePolicy::choose(const ComposedTable& composed, double joules,
+                                          const Request& request, const LiveState& state) const {
+  const core::Seconds remaining = request.deadline - request.elapsed;
+  const auto in_time = composed.cheapest(joules, request, remaining, state, switching_);
+  if (in_time.row != no_row) {
+    const auto other =
+        composed.worth_trying(in_time, joules, request, remaining, state, switching_);
+    return other.row == no_row ? Choice{in_time, Reason::least_energy}
+                               : Choice{other, Reason::exploring};
+  }
+  const auto fastest = composed.fastest(request, state, switching_);
+  if (fastest.row == no_row || options_.on_miss == OnMiss::refuse)
+    return {{}, Reason::refused, fastest.row != no_row};
+  if (fastest.cost.edge_energy <= joules)
+    return {fastest, Reason::fastest};
+  const auto within = composed.fastest_within(joules, request, state, switching_);
+  if (within.row != no_row && within.cost.latency <= remaining.count())
+    return {within, Reason::saving};
+  return {composed.least_of_edge(request, state, switching_), Reason::saving};
+}
+
+CleavePolicy::Choice CleavePolicy::scan(const ComposedTable& composed, double joules,
+                                        const Request& request, const LiveState& state) const {
+  const double remaining = (request.deadline - request.elapsed).count();
+  ComposedTable::Pick cheapest, fastest, within, lightest;
   for (std::uint32_t row = 0; row < table_->rows.size(); ++row) {
     const table::Ingredients& in = table_->rows[row].ingredients;
     if ((in.uses_cloud && !state.cloud_reachable) ||
@@ -35,65 +68,89 @@ ComposedTable::Pick CleavePolicy::scan(const ComposedTable& composed, const Requ
       continue;
     const Composed made =
         compose_row(*table_, row, composed.factors(row), composed.margin(row), state.link);
-    if (!std::isfinite(made.bound))
+    if (!std::isfinite(made.latency) || !usable(made, request, state))
       continue;
-    const Cost cost = cost_of(made, switching_.of(row, state), state.queue);
-    if (fastest.row == no_row || faster(cost, row, fastest.cost, fastest.row))
-      fastest = {row, cost};
-    if (cost.bound <= remaining.count() &&
-        (cheapest.row == no_row || better(cost, row, cheapest.cost, cheapest.row)))
-      cheapest = {row, cost};
+    const Cost cost = cost_of(made, switching_.of(row, state), state);
+    const auto take = [&](ComposedTable::Pick& best, auto prefer) {
+      if (best.row == no_row || prefer(cost, row, best.cost, best.row))
+        best = {row, cost};
+    };
+    take(fastest, faster);
+    take(lightest, lighter);
+    if (cost.edge_energy <= joules) {
+      take(within, faster);
+      if (cost.bound <= remaining)
+        take(cheapest, better);
+    }
   }
-  meets = cheapest.row != no_row;
-  return meets ? cheapest : fastest;
+  if (cheapest.row != no_row)
+    return {cheapest, Reason::least_energy};
+  if (fastest.row == no_row || options_.on_miss == OnMiss::refuse)
+    return {{}, Reason::refused, fastest.row != no_row};
+  if (fastest.cost.edge_energy <= joules)
+    return {fastest, Reason::fastest};
+  if (within.row != no_row && within.cost.latency <= remaining)
+    return {within, Reason::saving};
+  return {lightest, Reason::saving};
 }
 
 Decision CleavePolicy::decide(const Request& request, const LiveState& state) {
   const auto composed = composed_.read();
-  const core::Seconds remaining = request.deadline - request.elapsed;
-  Decision decision;
-  ComposedTable::Pick pick;
-  bool exploring = false;
-  if (close(state.link, composed->link()) || !state.cloud_reachable) {
-    pick = composed->cheapest(request, remaining, state, switching_);
-    decision.meets_deadline = pick.row != no_row;
-    if (!decision.meets_deadline) {
-      pick = composed->fastest(request, state, switching_);
-    } else if (const auto other =
-                   composed->worth_trying(pick, request, remaining, state, switching_);
-               other.row != no_row) {
-      pick = other;
-      exploring = true;
-    }
-  } else {
-    pick = scan(*composed, request, remaining, state, decision.meets_deadline);
+  const double joules =
+      allowance(state.energy, composed->least_edge_energy(), composed->most_edge_energy());
+  const bool composed_for = close(state.link, composed->link()) || !state.cloud_reachable;
+  if (!composed_for)
     scanned_.store(true, std::memory_order_relaxed);
+  const auto pick_for = [&](const LiveState& now) {
+    return composed_for ? choose(*composed, joules, request, now)
+                        : scan(*composed, joules, request, now);
+  };
+  Choice choice = pick_for(state);
+  if (!choice.any && std::isfinite(state.edge_limit.count())) {
+    LiveState unlimited = state;
+    unlimited.edge_limit = LiveState().edge_limit;
+    choice = pick_for(unlimited);
   }
-  if (pick.row == no_row || (!decision.meets_deadline && options_.on_miss == OnMiss::refuse))
+  Decision decision;
+  const auto& [row, cost] = choice.pick;
+  if (row == no_row || cost.edge_energy > state.energy.available.count())
     return decision;
-  const Factors& factors = composed->factors(pick.row);
-  decision.row = pick.row;
-  decision.prediction = table::compose(corrected(table_->rows[pick.row].ingredients, factors),
-                                       corrected(state.link, factors), state.queue);
-  decision.switching = pick.cost.switching;
-  decision.latency = core::Seconds(pick.cost.latency);
-  decision.bound = core::Seconds(pick.cost.bound);
-  decision.energy = core::Joules(pick.cost.energy);
-  decision.reason = !decision.meets_deadline ? Reason::fastest
-                    : exploring              ? Reason::exploring
-                                             : Reason::least_energy;
+  const Factors& factors = composed->factors(row);
+  const table::Ingredients in = corrected(table_->rows[row].ingredients, factors);
+  decision.row = row;
+  decision.prediction = table::compose(in, corrected(state.link, factors), state.queue);
+  decision.switching = cost.switching;
+  decision.edge_wait = edge_wait(in, state);
+  decision.edge_hold = edge_hold(in);
+  decision.latency = core::Seconds(cost.latency);
+  decision.bound = core::Seconds(cost.bound);
+  decision.energy = core::Joules(cost.energy);
+  decision.edge_energy = core::Joules(cost.edge_energy);
+  decision.meets_deadline =
+      choice.reason == Reason::least_energy || choice.reason == Reason::exploring;
+  decision.reason = choice.reason;
   return decision;
+}
+
+core::Seconds CleavePolicy::soonest(const Request& request, const LiveState& state) {
+  const auto composed = composed_.read();
+  const auto pick = composed->fastest(request, state, switching_);
+  return core::Seconds(pick.row == no_row ? std::numeric_limits<double>::infinity()
+                                          : pick.cost.bound);
 }
 
 std::string CleavePolicy::explain(const Request& request, const LiveState& state,
                                   const Decision& decision) {
   const auto composed = composed_.read();
-  PassedOver passed(*table_, request, state, decision);
+  PassedOver passed(
+      *table_, request, state,
+      allowance(state.energy, composed->least_edge_energy(), composed->most_edge_energy()),
+      decision);
   for (std::uint32_t row = 0; row < table_->rows.size(); ++row) {
     const Composed made =
         compose_row(*table_, row, composed->factors(row), composed->margin(row), state.link);
-    if (std::isfinite(made.bound))
-      passed.add(made, cost_of(made, switching_.of(row, state), state.queue));
+    if (std::isfinite(made.latency))
+      passed.add(made, cost_of(made, switching_.of(row, state), state));
   }
   std::string text = scheduler::explain(*table_, decision);
   if (decision.row < table_->rows.size())
@@ -105,6 +162,9 @@ void CleavePolicy::observe(const Outcome& outcome) {
   if (outcome.row >= table_->rows.size())
     return;
   const std::lock_guard lock(writing_);
+  if (jumped(observed_link_, outcome.link))
+    corrections_.link_moved();
+  observed_link_ = outcome.link;
   if (options_.learning.enabled && !outcome.completed) {
     corrections_.miss(outcome.row);
     stale_ = true;
@@ -112,6 +172,10 @@ void CleavePolicy::observe(const Outcome& outcome) {
     const table::Ingredients& in = table_->rows[outcome.row].ingredients;
     corrections_.observe(outcome.row, table::compose(in, outcome.link, core::Seconds()).latency,
                          outcome.measured);
+    if (const auto& energy = outcome.energy; energy &&
+                                             energy->counted.origin == core::Origin::measured &&
+                                             energy->counted.boundary == core::Boundary::edge)
+      corrections_.observe_energy(outcome.row, energy->modelled, energy->counted.joules);
     stale_ = true;
   }
   // An outcome may tell of a link that is no more: it counts only if decide() meets it often enough

@@ -21,6 +21,7 @@ class CleavePolicy final : public Policy {
   [[nodiscard]] std::string_view name() const override { return "cleave"; }
   [[nodiscard]] const table::ParetoTable& table() const override { return *table_; }
   [[nodiscard]] Decision decide(const Request& request, const LiveState& state) override;
+  [[nodiscard]] core::Seconds soonest(const Request& request, const LiveState& state) override;
   void observe(const Outcome& outcome) override;
   void refresh(const table::LinkState& link) override;
   [[nodiscard]] std::string explain(const Request& request, const LiveState& state,
@@ -30,10 +31,17 @@ class CleavePolicy final : public Policy {
 
  private:
   [[nodiscard]] bool close(const table::LinkState& a, const table::LinkState& b) const;
-  /// Picks without the precomposed order, for a link that it was not made for.
-  [[nodiscard]] ComposedTable::Pick scan(const ComposedTable& composed, const Request& request,
-                                         core::Seconds remaining, const LiveState& state,
-                                         bool& meets) const;
+  struct Choice {
+    ComposedTable::Pick pick;  // no_row: none
+    Reason reason = Reason::refused;
+    bool any = true;  // whether there was a row to pick from
+  };
+  /// By the precomposed order.
+  [[nodiscard]] Choice choose(const ComposedTable& composed, double joules, const Request& request,
+                              const LiveState& state) const;
+  /// Row by row, for a link that the rows were not composed for.
+  [[nodiscard]] Choice scan(const ComposedTable& composed, double joules, const Request& request,
+                            const LiveState& state) const;
   void recompose(const table::LinkState& link);
 
   std::shared_ptr<const table::ParetoTable> table_;
@@ -44,7 +52,8 @@ class CleavePolicy final : public Policy {
   mutable std::mutex writing_;         // guards what follows, and the writer's side of composed_
   Corrections corrections_;
   table::LinkState wanted_;
-  bool stale_ = false;  // corrections_ and wanted_ are newer than composed_
+  table::LinkState observed_link_;  // of the last outcome
+  bool stale_ = false;              // corrections_ and wanted_ are newer than composed_
 };
 
 }  // namespace cleave::inline v0::scheduler

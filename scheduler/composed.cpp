@@ -21,12 +21,22 @@ core::Seconds changed(std::span<const core::LevelIndex> now, const core::LevelIn
   return sum;
 }
 
+}  // namespace
+
 bool usable(const Composed& row, const Request& request, const LiveState& state) {
   return (state.cloud_reachable || !row.cloud) &&
-         row.accuracy >= static_cast<float>(request.accuracy_floor);
+         row.accuracy >= static_cast<float>(request.accuracy_floor) &&
+         row.hold <= state.edge_limit.count();
 }
 
-}  // namespace
+double allowance(const EnergyState& state, double least, double most) {
+  // At so full a bucket, or a fuller one, nobody needs to save.
+  constexpr double ample = 0.5;
+  const double available = state.available.count();
+  if (state.fill >= ample || !(least > 0))
+    return available;
+  return std::min(available, least * std::pow(most / least, std::max(0.0, state.fill) / ample));
+}
 
 SwitchingCosts::SwitchingCosts(const table::ParetoTable& table) {
   const auto costs = [](const std::vector<core::Knob>& knobs) {
@@ -58,6 +68,14 @@ Switching SwitchingCosts::of(std::uint32_t row, const LiveState& state) const {
   return out;
 }
 
+core::Seconds edge_hold(const table::Ingredients& in) {
+  return in.edge_compute + (in.uses_cloud ? in.encode_first + in.encode_rest : core::Seconds());
+}
+
+core::Seconds edge_wait(const table::Ingredients& in, const LiveState& state) {
+  return in.edge_compute > core::Seconds() ? state.edge_wait : core::Seconds();
+}
+
 Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const Factors& factors,
                      double margin, const table::LinkState& link) {
   const table::Ingredients in = corrected(table.rows[row].ingredients, factors);
@@ -65,27 +83,32 @@ Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const F
   Composed out;
   out.latency = made.latency.total().count();
   out.margin = margin;
-  out.bound = out.latency * (1 + margin);
   out.energy = made.energy.total(table.boundary).count();
+  out.edge_energy = made.energy.total(core::Boundary::edge).count();
   out.busy = in.edge_busy.count();
   out.idle = in.edge_idle.count();
   out.accuracy = static_cast<float>(in.accuracy.value);
   out.row = row;
   out.cloud = in.uses_cloud;
+  out.head = in.edge_compute > core::Seconds();
+  out.hold = static_cast<float>(edge_hold(in).count());
   // A link without bandwidth makes infinities and their differences.
-  if (!std::isfinite(out.bound) || !std::isfinite(out.energy))
-    out.latency = out.bound = out.energy = infinity;
+  if (!std::isfinite(out.bound()) || !std::isfinite(out.energy))
+    out.latency = out.energy = out.edge_energy = infinity;
   return out;
 }
 
-Cost cost_of(const Composed& row, const Switching& switching, core::Seconds queue) {
-  const double wait = row.cloud ? queue.count() : 0;
+Cost cost_of(const Composed& row, const Switching& switching, const LiveState& state) {
+  const double queue = row.cloud ? state.queue.count() : 0;
+  const double wait = queue + (row.head ? state.edge_wait.count() : 0);
   const double change = switching.total().count();
+  const double more =
+      row.busy * switching.edge.count() + row.idle * (queue + switching.cloud.count());
   Cost cost;
   cost.latency = row.latency + wait + change;
   cost.bound = (row.latency + wait) * (1 + row.margin) + change;
-  cost.energy =
-      row.energy + row.busy * switching.edge.count() + row.idle * (wait + switching.cloud.count());
+  cost.energy = row.energy + more;
+  cost.edge_energy = row.edge_energy + more;
   cost.switching = switching.total();
   return cost;
 }
@@ -98,6 +121,10 @@ bool faster(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row
   // Where none is sure to be in time, what is expected counts: a row that is slower but steadier
   // would miss the deadline more surely.
   return std::tie(a.latency, a.energy, row_a) < std::tie(b.latency, b.energy, row_b);
+}
+
+bool lighter(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b) {
+  return std::tie(a.edge_energy, a.latency, row_a) < std::tie(b.edge_energy, b.latency, row_b);
 }
 
 ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), margins_(rows) {
@@ -118,12 +145,16 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
   cloud_by_latency_.clear();
   blocks_.clear();
   hopeful_.clear();
+  least_edge_energy_ = infinity;
+  most_edge_energy_ = 0;
   for (std::uint32_t row = 0; row < table.rows.size(); ++row) {
     factors_[row] = corrections.factors(row);
     margins_[row] = corrections.margin(row);
     rows_[row] = compose_row(table, row, factors_[row], margins_[row], link);
-    if (rows_[row].bound == infinity)
+    if (rows_[row].latency == infinity)
       continue;
+    least_edge_energy_ = std::min(least_edge_energy_, rows_[row].edge_energy);
+    most_edge_energy_ = std::max(most_edge_energy_, rows_[row].edge_energy);
     keys_.push_back({rows_[row].energy, row});
     (rows_[row].cloud ? cloud_by_latency_ : edge_by_latency_).push_back({rows_[row].latency, row});
     if (corrections.worth_trying(row))
@@ -136,39 +167,44 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
   for (const Key& key : keys_) by_energy_.push_back(rows_[key.row]);
   for (std::size_t i = 0; i < by_energy_.size(); ++i) {
     if (i % block_size == 0)
-      blocks_.push_back({infinity, infinity, -1});
+      blocks_.push_back({infinity, infinity, infinity, -1});
     Block& block = blocks_.back();
     double& least = by_energy_[i].cloud ? block.least_cloud_bound : block.least_edge_bound;
-    least = std::min(least, by_energy_[i].bound);
+    least = std::min(least, by_energy_[i].bound());
+    block.least_edge_energy = std::min(block.least_edge_energy, by_energy_[i].edge_energy);
     block.best_accuracy = std::max(block.best_accuracy, by_energy_[i].accuracy);
   }
 }
 
-ComposedTable::Pick ComposedTable::cheapest(const Request& request, core::Seconds remaining,
-                                            const LiveState& state,
+ComposedTable::Pick ComposedTable::cheapest(double joules, const Request& request,
+                                            core::Seconds remaining, const LiveState& state,
                                             const SwitchingCosts& switching) const {
   Pick best;
   const double time = remaining.count();
-  // Switching only adds, and a row's bound grows by at least the queue.
+  // Switching only adds, and a row's bound grows by at least the queue. All-edge rows have a head,
+  // of rows that use the cloud not all.
+  const double edge_time = time - state.edge_wait.count();
   const double cloud_time = time - state.queue.count();
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const std::size_t begin = b * block_size;
     if (best.row != no_row && by_energy_[begin].energy > best.cost.energy)
       break;
     const Block& block = blocks_[b];
-    const bool on_edge = block.least_edge_bound <= time;
+    const bool on_edge = block.least_edge_bound <= edge_time;
     const bool in_cloud = state.cloud_reachable && block.least_cloud_bound <= cloud_time;
-    if ((!on_edge && !in_cloud) || block.best_accuracy < static_cast<float>(request.accuracy_floor))
+    if ((!on_edge && !in_cloud) || block.least_edge_energy > joules ||
+        block.best_accuracy < static_cast<float>(request.accuracy_floor))
       continue;
     const std::size_t end = std::min(begin + block_size, by_energy_.size());
     for (std::size_t i = begin; i < end; ++i) {
       const Composed& row = by_energy_[i];
       if (best.row != no_row && row.energy > best.cost.energy)
         break;
-      if (row.bound > (row.cloud ? cloud_time : time) || !usable(row, request, state))
+      if (row.bound() > (row.cloud ? cloud_time : edge_time) || !usable(row, request, state))
         continue;
-      const Cost cost = cost_of(row, switching.of(row.row, state), state.queue);
-      if (cost.bound <= time && (best.row == no_row || better(cost, row.row, best.cost, best.row)))
+      const Cost cost = cost_of(row, switching.of(row.row, state), state);
+      if (cost.bound <= time && cost.edge_energy <= joules &&
+          (best.row == no_row || better(cost, row.row, best.cost, best.row)))
         best = {row.row, cost};
     }
   }
@@ -182,8 +218,9 @@ void ComposedTable::add_hopeful(const Composed& row) {
     hopeful_.pop_back();
 }
 
-ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, const Request& request,
-                                                core::Seconds remaining, const LiveState& state,
+ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
+                                                const Request& request, core::Seconds remaining,
+                                                const LiveState& state,
                                                 const SwitchingCosts& switching) const {
   Pick best;
   double least = pick.cost.energy;
@@ -192,9 +229,9 @@ ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, const Request&
     if (row.row == pick.row || !usable(row, request, state))
       continue;
     const Switching change = switching.of(row.row, state);
-    const double hoped = cost_of(hopeful, change, state.queue).energy;
-    const Cost cost = cost_of(row, change, state.queue);
-    if (hoped < least && cost.bound <= remaining.count()) {
+    const double hoped = cost_of(hopeful, change, state).energy;
+    const Cost cost = cost_of(row, change, state);
+    if (hoped < least && cost.bound <= remaining.count() && cost.edge_energy <= joules) {
       best = {row.row, cost};
       least = hoped;
     }
@@ -212,14 +249,59 @@ ComposedTable::Pick ComposedTable::fastest(const Request& request, const LiveSta
       const Composed& row = rows_[key.row];
       if (!usable(row, request, state))
         continue;
-      const Cost cost = cost_of(row, switching.of(row.row, state), state.queue);
+      const Cost cost = cost_of(row, switching.of(row.row, state), state);
       if (best.row == no_row || faster(cost, row.row, best.cost, best.row))
         best = {row.row, cost};
     }
   };
-  scan(edge_by_latency_, 0);
+  scan(edge_by_latency_, state.edge_wait.count());
   if (state.cloud_reachable)
     scan(cloud_by_latency_, state.queue.count());
+  return best;
+}
+
+ComposedTable::Pick ComposedTable::fastest_within(double joules, const Request& request,
+                                                  const LiveState& state,
+                                                  const SwitchingCosts& switching) const {
+  Pick best;
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    const Block& block = blocks_[b];
+    if (block.least_edge_energy > joules ||
+        block.best_accuracy < static_cast<float>(request.accuracy_floor))
+      continue;
+    const std::size_t end = std::min((b + 1) * block_size, by_energy_.size());
+    for (std::size_t i = b * block_size; i < end; ++i) {
+      const Composed& row = by_energy_[i];
+      if (row.edge_energy > joules || (best.row != no_row && row.latency > best.cost.latency) ||
+          !usable(row, request, state))
+        continue;
+      const Cost cost = cost_of(row, switching.of(row.row, state), state);
+      if (cost.edge_energy <= joules &&
+          (best.row == no_row || faster(cost, row.row, best.cost, best.row)))
+        best = {row.row, cost};
+    }
+  }
+  return best;
+}
+
+ComposedTable::Pick ComposedTable::least_of_edge(const Request& request, const LiveState& state,
+                                                 const SwitchingCosts& switching) const {
+  Pick best;
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    const Block& block = blocks_[b];
+    if (best.row != no_row && block.least_edge_energy > best.cost.edge_energy)
+      continue;
+    const std::size_t end = std::min((b + 1) * block_size, by_energy_.size());
+    for (std::size_t i = b * block_size; i < end; ++i) {
+      const Composed& row = by_energy_[i];
+      if ((best.row != no_row && row.edge_energy > best.cost.edge_energy) ||
+          !usable(row, request, state))
+        continue;
+      const Cost cost = cost_of(row, switching.of(row.row, state), state);
+      if (best.row == no_row || lighter(cost, row.row, best.cost, best.row))
+        best = {row.row, cost};
+    }
+  }
   return best;
 }
 

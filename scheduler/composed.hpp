@@ -33,24 +33,34 @@ class SwitchingCosts {
   std::vector<bool> uses_cloud_;
 };
 
-/// A row with an empty queue on the link it was composed for.
+/// A row with empty queues on the link it was composed for.
 struct Composed {
-  double latency = 0;  ///< s
-  double margin = 0;   ///< see Corrections::margin()
-  double bound = 0;    ///< latency x (1 + margin)
-  double energy = 0;   ///< J
-  double busy = 0;     ///< W of the edge
-  double idle = 0;     ///< W of the edge
+  double latency = 0;      ///< s
+  double margin = 0;       ///< see Corrections::margin()
+  double energy = 0;       ///< J at the table's boundary
+  double edge_energy = 0;  ///< J of the edge
+  double busy = 0;         ///< W of the edge
+  double idle = 0;         ///< W of the edge
   float accuracy = 0;
+  float hold = 0;  ///< s that it keeps the edge
   std::uint32_t row = 0;
   bool cloud = false;
+  bool head = false;  ///< computes something on the edge
+  [[nodiscard]] double bound() const { return latency * (1 + margin); }
 };
+// Picking reads all of it, row after row.
+static_assert(sizeof(Composed) == 64);
 
 /// One row's cost for one request.
 struct Cost {
-  double latency, bound, energy;
+  double latency, bound, energy, edge_energy;
   core::Seconds switching;
 };
+
+/// What keeps the edge from others: the head and the encoding.
+core::Seconds edge_hold(const table::Ingredients& in);
+/// Before the head; nothing where there is none.
+core::Seconds edge_wait(const table::Ingredients& in, const LiveState& state);
 
 /// Composes one row.
 Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const Factors& factors,
@@ -58,13 +68,23 @@ Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const F
 
 /// A queue delays a row that uses the cloud, the edge idling meanwhile: both grow linearly with it,
 /// so that composing for an empty queue is enough. Switching edge knobs keeps the edge busy, the
-/// cloud's keeps it waiting.
-Cost cost_of(const Composed& row, const Switching& switching, core::Seconds queue);
+/// cloud's keeps it waiting. The edge's own queue delays rows with a head and costs nothing.
+Cost cost_of(const Composed& row, const Switching& switching, const LiveState& state);
+
+/// Whether floor, reach and the limit on keeping the edge let it through.
+bool usable(const Composed& row, const Request& request, const LiveState& state);
+
+/// The most of the edge's joules that a request may take: see EnergyBudget. `least` and `most` are
+/// what rows take.
+double allowance(const EnergyState& state, double least, double most);
 
 /// Of two costs, which to prefer: less energy, then less time, then the earlier row.
 bool better(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b);
 /// The same for the fastest.
 bool faster(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b);
+
+/// The same for what takes the least of the edge's joules.
+bool lighter(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t row_b);
 
 /// Everything decide() reads, immutable once published.
 class ComposedTable {
@@ -80,17 +100,31 @@ class ComposedTable {
     std::uint32_t row = no_row;
     Cost cost{};
   };
-  /// The least energy within `remaining`; no_row if none is.
-  [[nodiscard]] Pick cheapest(const Request& request, core::Seconds remaining,
+  /// The least energy within `remaining` and up to so much of the edge's joules; no_row if there
+  /// is none.
+  [[nodiscard]] Pick cheapest(double joules, const Request& request, core::Seconds remaining,
                               const LiveState& state, const SwitchingCosts& switching) const;
-  /// The least bound; no_row if floor and reach leave none.
+  /// The row of least expected latency that takes up to so much of the edge's joules; no_row if
+  /// there is none.
+  [[nodiscard]] Pick fastest_within(double joules, const Request& request, const LiveState& state,
+                                    const SwitchingCosts& switching) const;
+  /// The row that takes the least of the edge; no_row if floor and reach leave none.
+  [[nodiscard]] Pick least_of_edge(const Request& request, const LiveState& state,
+                                   const SwitchingCosts& switching) const;
+  /// Of all rows composed, infinite ones left out.
+  [[nodiscard]] double least_edge_energy() const { return least_edge_energy_; }
+  [[nodiscard]] double most_edge_energy() const { return most_edge_energy_; }
+
+  /// The least expected latency; no_row if floor and reach leave none.
   [[nodiscard]] Pick fastest(const Request& request, const LiveState& state,
                              const SwitchingCosts& switching) const;
 
   /// Of the rows that are worth trying, the one that would cost least, and less than `pick`, if it
-  /// had no error of its own, and that is in time in spite of it. no_row if there is none.
-  [[nodiscard]] Pick worth_trying(const Pick& pick, const Request& request, core::Seconds remaining,
-                                  const LiveState& state, const SwitchingCosts& switching) const;
+  /// had no error of its own, and that is in time and within the joules in spite of it. no_row if
+  /// there is none.
+  [[nodiscard]] Pick worth_trying(const Pick& pick, double joules, const Request& request,
+                                  core::Seconds remaining, const LiveState& state,
+                                  const SwitchingCosts& switching) const;
 
   [[nodiscard]] const table::LinkState& link() const { return link_; }
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
@@ -100,7 +134,7 @@ class ComposedTable {
   // Blocks of rows are skipped whole if none can meet the deadline.
   static constexpr std::size_t block_size = 32;
   struct Block {
-    double least_edge_bound, least_cloud_bound;
+    double least_edge_bound, least_cloud_bound, least_edge_energy;
     float best_accuracy;
   };
 
@@ -123,6 +157,7 @@ class ComposedTable {
   std::vector<Composed> hopeful_;  // as they would be without errors of their own
   std::vector<Factors> factors_;
   std::vector<double> margins_;
+  double least_edge_energy_ = 0, most_edge_energy_ = 0;
 };
 
 }  // namespace cleave::inline v0::scheduler

@@ -48,6 +48,10 @@ table::Ingredients corrected(const table::Ingredients& in, const Factors& factor
   out.decode_rest = in.decode_rest * factors.move;
   out.decode_last = in.decode_last * factors.move;
   out.overhead = in.overhead * factors.move;
+  out.edge_busy = in.edge_busy * factors.power;
+  out.edge_idle = in.edge_idle * factors.power;
+  out.transmit = in.transmit * factors.power;
+  out.receive = in.receive * factors.power;
   return out;
 }
 
@@ -71,8 +75,11 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
   const auto index_of = [](auto& seen, const std::vector<core::LevelIndex>& levels) {
     return seen.emplace(levels, static_cast<std::uint32_t>(seen.size())).first->second;
   };
-  const Belief own{.mean = 0, .variance = options.row_deviation * options.row_deviation};
-  const Belief shared{.mean = 0, .variance = options.shared_deviation * options.shared_deviation};
+  const auto belief = [](double deviation) {
+    return Belief{.mean = 0, .variance = deviation * deviation, .prior = deviation * deviation};
+  };
+  const Belief own = belief(options.row_deviation);
+  const Belief shared = belief(options.shared_deviation);
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const table::TableRow& row = table.rows[i];
     RowState& state = rows_[i];
@@ -84,22 +91,54 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
   }
   edge_settings_.assign(edges.size(), shared);
   cloud_settings_.assign(clouds.size(), shared);
+  std::vector<std::size_t> on_edge(edges.size()), in_cloud(clouds.size());
+  for (const RowState& row : rows_) {
+    ++on_edge[row.edge_setting];
+    ++in_cloud[row.cloud_setting];
+  }
+  for (std::size_t i = 0; i < on_edge.size(); ++i)
+    if (on_edge[i] == 1)
+      edge_settings_[i] = belief(0);
+  for (std::size_t i = 0; i < in_cloud.size(); ++i)
+    if (in_cloud[i] == 1)
+      cloud_settings_[i] = belief(0);
   link_ = shared;
+  all_power_ = belief(options.power_deviation);
+  power_.assign(edges.size(), all_power_);
 }
 
-void Corrections::drift(Belief& belief, double prior_deviation, double keep_mean) const {
-  const double prior = prior_deviation * prior_deviation;
+void Corrections::drift(Belief& belief, double keep_mean) const {
   belief.mean *= keep_mean;
-  belief.variance = prior + (belief.variance - prior) * keep_ * keep_;
+  belief.variance = belief.prior + (belief.variance - belief.prior) * keep_ * keep_;
 }
 
-void Corrections::learn(Belief& own, Belief& shared, double predicted, double measured,
-                        double noise) {
-  if (!(predicted >= shortest_part.count()) || !(measured > 0) || !std::isfinite(measured) ||
-      !std::isfinite(predicted))
+void Corrections::link_moved() {
+  constexpr std::uint64_t last = 10;
+  const auto forget = [](Belief& belief) {
+    belief.mean = 0;
+    belief.variance = belief.prior;
+    belief.surprise = 0;
+  };
+  forget(link_);
+  for (RowState& row : rows_)
+    if (row.touched && requests_ - row.tried < last)
+      forget(row.move);
+}
+
+void Corrections::learn(Belief& own, Belief& shared, std::uint32_t row, double predicted,
+                        double measured, double noise) {
+  if (!(predicted > 0) || !(measured > 0) || !std::isfinite(measured) || !std::isfinite(predicted))
     return;
-  const double total = own.variance + shared.variance + noise * noise;
   const double surprise = std::log(measured / predicted) - own.mean - shared.mean;
+  const double unsure = options_.row_deviation * options_.row_deviation;
+  double total = own.variance + shared.variance + noise * noise;
+  const int way = std::abs(surprise) <= 3 * std::sqrt(total) ? 0 : surprise > 0 ? 1 : -1;
+  if (way != 0 && way == shared.surprise && row != shared.surprised_by && shared.prior > 0) {
+    shared.variance = std::max(shared.variance, unsure);
+    total = own.variance + shared.variance + noise * noise;
+  }
+  shared.surprise = way;
+  shared.surprised_by = row;
   const double limit = 3 * std::sqrt(total);
   const double error = std::clamp(surprise, -limit, limit);
   const double own_gain = own.variance / total;
@@ -110,21 +149,28 @@ void Corrections::learn(Belief& own, Belief& shared, double predicted, double me
   own.variance *= 1 - own_gain;
   shared.variance *= 1 - shared_gain;
   if (error != surprise)
-    own.variance = std::max(own.variance, options_.row_deviation * options_.row_deviation / 4);
+    own.variance = std::max(own.variance, unsure / 4);
 }
 
 void Corrections::observe(std::uint32_t index, const table::LatencyParts& predicted,
                           const table::LatencyParts& measured) {
-  for (Belief& belief : edge_settings_) drift(belief, options_.shared_deviation, keep_);
-  for (Belief& belief : cloud_settings_) drift(belief, options_.shared_deviation, keep_);
-  drift(link_, options_.shared_deviation, keep_);
+  const auto learn_time = [&](Belief& own, Belief& shared, Seconds expected, Seconds took,
+                              double noise) {
+    if (expected >= shortest_part)
+      learn(own, shared, index, expected.count(), took.count(), noise);
+  };
+  for (Belief& belief : edge_settings_) drift(belief, keep_);
+  for (Belief& belief : cloud_settings_) drift(belief, keep_);
+  drift(link_, keep_);
+  for (Belief& belief : power_) drift(belief, keep_row_);
+  drift(all_power_, keep_row_);
   ++requests_;
   for (RowState& row : rows_) {
     if (!row.touched)
       continue;
-    drift(row.edge, options_.row_deviation, keep_row_);
-    drift(row.move, options_.row_deviation, keep_row_);
-    drift(row.cloud, options_.row_deviation, keep_row_);
+    drift(row.edge, keep_row_);
+    drift(row.move, keep_row_);
+    drift(row.cloud, keep_row_);
   }
 
   RowState& row = rows_[index];
@@ -132,12 +178,12 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   const Factors before = factors_[index];
   row.touched = true;
   row.tried = requests_;
-  learn(row.edge, edge_settings_[row.edge_setting], predicted.edge_compute.count(),
-        measured.edge_compute.count(), noise);
+  learn_time(row.edge, edge_settings_[row.edge_setting], predicted.edge_compute,
+             measured.edge_compute, noise);
   if (row.uses_cloud) {
-    learn(row.move, link_, moving(predicted).count(), moving(measured).count(), noise);
-    learn(row.cloud, cloud_settings_[row.cloud_setting], predicted.cloud_compute.count(),
-          measured.cloud_compute.count(), noise);
+    learn_time(row.move, link_, moving(predicted), moving(measured), noise);
+    learn_time(row.cloud, cloud_settings_[row.cloud_setting], predicted.cloud_compute,
+               measured.cloud_compute, noise);
   }
   update_factors();
 
@@ -148,6 +194,14 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   if (expected >= shortest_part && took.count() > 0 && std::isfinite(took.count()))
     (row.uses_cloud ? in_cloud_ : on_edge_)
         .add(std::min(took / expected, options_.largest_factor) - 1, confidence_);
+}
+
+void Corrections::observe_energy(std::uint32_t index, core::Joules modelled,
+                                 core::Joules measured) {
+  const RowState& row = rows_[index];
+  learn(power_[row.edge_setting], all_power_, index, modelled.count(), measured.count(),
+        std::max(options_.noise, row.spread));
+  update_factors();
 }
 
 void Corrections::Residuals::add(double value, double confidence) {
@@ -195,24 +249,34 @@ Factors Corrections::hopeful(std::uint32_t index) const {
   const RowState& row = rows_[index];
   return bounded({.edge = std::exp(edge_settings_[row.edge_setting].mean),
                   .move = std::exp(link_.mean),
-                  .cloud = std::exp(cloud_settings_[row.cloud_setting].mean)});
+                  .cloud = std::exp(cloud_settings_[row.cloud_setting].mean),
+                  .power = std::exp(power_[row.edge_setting].mean + all_power_.mean)});
 }
 
 Factors Corrections::bounded(const Factors& factors) const {
   const double largest = options_.largest_factor;
   const auto bound = [&](double value) { return std::clamp(value, 1 / largest, largest); };
-  return {.edge = bound(factors.edge), .move = bound(factors.move), .cloud = bound(factors.cloud)};
+  return {.edge = bound(factors.edge),
+          .move = bound(factors.move),
+          .cloud = bound(factors.cloud),
+          .power = bound(factors.power)};
 }
 
 void Corrections::update_factors() {
   const double link = std::exp(link_.mean);
   std::vector<double> edge(edge_settings_.size()), cloud(cloud_settings_.size());
+  std::vector<double> power(power_.size());
   const auto factor = [](const Belief& belief) { return std::exp(belief.mean); };
   std::transform(edge_settings_.begin(), edge_settings_.end(), edge.begin(), factor);
   std::transform(cloud_settings_.begin(), cloud_settings_.end(), cloud.begin(), factor);
+  std::transform(power_.begin(), power_.end(), power.begin(),
+                 [&](const Belief& belief) { return std::exp(belief.mean + all_power_.mean); });
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const RowState& row = rows_[i];
-    Factors out{.edge = edge[row.edge_setting], .move = link, .cloud = cloud[row.cloud_setting]};
+    Factors out{.edge = edge[row.edge_setting],
+                .move = link,
+                .cloud = cloud[row.cloud_setting],
+                .power = power[row.edge_setting]};
     if (row.touched) {
       out.edge *= factor(row.edge);
       out.move *= factor(row.move);

@@ -17,6 +17,7 @@ struct Factors {
   double edge = 1;   ///< edge compute
   double move = 1;   ///< encode, transfer, decode, round trip, reply, overhead
   double cloud = 1;  ///< cloud compute
+  double power = 1;  ///< the edge's watts, radio included
 };
 
 /// The row's ingredients as corrected.
@@ -30,12 +31,19 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 /// measurement moves both in proportion to their variances (a Kalman filter's step), so a surprise
 /// corrects the row a lot and its neighbours a little, and what is well known moves little. What
 /// exceeds three standard deviations is cut off there, and makes the row uncertain again: one
-/// outlier does little harm, a second like it is believed.
+/// outlier does little harm, a second like it is believed. Where the second is another row's, and
+/// the same way, it is believed of what they share: the link has changed, and not two rows.
 ///
 /// With every request observed, all errors drift back to what they were beforehand, at the
 /// half-lives given, a row's own the slowest; and all become uncertain again, so that what comes
 /// next is believed. A row that was once found slow, and therefore is not picked, is worth_trying()
 /// after a while.
+///
+/// What a meter counts is learnt the same way: measured joules over those that the table's watts
+/// give for the parts as they were measured, so that time and power are learnt apart. That error is
+/// the sum of one of the edge's setting and one of all its settings; rows have none of their own.
+///
+/// A setting of one row only has no error but the row's.
 ///
 /// The groups are as coarse as what can be told apart: with overlap, encode, transfer and decode
 /// hide one another. Not thread-safe.
@@ -47,6 +55,11 @@ class Corrections {
   /// `predicted` is uncorrected.
   void observe(std::uint32_t row, const table::LatencyParts& predicted,
                const table::LatencyParts& measured);
+  /// `modelled`: by the table's watts from the measured parts; `measured`: by a meter.
+  void observe_energy(std::uint32_t row, core::Joules modelled, core::Joules measured);
+
+  /// The link's estimate has jumped: what the last requests seemed to say of the link was that.
+  void link_moved();
 
   /// The row ran and nothing can be told of it.
   void miss(std::uint32_t row) { rows_[row].tried = requests_; }
@@ -72,6 +85,10 @@ class Corrections {
   struct Belief {
     double mean = 0;
     double variance = 0;
+    double prior = 0;  // the variance beforehand, not saved
+    // Of an error that rows share, not saved: who surprised last, and which way (0: nobody).
+    std::uint32_t surprised_by = no_row;
+    int surprise = 0;
   };
   struct RowState {
     Belief edge, move, cloud;
@@ -92,8 +109,9 @@ class Corrections {
   };
   struct Learnt;  // what is saved
 
-  void drift(Belief& belief, double prior_deviation, double keep_mean) const;
-  void learn(Belief& own, Belief& shared, double predicted, double measured, double noise);
+  void drift(Belief& belief, double keep_mean) const;
+  void learn(Belief& own, Belief& shared, std::uint32_t row, double predicted, double measured,
+             double noise);
   void update_factors();
   [[nodiscard]] Factors bounded(const Factors& factors) const;
 
@@ -106,6 +124,8 @@ class Corrections {
   std::vector<RowState> rows_;
   std::vector<Belief> edge_settings_, cloud_settings_;
   Belief link_;
+  std::vector<Belief> power_;  // by edge setting
+  Belief all_power_;
   Residuals on_edge_, in_cloud_;
   std::vector<Factors> factors_;
 };

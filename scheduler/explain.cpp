@@ -30,8 +30,12 @@ std::string explain(const ParetoTable& table, const Decision& decision) {
          milliseconds_of(t.edge_compute) + ", cloud " + milliseconds_of(t.cloud_compute) +
          ", queue " + milliseconds_of(t.queue) + ", link " +
          milliseconds_of(t.total() - t.edge_compute - t.cloud_compute - t.queue) + ", switching " +
-         milliseconds_of(decision.switching) + "), at most " + milliseconds_of(decision.bound) +
-         ", " + print("%.3g J", decision.energy.count()) + " " +
+         milliseconds_of(decision.switching) +
+         (decision.edge_wait > core::Seconds()
+              ? ", waiting for the edge " + milliseconds_of(decision.edge_wait)
+              : "") +
+         "), at most " + milliseconds_of(decision.bound) + ", " +
+         print("%.3g J", decision.energy.count()) + " " +
          std::string(core::to_string(table.boundary)) + ", " +
          std::string(core::to_string(decision.prediction.energy.origin));
 }
@@ -42,13 +46,15 @@ std::string Policy::explain(const Request& /*request*/, const LiveState& /*state
 }
 
 PassedOver::PassedOver(const ParetoTable& table, const Request& request, const LiveState& state,
-                       const Decision& decision)
-    : table_(table), request_(request), state_(state), decision_(decision) {}
+                       double joules, const Decision& decision)
+    : table_(table), request_(request), state_(state), joules_(joules), decision_(decision) {}
 
 void PassedOver::add(const Composed& row, const Cost& cost) {
   const bool in_time = cost.bound <= (request_.deadline - request_.elapsed).count();
   const bool reachable = state_.cloud_reachable || !row.cloud;
   const bool right = row.accuracy >= static_cast<float>(request_.accuracy_floor);
+  const bool brief = row.hold <= state_.edge_limit.count();
+  const bool paid = cost.edge_energy <= joules_;
   const auto count = [&](Rows& rows, bool best) {
     ++rows.count;
     if (best)
@@ -59,9 +65,13 @@ void PassedOver::add(const Composed& row, const Cost& cost) {
   // Where one was in time, the cheaper ones are of interest; where none was, those that would be.
   if (decision_.meets_deadline ? cost.energy >= decision_.energy.count() : !in_time)
     return;
-  if (reachable && right && in_time)
+  if (reachable && right && in_time && brief && paid)
     return;
-  Rows& rows = rows_[!reachable ? out_of_reach : !right ? below_floor : late];
+  Rows& rows = rows_[!reachable ? out_of_reach
+                     : !right   ? below_floor
+                     : !in_time ? late
+                     : !brief   ? too_long
+                                : too_dear];
   count(rows, rows.best == no_row || cost.energy < rows.cost.energy);
 }
 
@@ -73,6 +83,8 @@ std::string PassedOver::text(Cause cause) const {
   std::string text = decision_.meets_deadline ? "; cheaper but " : "; in time but ";
   text += cause == late          ? "too late"
           : cause == below_floor ? "below the accuracy floor"
+          : cause == too_long    ? "keeping the edge too long for others"
+          : cause == too_dear    ? "beyond what the energy budget leaves a request"
                                  : "in need of the cloud, which is out of reach";
   text += print(": %zu, the cheapest ", rows.count) + row.label +
           print(" with %.3g J", rows.cost.energy);
@@ -86,7 +98,8 @@ std::string PassedOver::text(Cause cause) const {
 
 std::string PassedOver::text() const {
   std::string all;
-  for (const Cause cause : {late, below_floor, out_of_reach}) all += text(cause);
+  for (const Cause cause : {late, below_floor, out_of_reach, too_long, too_dear})
+    all += text(cause);
   if (decision_.reason == Reason::refused && soonest_.best != no_row)
     all += "; the soonest is " + table_.rows[soonest_.best].label + ", up to " +
            milliseconds_of(core::Seconds(soonest_.cost.bound)) + " of " +
@@ -96,10 +109,12 @@ std::string PassedOver::text() const {
 
 std::string learnt_text(const Factors& factors) {
   const auto noticed = [](double factor) { return std::abs(factor - 1) >= 0.005; };
-  if (!noticed(factors.edge) && !noticed(factors.move) && !noticed(factors.cloud))
+  if (!noticed(factors.edge) && !noticed(factors.move) && !noticed(factors.cloud) &&
+      !noticed(factors.power))
     return {};
   return print("; learnt: edge x%.2f, link x%.2f, cloud x%.2f", factors.edge, factors.move,
-               factors.cloud);
+               factors.cloud) +
+         (noticed(factors.power) ? print(", the edge's power x%.2f", factors.power) : "");
 }
 
 }  // namespace cleave::inline v0::scheduler

@@ -14,8 +14,9 @@ namespace cleave::inline v0::scheduler {
 /// The rows that a decision passed over, by what rules them out.
 class PassedOver {
  public:
+  /// `joules`: the most of the edge's that the request may take.
   PassedOver(const table::ParetoTable& table, const Request& request, const LiveState& state,
-             const Decision& decision);
+             double joules, const Decision& decision);
 
   /// Each row once, at what it would cost this request.
   void add(const Composed& row, const Cost& cost);
@@ -24,7 +25,7 @@ class PassedOver {
   [[nodiscard]] std::string text() const;
 
  private:
-  enum Cause : std::size_t { out_of_reach, below_floor, late, causes };
+  enum Cause : std::size_t { out_of_reach, below_floor, late, too_long, too_dear, causes };
   struct Rows {
     std::size_t count = 0;
     std::uint32_t best = no_row;
@@ -35,6 +36,7 @@ class PassedOver {
   const table::ParetoTable& table_;
   const Request& request_;
   const LiveState& state_;
+  const double joules_;
   const Decision& decision_;
   std::array<Rows, causes> rows_;
   Rows soonest_;  // of those allowed

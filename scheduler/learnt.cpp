@@ -1,7 +1,7 @@
 // How what was learnt is written down: 8 bytes magic, u32 version, u64 XXH3-64 of the rest; then
 // u64 digest of the table, u64 requests observed, the beliefs (mean and variance, f64 each) of the
 // link, of the edge's and the cloud's settings and of the rows that were tried, and the last
-// residuals.
+// residuals; from version 2 on the beliefs of the edge's power: of all its settings, and of each.
 #include "scheduler/corrections.hpp"
 
 #include <cleave/core/bytes.hpp>
@@ -20,7 +20,7 @@ using core::Errc;
 using core::fail;
 
 constexpr std::string_view magic = "CLVLRNT1";
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 
 }  // namespace
 
@@ -30,6 +30,8 @@ struct Corrections::Learnt {
   std::vector<Belief> edge_settings, cloud_settings;
   Belief link;
   Residuals on_edge, in_cloud;
+  std::vector<Belief> power;
+  Belief all_power;
 
   static void put(ByteWriter& out, const Belief& belief) {
     out.put(belief.mean);
@@ -46,8 +48,11 @@ struct Corrections::Learnt {
   }
 
   // `good` becomes false where a number cannot have been learnt.
-  static Belief belief(ByteReader& in, bool& good) {
-    const Belief belief{.mean = in.get<double>(), .variance = in.get<double>()};
+  static Belief belief(ByteReader& in, const Belief& beforehand, bool& good) {
+    Belief belief;
+    belief.mean = in.get<double>();
+    belief.variance = in.get<double>();
+    belief.prior = beforehand.prior;
     good = good && std::isfinite(belief.mean) && std::abs(belief.mean) < 20 &&
            belief.variance >= 0 && belief.variance <= 100;
     return belief;
@@ -56,7 +61,7 @@ struct Corrections::Learnt {
     good = good && in.get_count(16, 1U << 30) == beliefs.size();
     for (Belief& one : beliefs)
       if (good)
-        one = belief(in, good);
+        one = belief(in, one, good);
   }
   static Residuals residuals(ByteReader& in, bool& good) {
     Residuals residuals;
@@ -93,6 +98,8 @@ std::vector<std::byte> Corrections::save() const {
   }
   Learnt::put(out, on_edge_);
   Learnt::put(out, in_cloud_);
+  Learnt::put(out, all_power_);
+  Learnt::put(out, power_);
 
   std::vector<std::byte> all;
   ByteWriter head(all);
@@ -112,7 +119,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   if (!in.ok() || !std::equal(begin.begin(), begin.end(), expected.begin(), expected.end()))
     return fail(Errc::corrupt, "this is not what a policy of cleave's has learnt", {},
                 "delete it: it is learnt again");
-  if (format != version)
+  if (format < 1 || format > version)
     return fail(Errc::version, "what was learnt has format " + std::to_string(format), {},
                 "use a newer cleave, or delete it: it is learnt again");
   if (sum != core::hash_bytes(in.rest()))
@@ -121,12 +128,14 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   if (in.get<std::uint64_t>() != table_)
     return fail(Errc::mismatch, "it was learnt with another table", {},
                 "give the table that it was learnt with, or delete it");
-  Learnt read{in.get<std::uint64_t>(), rows_, edge_settings_, cloud_settings_, {}, {}, {}};
+  Learnt read{
+      in.get<std::uint64_t>(), rows_, edge_settings_, cloud_settings_, {}, {}, {}, power_, {}};
   bool good = true;
-  read.link = Learnt::belief(in, good);
+  read.link = Learnt::belief(in, link_, good);
   Learnt::beliefs(in, read.edge_settings, good);
   Learnt::beliefs(in, read.cloud_settings, good);
-  const Belief own{.mean = 0, .variance = options_.row_deviation * options_.row_deviation};
+  const double prior = options_.row_deviation * options_.row_deviation;
+  const Belief own{.mean = 0, .variance = prior, .prior = prior};
   for (RowState& row : read.rows) {
     row.edge = row.move = row.cloud = own;
     row.touched = false;
@@ -141,10 +150,19 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
     row.touched = true;
     row.tried = in.get<std::uint64_t>();
     good = row.tried <= read.requests;
-    for (Belief* belief : {&row.edge, &row.move, &row.cloud}) *belief = Learnt::belief(in, good);
+    for (Belief* belief : {&row.edge, &row.move, &row.cloud})
+      *belief = Learnt::belief(in, own, good);
   }
   read.on_edge = Learnt::residuals(in, good);
   read.in_cloud = Learnt::residuals(in, good);
+  if (format >= 2) {
+    read.all_power = Learnt::belief(in, all_power_, good);
+    Learnt::beliefs(in, read.power, good);
+  } else {
+    const double prior = all_power_.prior;
+    read.all_power = {.mean = 0, .variance = prior, .prior = prior};
+    std::fill(read.power.begin(), read.power.end(), read.all_power);
+  }
   if (!good || !in.finished())
     return fail(Errc::corrupt, "what was learnt does not fit together", {},
                 "delete it: it is learnt again");
@@ -155,6 +173,8 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   link_ = read.link;
   on_edge_ = std::move(read.on_edge);
   in_cloud_ = std::move(read.in_cloud);
+  power_ = std::move(read.power);
+  all_power_ = read.all_power;
   on_edge_.find_quantile(confidence_);
   in_cloud_.find_quantile(confidence_);
   update_factors();

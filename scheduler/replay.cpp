@@ -194,6 +194,11 @@ class Replay {
     std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) {
       return requests_[a].arrival < requests_[b].arrival;
     });
+    if ((options_.queueing || options_.budget) && requests_.size() > 1 &&
+        requests_[order_.front()].arrival == requests_[order_.back()].arrival)
+      return fail(Errc::invalid_argument,
+                  "all requests arrive at once, so that queueing and budgets mean nothing",
+                  "replay", "give the requests an arrival_ms, as cleave workload does");
     return {};
   }
 
@@ -241,14 +246,30 @@ class Replay {
     return runs[std::min(rank, runs.size() - 1)];
   }
 
+  // When the device is free for a request, and what it has waited by then.
+  class Device {
+   public:
+    explicit Device(bool queueing) : queueing_(queueing) {}
+    [[nodiscard]] core::Seconds begins(core::Seconds arrival) const {
+      return queueing_ ? std::max(arrival, free_) : arrival;
+    }
+    void runs(core::Seconds from, core::Seconds for_time) { free_ = from + for_time; }
+
+   private:
+    const bool queueing_;
+    core::Seconds free_;
+  };
+
   [[nodiscard]] table::RequestOutcome outcome_of(std::uint32_t configuration, std::size_t request,
-                                                 const ObservedRun& took) const {
+                                                 const ObservedRun& took,
+                                                 core::Seconds waited) const {
     table::RequestOutcome out;
     out.request.deadline = requests_[request].deadline;
     out.row = configuration;
     out.label =
         table::describe(observations_.knobs, observations_.configurations[configuration].levels);
-    out.latency = out.parts.edge_compute = took.latency;
+    out.parts.edge_compute = took.latency;
+    out.latency = waited + took.latency;
     out.energy.edge_compute = took.energy;
     out.energy.origin = options_.origin;
     return out;
@@ -257,29 +278,62 @@ class Replay {
   template <class Pick>
   table::RunLog walk(const std::string& name, Pick pick) const {
     table::RunLog log{.policy = name, .boundary = options_.boundary, .outcomes = {}};
+    Device device(options_.queueing);
     for (const std::size_t i : order_) {
-      const std::uint32_t configuration = pick(requests_[i]);
-      log.outcomes.push_back(outcome_of(configuration, i, drawn(configuration, i)));
-      log.outcomes.back().predicted = means_[configuration].latency;
+      const core::Seconds begins = device.begins(requests_[i].arrival);
+      const core::Seconds waited = begins - requests_[i].arrival;
+      TimedRequest request = requests_[i];
+      request.deadline -= waited;
+      const std::uint32_t configuration = pick(request);
+      const ObservedRun& took = drawn(configuration, i);
+      device.runs(begins, took.latency);
+      log.outcomes.push_back(outcome_of(configuration, i, took, waited));
+      log.outcomes.back().predicted = waited + means_[configuration].latency;
     }
     return log;
   }
 
   Result<table::RunLog> walk_table(const std::string& name, Policy& policy) const {
     table::RunLog log{.policy = name, .boundary = options_.boundary, .outcomes = {}};
-    const LiveState state{.link = table_->reference};
+    Device device(options_.queueing);
+    std::shared_ptr<EnergyBudget> budget;
+    if (options_.budget && name == "cleave") {
+      auto made = EnergyBudget::make(*options_.budget, requests_[order_.front()].arrival);
+      if (!made)
+        return fail(made);
+      budget = std::move(*made);
+    }
     for (const std::size_t i : order_) {
-      const Decision decision = policy.decide(
-          {.deadline = requests_[i].deadline, .accuracy_floor = requests_[i].accuracy_floor},
-          state);
-      if (decision.row == no_row)
-        return fail(Errc::internal, "the policy refused a request", name);
+      const core::Seconds begins = device.begins(requests_[i].arrival);
+      const core::Seconds waited = begins - requests_[i].arrival;
+      LiveState state{.link = table_->reference};
+      if (budget)
+        state.energy = budget->state(begins);
+      const Decision decision = policy.decide({.deadline = requests_[i].deadline,
+                                               .accuracy_floor = requests_[i].accuracy_floor,
+                                               .elapsed = waited},
+                                              state);
+      if (decision.row == no_row) {
+        if (!budget)
+          return fail(Errc::internal, "the policy refused a request", name);
+        log.outcomes.emplace_back();
+        log.outcomes.back().request.deadline = requests_[i].deadline;
+        log.outcomes.back().row = no_row;
+        log.outcomes.back().error = "the energy budget is spent";
+        continue;
+      }
       const std::uint32_t configuration = rows_[decision.row];
       const ObservedRun& took = drawn(configuration, i);
-      log.outcomes.push_back(outcome_of(configuration, i, took));
-      log.outcomes.back().predicted = decision.latency;
-      policy.observe(
-          {.row = decision.row, .link = table_->reference, .measured = log.outcomes.back().parts});
+      device.runs(begins, took.latency);
+      log.outcomes.push_back(outcome_of(configuration, i, took, waited));
+      log.outcomes.back().predicted = waited + decision.latency;
+      Outcome outcome{
+          .row = decision.row, .link = table_->reference, .measured = log.outcomes.back().parts};
+      if (budget) {
+        (void)budget->reserve(decision.edge_energy, begins);
+        budget->settle(decision.edge_energy, took.energy, begins);
+      }
+      policy.observe(outcome);
     }
     return log;
   }
@@ -319,7 +373,9 @@ Result<std::vector<table::RunLog>> replay(const Observations& observations,
 
 std::size_t distinct_configurations(const table::RunLog& log) {
   std::set<std::uint32_t> seen;
-  for (const table::RequestOutcome& outcome : log.outcomes) seen.insert(outcome.row);
+  for (const table::RequestOutcome& outcome : log.outcomes)
+    if (outcome.row != no_row)
+      seen.insert(outcome.row);
   return seen.size();
 }
 

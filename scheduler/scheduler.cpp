@@ -33,7 +33,8 @@ Result<void> check(const PolicyOptions& options) {
     return bad("link_tolerance", "0 to 0.5");
   const LearningOptions& learning = options.learning;
   if (!(learning.row_deviation >= 0 && learning.row_deviation <= 10) ||
-      !(learning.shared_deviation >= 0 && learning.shared_deviation <= 10))
+      !(learning.shared_deviation >= 0 && learning.shared_deviation <= 10) ||
+      !(learning.power_deviation >= 0 && learning.power_deviation <= 10))
     return bad("a deviation to learn within", "0 to 10");
   if (!(learning.noise > 0 && learning.noise <= 10))
     return bad("noise", "above 0, at most 10");
@@ -111,6 +112,14 @@ Result<std::uint32_t> fixed_row(std::string_view name, const ParetoTable& table)
 
 Policy::~Policy() = default;
 
+core::Seconds Policy::soonest(const Request& request, const LiveState& state) {
+  Request late = request;
+  late.deadline = late.elapsed;
+  const Decision decision = decide(late, state);
+  return decision.row == no_row ? core::Seconds(std::numeric_limits<double>::infinity())
+                                : decision.bound;
+}
+
 std::vector<std::byte> Policy::learnt() const {
   return {};
 }
@@ -131,6 +140,8 @@ std::string_view to_string(Reason reason) {
       return "fixed";
     case Reason::exploring:
       return "in time, and cheapest if it has got better";
+    case Reason::saving:
+      return "what is in time is more than the energy budget leaves";
   }
   return "unknown";
 }

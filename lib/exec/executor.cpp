@@ -457,8 +457,7 @@ class Executor::Tail {
   }
 
   core::Result<void> run_here(core::Error why) {
-    if (left_)
-      come_back();
+    come_back();  // a request without a head had no turn yet
     const Stopwatch tail(clock_);
     parts_.abandoned = lost_;
     return answer_here(model_.run(configuration_.cut(), model_.cuts().back().id, cut_values_), tail,

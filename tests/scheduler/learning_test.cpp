@@ -279,6 +279,74 @@ TEST(Learning, ATryThatFailsIsNotRepeatedAtOnce) {
   EXPECT_EQ(policy->decide({.deadline = Seconds(1)}, state).row, 2u);
 }
 
+// The meter counts 1.4 times what the watts of the table say, whatever the times are.
+TEST(Learning, ThePowerOfASettingIsLearntFromAMeterApartFromItsTimes) {
+  const auto table = three_rows();
+  const auto policy = policy_of(table);
+  const LiveState state{.link = table->reference};
+  const World world{.edge = [](std::uint32_t) { return 2.0; }};
+  const LatencyParts took = world.run(*table, 1, state);
+  const table::Ingredients& in = table->rows[1].ingredients;
+  const Seconds busy = took.edge_compute + in.encode_first + in.encode_rest;
+  const core::Joules modelled = in.edge_busy * busy + in.edge_idle * (took.total() - busy) +
+                                in.transmit * in.up + in.receive * in.down;
+  const core::Energy metered{modelled * 1.4, core::Boundary::edge, core::Origin::measured};
+  const Request request{.accuracy_floor = frugal_accuracy};
+  const Decision before = policy->decide(request, state);
+  // What no meter counted, or somebody else's joules, is nothing to learn from.
+  for (const core::Energy& other :
+       {core::Energy{modelled * 9.0, core::Boundary::edge, core::Origin::modelled},
+        core::Energy{modelled * 9.0, core::Boundary::edge_cloud_device, core::Origin::measured}}) {
+    const auto another = policy_of(table), plain = policy_of(table);
+    another->observe(
+        {.row = 1, .link = state.link, .measured = took, .energy = {{other, modelled}}});
+    plain->observe({.row = 1, .link = state.link, .measured = took});
+    EXPECT_EQ(another->decide(request, state).edge_energy,
+              plain->decide(request, state).edge_energy);
+  }
+  for (int i = 0; i < 20; ++i)
+    policy->observe(
+        {.row = 1, .link = state.link, .measured = took, .energy = {{metered, modelled}}});
+  const Decision after = policy->decide(request, state);
+  ASSERT_EQ(after.row, 1u);
+  EXPECT_NEAR(after.edge_energy / metered.joules, 1, 0.03);
+  EXPECT_GT(after.energy, before.energy);
+  // The same setting, another row: its power is known, too, and its times are learnt as ever.
+  const Decision neighbour = policy->decide({.deadline = milliseconds(100)}, state);
+  ASSERT_EQ(neighbour.row, 2u);
+  EXPECT_NEAR(neighbour.prediction.energy.radio.count() /
+                  (in.transmit * in.up + in.receive * in.down).count(),
+              1.4, 0.04);
+  // Another setting: somewhat.
+  const Decision edge = policy->decide({}, {.link = state.link, .cloud_reachable = false});
+  const double other =
+      edge.prediction.energy.edge_compute.count() /
+      (table->rows[0].ingredients.edge_busy * edge.prediction.latency.edge_compute).count();
+  EXPECT_GT(other, 1.1);
+  EXPECT_LT(other, 1.35);
+  // It is kept with the rest.
+  const auto later = policy_of(table);
+  ASSERT_TRUE(later->restore(policy->learnt()));
+  EXPECT_EQ(later->decide(request, state).edge_energy, after.edge_energy);
+}
+
+// Format 1, of a cleave that learnt nothing of power.
+TEST(Learning, WhatAnOlderCleaveLearntIsReadOn) {
+  const auto table = three_rows();
+  const auto policy = policy_of(table);
+  late(*policy, {.edge = [](std::uint32_t) { return 1.3; }}, milliseconds(90), 30);
+  auto bytes = policy->learnt();
+  // Without the last beliefs: of all settings' power, a count, and of two settings.
+  bytes.resize(bytes.size() - 16 - 4 - 2 * 16);
+  const std::uint32_t version = 1;
+  std::memcpy(bytes.data() + 8, &version, sizeof version);
+  const std::uint64_t sum = core::hash_bytes(std::span(bytes).subspan(20));
+  std::memcpy(bytes.data() + 12, &sum, sizeof sum);
+  const auto later = policy_of(table);
+  ASSERT_TRUE(later->restore(bytes));
+  EXPECT_EQ(later->learnt(), policy->learnt());
+}
+
 TEST(Learning, StaysWithinItsBounds) {
   const auto table = three_rows();
   const auto policy = policy_of(table);

@@ -1,3 +1,4 @@
+#include "tests/scheduler/brute_force.hpp"
 #include "tests/scheduler/random_table.hpp"
 
 #include <cleave/scheduler/scheduler.hpp>
@@ -6,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -26,9 +28,11 @@ using scheduler::Reason;
 using scheduler::Request;
 using table::ParetoTable;
 using table::TableRow;
+using test::brute_force;
 using test::Dice;
 using test::random_table;
 using test::share;
+using test::Want;
 
 constexpr double z95 = 1.6448536269514722;  // standard normal, 95 %
 
@@ -40,65 +44,18 @@ std::unique_ptr<Policy> policy_of(std::shared_ptr<const ParetoTable> table,
   return std::move(*made);
 }
 
-struct Want {
-  std::uint32_t row = no_row;
-  double latency = 0, bound = 0, energy = 0;
-  bool meets = false;
-};
-
-Seconds switching(const std::vector<core::Knob>& knobs, const std::vector<core::LevelIndex>& wanted,
-                  std::span<const core::LevelIndex> now) {
-  Seconds sum;
-  for (std::size_t k = 0; k < now.size(); ++k)
-    sum += now[k] != wanted[k] ? knobs[k].switch_cost : Seconds();
-  return sum;
-}
-
-// The definition, row by row with the predictor.
-Want brute_force(const ParetoTable& table, const Request& request, const LiveState& state,
-                 double z) {
-  Want cheapest, fastest;
-  cheapest.energy = fastest.latency = std::numeric_limits<double>::infinity();
-  for (std::uint32_t i = 0; i < table.rows.size(); ++i) {
-    const TableRow& row = table.rows[i];
-    const table::Ingredients& in = row.ingredients;
-    if ((in.uses_cloud && !state.cloud_reachable) || in.accuracy.value < request.accuracy_floor)
-      continue;
-    const auto made = table::compose(in, state.link, state.queue);
-    const Seconds edge =
-        switching(table.edge_knobs, row.configuration.stages[0].levels, state.edge_levels);
-    const Seconds cloud =
-        in.uses_cloud
-            ? switching(table.cloud_knobs, row.configuration.stages[1].levels, state.cloud_levels)
-            : Seconds();
-    Want want;
-    want.row = i;
-    want.latency = (made.latency.total() + edge + cloud).count();
-    want.bound = made.latency.total().count() * (1 + z * in.spread) + (edge + cloud).count();
-    want.energy =
-        (made.energy.total(table.boundary) + in.edge_busy * edge + in.edge_idle * cloud).count();
-    if (want.latency < fastest.latency)
-      fastest = want;
-    if (want.bound <= (request.deadline - request.elapsed).count() &&
-        want.energy < cheapest.energy) {
-      cheapest = want;
-      cheapest.meets = true;
-    }
-  }
-  return cheapest.meets ? cheapest : fastest;
-}
-
 void expect_same(const Decision& got, const Want& want) {
   ASSERT_EQ(got.row, want.row);
+  EXPECT_EQ(got.reason, want.reason);
   if (want.row == no_row)
     return;
-  EXPECT_EQ(got.meets_deadline, want.meets);
-  EXPECT_EQ(got.reason, want.meets ? Reason::least_energy : Reason::fastest);
+  EXPECT_EQ(got.meets_deadline, want.reason == Reason::least_energy);
   EXPECT_NEAR(got.latency.count(), want.latency, 1e-9 * want.latency);
   EXPECT_NEAR(got.bound.count(), want.bound, 1e-9 * want.bound);
   EXPECT_NEAR(got.energy.count(), want.energy, 1e-9 * want.energy);
-  EXPECT_NEAR((got.prediction.latency.total() + got.switching).count(), want.latency,
-              1e-9 * want.latency);
+  EXPECT_NEAR(got.edge_energy.count(), want.edge_energy, 1e-9 * want.edge_energy);
+  EXPECT_NEAR((got.prediction.latency.total() + got.switching + got.edge_wait).count(),
+              want.latency, 1e-9 * want.latency);
 }
 
 TEST(Cleave, DecidesAsABruteForceWould) {
@@ -109,9 +66,11 @@ TEST(Cleave, DecidesAsABruteForceWould) {
     const auto table = share(std::move(made));
     PolicyOptions options;
     options.confidence = dice.chance(0.5) ? 0.95 : 0.5;
+    options.on_miss = dice.chance(0.8) ? OnMiss::fastest : OnMiss::refuse;
     const double z = options.confidence == 0.95 ? z95 : 0;
     options.link_tolerance = 0;
     const auto policy = policy_of(table, options);
+    table::LinkState composed_for = table->reference;
     for (int i = 0; i < 60; ++i) {
       LiveState state;
       // As composed beforehand, re-composed, or composed while deciding.
@@ -120,8 +79,10 @@ TEST(Cleave, DecidesAsABruteForceWould) {
         state.link = {milliseconds(dice.between(1, 100)),
                       core::megabits_per_second(dice.between(0.5, 200)),
                       core::megabits_per_second(dice.between(0.5, 200))};
-        if (i >= 40)
+        if (i >= 40) {
           policy->refresh(state.link);
+          composed_for = state.link;
+        }
       }
       state.cloud_reachable = dice.chance(0.8);
       state.queue = dice.chance(0.5) ? Seconds() : milliseconds(dice.between(0, 200));
@@ -132,14 +93,108 @@ TEST(Cleave, DecidesAsABruteForceWould) {
         state.edge_levels = edge;
       if (dice.chance(0.7))
         state.cloud_levels = cloud;
+      if (dice.chance(0.4))
+        state.edge_wait = milliseconds(dice.between(0, 200));
+      if (dice.chance(0.3))
+        state.edge_limit = milliseconds(dice.between(0, 200));
+      if (dice.chance(0.5))
+        state.energy = {core::Joules(dice.between(0, 3)), dice.between(0, 1)};
       Request request;
       request.deadline = dice.chance(0.1) ? Seconds(std::numeric_limits<double>::infinity())
                                           : milliseconds(dice.between(1, 500));
       request.elapsed = dice.chance(0.3) ? milliseconds(dice.between(0, 20)) : Seconds();
       request.accuracy_floor = dice.chance(0.3) ? dice.between(0.8, 0.97) : 0;
-      expect_same(policy->decide(request, state), brute_force(*table, request, state, z));
+      expect_same(
+          policy->decide(request, state),
+          brute_force(*table, request, state, z, composed_for, options.on_miss == OnMiss::refuse));
     }
   }
+}
+
+// Nothing that is at least as good in everything, and better in something.
+TEST(Cleave, NeverPicksADominatedRow) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    const auto table = share(random_table(150, seed));
+    PolicyOptions options;
+    options.learning.enabled = false;
+    const auto policy = policy_of(table, options);
+    const auto cost_of = [&](const TableRow& row) {
+      const auto made = table::compose(row.ingredients, table->reference, {});
+      const Seconds latency = made.latency.total();
+      return std::array{latency.count(), latency.count() * (1 + z95 * row.ingredients.spread),
+                        made.energy.total(table->boundary).count(),
+                        -row.ingredients.accuracy.value};
+    };
+    for (double ms = 1; ms < 600; ms *= 1.1) {
+      const Decision got =
+          policy->decide({.deadline = milliseconds(ms)}, {.link = table->reference});
+      const auto picked = cost_of(table->rows[got.row]);
+      for (const TableRow& row : table->rows) {
+        const auto other = cost_of(row);
+        bool dominates = other != picked;
+        for (std::size_t i = 0; i < picked.size(); ++i) dominates &= other[i] <= picked[i];
+        EXPECT_FALSE(dominates) << "seed " << seed << ", " << ms << " ms";
+      }
+    }
+  }
+}
+
+// What rows take varies as the table says, and never by more than three standard deviations.
+TEST(Cleave, NeverMissesWhereARowIsInTimeAndTheModelIsRight) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    Dice dice(seed);
+    const auto table = share(random_table(150, seed));
+    PolicyOptions options;
+    options.confidence = 0.9987;  // three standard deviations: 0.99865
+    options.learning.enabled = false;
+    const auto policy = policy_of(table, options);
+    for (int i = 0; i < 300; ++i) {
+      const Seconds deadline = milliseconds(dice.between(5, 500));
+      const LiveState state{.link = table->reference, .queue = milliseconds(dice.between(0, 50))};
+      bool feasible = false;
+      for (const TableRow& row : table->rows) {
+        const Seconds latency =
+            table::compose(row.ingredients, state.link, state.queue).latency.total();
+        feasible |= latency * (1 + 3.02 * row.ingredients.spread) <= deadline;
+      }
+      const Decision got = policy->decide({.deadline = deadline}, state);
+      EXPECT_TRUE(got.meets_deadline || !feasible);
+      const double off = table->rows[got.row].ingredients.spread * dice.between(-3, 3);
+      if (feasible) {
+        EXPECT_LE((got.latency * (1 + off)).count(), deadline.count());
+      }
+    }
+  }
+}
+
+TEST(Cleave, ABusyEdgeMovesWorkToTheCloud) {
+  ParetoTable made = random_table(2, 1);
+  made.rows[0].ingredients.edge_compute = milliseconds(30);  // all-edge, frugal
+  made.rows[0].ingredients.edge_busy = core::Watts(3);
+  made.rows[1].ingredients.up = core::Bytes(1000);  // all-cloud, dearer
+  made.rows[1].ingredients.cloud_device = core::Watts(300);
+  const auto table = share(std::move(made));
+  const auto policy = policy_of(table);
+  const Request request{.deadline = milliseconds(150)};
+  LiveState state{.link = table->reference};
+  const Decision idle = policy->decide(request, state);
+  EXPECT_EQ(idle.row, 0u);
+  state.edge_wait = milliseconds(140);
+  const Decision busy = policy->decide(request, state);
+  EXPECT_EQ(busy.row, 1u);
+  EXPECT_EQ(busy.edge_wait, Seconds());
+  // It waits for as long as it can.
+  state.edge_wait = milliseconds(90);
+  const Decision waits = policy->decide(request, state);
+  EXPECT_EQ(waits.row, 0u);
+  EXPECT_NEAR((waits.latency - idle.latency).count(), 0.09, 1e-12);
+  EXPECT_EQ(waits.energy, idle.energy);
+  // Nor does it keep the edge from others.
+  state.edge_wait = {};
+  state.edge_limit = milliseconds(20);
+  EXPECT_EQ(policy->decide(request, state).row, 1u);
+  state.cloud_reachable = false;
+  EXPECT_EQ(policy->decide(request, state).row, 0u);
 }
 
 TEST(Cleave, UsesRowsComposedForALinkWithinTheTolerance) {
@@ -152,7 +207,7 @@ TEST(Cleave, UsesRowsComposedForALinkWithinTheTolerance) {
   const Request request{.deadline = milliseconds(60)};
   // The pick is that of the reference link, its prediction that of the link given.
   const Decision got = policy->decide(request, state);
-  const Want want = brute_force(*table, request, {.link = table->reference}, z95);
+  const Want want = brute_force(*table, request, {.link = table->reference}, z95, table->reference);
   EXPECT_EQ(got.row, want.row);
   EXPECT_EQ(got.prediction.latency,
             table::compose(table->rows[got.row].ingredients, state.link, {}).latency);

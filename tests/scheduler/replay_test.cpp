@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <random>
 #include <string>
@@ -150,6 +151,79 @@ TEST(Replay, GoesByArrivalAndDrawsByTheFilesOrder) {
   EXPECT_NEAR(outcomes[0].latency.count(), draws(5, 2)[1] < 0.5 ? 0.1 : 0.3, 1e-12);
 }
 
+TEST(Replay, ARequestWaitsForThoseBeforeIt) {
+  const Observations observed = observations();
+  // Arrivals in milliseconds, deadlines, and runs of 80 or 120 ms.
+  const std::vector<double> arrivals = {0, 10, 20, 900};
+  auto asked = requests({500, 150, 500, 500});
+  for (std::size_t i = 0; i < asked.size(); ++i) asked[i].arrival = core::milliseconds(arrivals[i]);
+  const std::vector<std::string> policies = {"fixed:mode=slow,mhz=900", "cleave", "oracle"};
+  scheduler::ReplayOptions options{.seed = 3};
+  options.queueing = true;
+  options.policy.learning.enabled = false;
+  const auto logs = replay(observed, table_of(observed), asked, policies, options);
+  ASSERT_TRUE(logs.has_value());
+  const std::vector<double> u = draws(3, 4);
+  double free = 0;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const double begins = std::max(free, arrivals[i]);
+    free = begins + (u[i] < 0.5 ? 80 : 120);
+    EXPECT_NEAR((*logs)[0].outcomes[i].latency.count() * 1e3, free - arrivals[i], 1e-9);
+  }
+  for (const std::size_t policy : {1u, 2u}) {
+    const auto& outcomes = (*logs)[policy].outcomes;
+    // The first takes the frugal configuration, 100 or 300 ms. After 90 of its 150 ms the second
+    // has time for the quick one only, after 290 for none.
+    EXPECT_EQ(outcomes[0].row, 0u);
+    EXPECT_EQ(outcomes[1].row, 2u);
+    const double first = u[0] < 0.5 ? 100 : 300, second = u[1] < 0.5 ? 10 : 30;
+    EXPECT_NEAR(outcomes[1].latency.count() * 1e3, first - 10 + second, 1e-9);
+    EXPECT_EQ(outcomes[3].row, 0u);
+  }
+  // Without it each runs alone.
+  options.queueing = false;
+  const auto alone = replay(observed, table_of(observed), asked, policies, options);
+  EXPECT_LE((*alone)[0].outcomes[1].latency, core::milliseconds(120));
+}
+
+TEST(Replay, CleaveStaysWithinItsBudget) {
+  const Observations observed = observations();
+  std::vector<table::TimedRequest> asked;
+  for (int i = 0; i < 600; ++i)
+    asked.push_back({.arrival = core::Seconds(i), .deadline = core::milliseconds(150)});
+  // In time for 3 J a request, on average; late for 1 J.
+  const std::vector<std::string> policies = {"cleave", "oracle"};
+  for (const double watts : {0.5, 1.5, 2.5, 6.0}) {
+    scheduler::ReplayOptions options{.seed = 3};
+    options.policy.learning.enabled = false;
+    options.budget = {.rate = core::Watts(watts), .horizon = core::Seconds(30)};
+    const auto logs = replay(observed, table_of(observed), asked, policies, options);
+    ASSERT_TRUE(logs.has_value());
+    double joules = 0;
+    std::size_t refused = 0;
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      const auto& outcome = (*logs)[0].outcomes[i];
+      refused += !outcome.error.empty();
+      joules += outcome.energy.edge_compute.count();
+      // A run may take 4 J where 3 were expected.
+      EXPECT_LE(joules, watts * 30 + watts * static_cast<double>(i) + 1 + 1e-9);
+    }
+    const auto summary = table::summarise((*logs)[0]);
+    EXPECT_EQ(summary.failed, refused);
+    EXPECT_EQ(refused > 0, watts < 1);
+    if (watts == 6.0) {
+      EXPECT_EQ(summary.missed, 0u);
+    }
+    if (watts == 1.5) {
+      // What comes in is spent: a quarter of the requests at 3 J and the others at 1 J, of which
+      // one run in two is in time, too.
+      EXPECT_NEAR(joules, 1.5 * 630, 50);
+      EXPECT_NEAR(static_cast<double>(summary.missed), 0.375 * 600, 60);
+    }
+    EXPECT_EQ(table::summarise((*logs)[1]).missed, 0u);
+  }
+}
+
 TEST(Replay, RefusesWhatDoesNotBelongTogether) {
   const Observations observed = observations();
   const auto table = table_of(observed);
@@ -168,6 +242,15 @@ TEST(Replay, RefusesWhatDoesNotBelongTogether) {
   auto floored = requests({100});
   floored[0].accuracy_floor = 0.5;
   EXPECT_EQ(code("cleave", floored, table), Errc::invalid_argument);
+  for (const bool queueing : {true, false}) {
+    scheduler::ReplayOptions options;
+    options.queueing = queueing;
+    if (!queueing)
+      options.budget = {.rate = core::Watts(1)};
+    const std::vector<std::string> policies = {"cleave"};
+    EXPECT_EQ(replay(observed, table, requests({1, 2}), policies, options).error().code,
+              Errc::invalid_argument);
+  }
   ParetoTable other = *table;
   other.edge_knobs[0].name = "turbo";
   EXPECT_EQ(code("cleave", requests({1}), std::make_shared<const ParetoTable>(other)),

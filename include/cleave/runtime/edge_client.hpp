@@ -10,6 +10,7 @@
 #include <cleave/device/meter.hpp>
 #include <cleave/exec/executor.hpp>
 #include <cleave/exec/remote.hpp>
+#include <cleave/scheduler/energy_budget.hpp>
 #include <cleave/scheduler/scheduler.hpp>
 #include <cleave/table/pareto_table.hpp>
 
@@ -26,6 +27,7 @@
 namespace cleave::inline v0::runtime {
 
 class Cloud;
+class SharedEdge;
 
 struct EdgeOptions {
   std::shared_ptr<const core::Executable> model;    ///< required
@@ -36,9 +38,21 @@ struct EdgeOptions {
   /// A CloudLink, or a CloudGroup of several; null: everything runs on the edge.
   std::shared_ptr<Cloud> cloud;
   /// The edge's meter. Null: energies are modelled, by the table's watts over measured time. With a
-  /// meter the edge's part of a request is measured, as long as requests do not overlap; one that
-  /// uses less than the meter's resolution stays modelled.
+  /// meter the edge's part of a request is measured, and the policy learns from it; of requests
+  /// that overlap SharedEdge has the rule. One that uses less than the meter's resolution stays
+  /// modelled.
   std::shared_ptr<device::Meter> meter;
+  /// Joules that must last. Null: no limit. They are counted on the client's clock.
+  std::shared_ptr<scheduler::EnergyBudget> budget;
+  /// What this client shares with others on this device. Null: it has the device to itself. With it
+  /// the meter, budget and number of computing requests are the shared one's, and those here must
+  /// be left as they are.
+  std::shared_ptr<SharedEdge> edge;
+  /// Among the clients that share the edge: the name, how urgent this one's requests are, and the
+  /// deadline that they usually have, which less urgent ones leave time for (scheduler::Streams).
+  std::string stream = "edge";
+  std::uint8_t stream_priority = 1;
+  core::Seconds usual_deadline = core::Seconds(std::numeric_limits<double>::infinity());
   std::string policy = "cleave";  ///< one of scheduler::policy_names()
   scheduler::PolicyOptions policy_options;
   /// Threads for submit(), and so how many of its requests may be in flight: three or four keep
@@ -46,8 +60,9 @@ struct EdgeOptions {
   int workers = 1;
   std::size_t max_queued = 1024;  ///< requests of submit() that may wait for a thread
   /// Requests that may compute on this host at once, heads and tails. The others wait, tails for
-  /// less long than heads; a request that is in the cloud, or on its way, holds up nobody. More
-  /// than one share processors and knobs. 0: any number.
+  /// less long than heads; a request that is in the cloud, or on its way, holds up nobody, and one
+  /// that is decided for a row without a head does not wait. More than one share processors and
+  /// knobs. 0: any number.
   int computing = 1;
   std::shared_ptr<const core::Clock> clock;  ///< a SteadyClock if null
   core::LogSink* log = &core::null_log();
@@ -59,7 +74,7 @@ struct Request {
   /// From the call; infinity: none.
   core::Seconds deadline = core::Seconds(std::numeric_limits<double>::infinity());
   double accuracy_floor = 0;  ///< 0..1
-  std::uint8_t priority = 1;  ///< larger is more urgent, in the cloud's queue
+  std::uint8_t priority = 1;  ///< larger is more urgent, in the cloud's queue; not on the edge
   bool explain = false;       ///< fill Reply::explanation, which looks at every row of the table
 };
 
@@ -102,8 +117,9 @@ class CLEAVE_EXPORT EdgeClient {
   /// no answer to a late one; a failing cloud or link is none: the request then finishes here.
   [[nodiscard]] core::Result<Reply> infer(const Request& request);
 
-  /// The same on one of the client's own threads; the deadline counts from this call. Requests
-  /// begin in the order of the calls and may end in another.
+  /// The same on one of the client's own threads; the deadline counts from this call. Requests are
+  /// taken up in the order of the calls; of those that were, and wait for their turn, the one that
+  /// is due first begins first.
   /// Errc::exhausted, at once, if EdgeOptions::max_queued requests wait already.
   [[nodiscard]] std::future<core::Result<Reply>> submit(Request request);
 

@@ -4,6 +4,7 @@
 #include <cleave/core/energy.hpp>
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
+#include <cleave/scheduler/energy_budget.hpp>
 #include <cleave/scheduler/scheduler.hpp>
 #include <cleave/table/observations.hpp>
 #include <cleave/table/pareto_table.hpp>
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,15 +26,22 @@ struct ReplayOptions {
   /// Whose energy the observations count, and where it comes from: they cannot tell.
   core::Boundary boundary = core::Boundary::edge;
   core::Origin origin = core::Origin::measured;
+  /// Requests wait for one another: the device runs one at a time, in the order of their arrivals.
+  /// What a request waits is part of its latency, and gone from its deadline when it is decided.
+  bool queueing = false;
+  /// What policies that look at a budget (cleave) may spend of the observed energy, as of the
+  /// time of the first arrival. Whoever finds it spent refuses the request, which then is missed.
+  std::optional<EnergyBudgetOptions> budget = {};
 };
 
 /// Replays the requests, in the order of their arrivals, once for each policy.
 ///
 /// For each request one number u, uniform in [0, 1), is drawn, the same for all policies. A policy
 /// picks a configuration, and the request takes what the run of rank floor(u n) took among the
-/// configuration's n runs sorted by latency (then by energy). Each request runs alone: arrivals
-/// order the requests and nothing more. A policy of make_policy() picks rows of the table, never
-/// refuses (OnMiss::fastest), and is told with observe() what the run took.
+/// configuration's n runs sorted by latency (then by energy). Unless ReplayOptions::queueing says
+/// otherwise each request runs alone: arrivals order the requests and nothing more. A policy of
+/// make_policy() picks rows of the table, refuses for want of energy only (OnMiss::fastest), and is
+/// told with observe() what the run took.
 ///
 /// Policies: the names of make_policy(); "fixed:<knob>=<value>,...", the one configuration that
 /// this describes (knobs left out may have one value only among those that fit); "oracle", which
@@ -45,8 +54,9 @@ struct ReplayOptions {
 ///
 /// Errc::mismatch: the table's knobs or a row of it are not among the observations;
 /// Errc::not_found: no such policy, knob, value or configuration; Errc::invalid_argument: options
-/// out of range, no requests or policies, a fixed policy that fits several configurations, a floor
-/// that the table does not reach. Thread-safe.
+/// out of range, no requests or policies, queueing or a budget where all requests arrive at once, a
+/// fixed policy that fits several configurations, a floor that the table does not reach.
+/// Thread-safe.
 CLEAVE_EXPORT core::Result<std::vector<table::RunLog>> replay(
     const table::Observations& observations, std::shared_ptr<const table::ParetoTable> table,
     const std::vector<table::TimedRequest>& requests, std::span<const std::string> policies,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cleave/core/configuration.hpp>
+#include <cleave/core/energy.hpp>
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,6 +30,13 @@ struct Request {
   core::Seconds elapsed = {};  ///< of the deadline, already gone when decide() is called
 };
 
+/// What an energy budget (EnergyBudget) leaves at this moment. Without one: everything.
+struct EnergyState {
+  /// The edge's joules that may be spent now.
+  core::Joules available = core::Joules(std::numeric_limits<double>::infinity());
+  double fill = 1;  ///< of what can be saved up, 0..1
+};
+
 /// What the device knows at this moment. The spans must live as long as the call they are given to.
 struct LiveState {
   table::LinkState link = {};
@@ -36,6 +45,13 @@ struct LiveState {
   /// The level each knob is set to now, in the table's order of knobs. Empty: not known, and then
   /// no cost of switching is charged.
   std::span<const core::LevelIndex> edge_levels = {}, cloud_levels = {};
+  /// Until the edge has done what goes before this request. A row waits for it before its head,
+  /// unless it computes nothing on the edge. It costs no energy: whoever computes meanwhile pays.
+  core::Seconds edge_wait = {};
+  /// The longest that a row may keep the edge, head and encoding together, so that more urgent
+  /// requests of others find it free in time. If no row is that short, it counts for nothing.
+  core::Seconds edge_limit = core::Seconds(std::numeric_limits<double>::infinity());
+  EnergyState energy = {};
 };
 
 enum class Reason : std::uint8_t {
@@ -44,6 +60,7 @@ enum class Reason : std::uint8_t {
   refused,       ///< none meets the deadline (or the floor) and the caller prefers no answer
   fixed,         ///< the policy always picks this row
   exploring,     ///< it may have got better than it was found (LearningOptions::explore)
+  saving,        ///< what would be in time is more than the energy budget leaves a request
 };
 CLEAVE_EXPORT std::string_view to_string(Reason reason);
 
@@ -51,14 +68,25 @@ CLEAVE_EXPORT std::string_view to_string(Reason reason);
 inline constexpr std::uint32_t no_row = std::numeric_limits<std::uint32_t>::max();
 
 struct Decision {
-  std::uint32_t row = no_row;    ///< of the table; no_row: refused
-  table::Prediction prediction;  ///< in parts, corrected by what was learnt, without switching
-  core::Seconds switching;       ///< setting the knobs of this row from what is set now
-  core::Seconds latency;         ///< expected: the parts and the switching
-  core::Seconds bound;           ///< not exceeded with the confidence asked for
-  core::Joules energy;           ///< at the table's boundary, switching included
-  bool meets_deadline = false;   ///< elapsed + bound <= deadline
+  std::uint32_t row = no_row;  ///< of the table; no_row: refused
+  /// In parts, corrected by what was learnt, without switching. Its energy is of origin measured
+  /// only if the table's is; what a meter taught scales the table's watts.
+  table::Prediction prediction;
+  core::Seconds switching;      ///< setting the knobs of this row from what is set now
+  core::Seconds edge_wait;      ///< before the head: LiveState::edge_wait, or 0 without a head
+  core::Seconds edge_hold;      ///< head and encoding: what keeps the edge from others
+  core::Seconds latency;        ///< expected: the wait, the parts and the switching
+  core::Seconds bound;          ///< not exceeded with the confidence asked for
+  core::Joules energy;          ///< at the table's boundary, switching included
+  core::Joules edge_energy;     ///< the edge's part of it: what a budget pays
+  bool meets_deadline = false;  ///< elapsed + bound <= deadline
   Reason reason = Reason::refused;
+};
+
+/// The joules of a request.
+struct MeteredEnergy {
+  core::Energy counted;   ///< by a meter
+  core::Joules modelled;  ///< of the edge, by the table's watts over the time that it took
 };
 
 /// What became of a decision.
@@ -69,6 +97,9 @@ struct Outcome {
   /// It ran as decided. False (link lost, fell back to the edge, cancelled): nothing is learnt, as
   /// the parts say nothing of the row.
   bool completed = true;
+  /// If there was a meter. Where its joules are not the edge's (Boundary::edge), or not measured,
+  /// nothing is learnt from them.
+  std::optional<MeteredEnergy> energy = {};
 };
 
 /// Everything a policy may be asked from several threads at once. decide() never allocates, blocks
@@ -81,6 +112,9 @@ class CLEAVE_EXPORT Policy {
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual const table::ParetoTable& table() const = 0;
   [[nodiscard]] virtual Decision decide(const Request& request, const LiveState& state) = 0;
+  /// How soon a request could surely be done: the bound of what decide() would give a request that
+  /// is late already. Infinity where that is nothing.
+  [[nodiscard]] virtual core::Seconds soonest(const Request& request, const LiveState& state);
   /// Takes the result in. Not on the request's path: it may re-compose the whole table (tens of
   /// microseconds for 1,000 rows).
   virtual void observe(const Outcome& outcome) = 0;
@@ -107,11 +141,14 @@ struct LearningOptions {
   bool enabled = true;
   double row_deviation = 0.5;      ///< prior standard deviation of one row's own error
   double shared_deviation = 0.15;  ///< and of the error shared by a host's setting, or by the link
-  double noise = 0.05;             ///< least standard deviation of one measurement
+  /// Of the edge's power at one setting, and of that of all its settings, where a meter tells it:
+  /// published watts are easily a third off.
+  double power_deviation = 0.3;
+  double noise = 0.05;     ///< least standard deviation of one measurement
   double half_life = 400;  ///< requests after which what was learnt has lost half its weight
   /// The same of one row's own error: of a row that was found slow, and is not run, nothing new is
   /// heard, and it must not come back by being forgotten.
-  double row_half_life = 4000;
+  double row_half_life = 1e5;
   /// A row that was found worse than predicted, was not run for half_life requests, and would be
   /// the cheapest if it were as predicted, is run once more where the deadline leaves time for what
   /// it took. Requests that are decided before its outcome is observed may run it, too.
@@ -139,7 +176,12 @@ CLEAVE_EXPORT std::span<const std::string_view> policy_names();
 
 /// - "cleave": the least energy whose latency, at the confidence asked for, meets deadline and
 ///   accuracy floor given link, queue, the cost of switching knobs and what was learnt; else the
-///   fastest, or none (OnMiss). Cloud out of reach: all-edge rows only.
+///   fastest, or none (OnMiss). Cloud out of reach: all-edge rows only. Left out are rows that keep
+///   the edge for longer than LiveState::edge_limit, and those that take more of the edge's joules
+///   than a request may of what is left in the budget (see EnergyBudget). If none of the others is
+///   in time, and the fastest row of all takes more than that, too, then (1) the row of least
+///   expected latency within it, if that is in time; else (2) the row that takes the least of the
+///   edge; (3) none, if the budget does not have even that. With OnMiss::refuse only (3).
 /// - "all-cloud": always the fastest row that runs nothing on the edge. "all-edge": always the
 ///   fastest row that runs nothing in the cloud.
 /// - "fastest", "frugal": always the front's row of least latency, of least energy.

@@ -1,0 +1,125 @@
+// How the scheduler follows a world that changes: the link falls to a tenth, the cloud's queue
+// grows, the edge slows down. Tables of a made-up network's 52 rows, truth known; each case over
+// all seeds, with learning and without, where the link's estimate (transport::LinkEstimator) and
+// the queue are seen, and where neither is, so that only what requests took can tell.
+//
+//   cleave_bench_adapt [--seeds 50]
+//
+// misses: of the ten requests from the change on, and of the ninety after them, in percent. energy:
+// of those ninety, over the least that was in time, on average. All requests can be made by the
+// edge alone.
+#include "tests/scheduler/changing_world.hpp"
+
+#include <cleave/scheduler/scheduler.hpp>
+#include <cleave/transport/link_estimator.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+namespace {
+
+using namespace cleave;
+using core::Seconds;
+using test::Truth;
+
+constexpr std::size_t before = 100, soon = 10, after = 100;
+
+struct Case {
+  const char* name;
+  Truth (*truth)(const table::LinkState& reference, std::size_t i);
+};
+
+constexpr Case cases[] = {
+    {"link to a tenth",
+     [](const table::LinkState& link, std::size_t i) {
+       Truth truth{link, {}};
+       if (i >= before)
+         truth.link.up = link.up * 0.1, truth.link.down = link.down * 0.1;
+       return truth;
+     }},
+    {"queue + 4 ms a request",
+     [](const table::LinkState& link, std::size_t i) {
+       return Truth{link, core::milliseconds(i < before ? 0 : 4 * static_cast<double>(i - before))};
+     }},
+    {"queue + 20 ms a request",
+     [](const table::LinkState& link, std::size_t i) {
+       return Truth{link,
+                    core::milliseconds(i < before ? 0 : 20 * static_cast<double>(i - before))};
+     }},
+    {"cloud takes 5 x",
+     [](const table::LinkState& link, std::size_t i) {
+       return Truth{.link = link, .queue = {}, .cloud = i < before ? 1.0 : 5.0};
+     }},
+    {"edge takes 2 x",
+     [](const table::LinkState& link, std::size_t i) {
+       return Truth{.link = link, .queue = {}, .edge = i < before ? 1.0 : 2.0};
+     }},
+};
+
+struct Sum {
+  double soon_missed = 0, later_missed = 0, energy = 0;
+  std::size_t count = 0;
+};
+
+void add(Sum& sum, const std::vector<test::Step>& steps) {
+  double energy = 0, least = 0;
+  for (std::size_t i = before; i < before + after; ++i) {
+    const test::Step& step = steps[i];
+    (i < before + soon ? sum.soon_missed : sum.later_missed) += step.missed && step.feasible;
+    if (i >= before + soon && step.feasible && !step.missed) {
+      energy += step.energy;
+      least += step.least;
+    }
+  }
+  sum.energy += least > 0 ? energy / least - 1 : 0;
+  ++sum.count;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::uint64_t seeds = 50;
+  if (argc == 3 && std::string_view(argv[1]) == "--seeds")
+    seeds = std::strtoull(argv[2], nullptr, 10);
+  else if (argc != 1)
+    return std::fprintf(stderr, "cleave_bench_adapt: --seeds N\n"), 2;
+  std::printf("%-24s %-6s %-9s %12s %12s %9s\n", "change", "seen", "learning", "first 10",
+              "next 90", "energy");
+  for (const Case& one : cases)
+    for (const bool seen : {true, false})
+      for (const bool learning : {true, false}) {
+        Sum sum;
+        for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+          const auto table = test::share(test::network_table(seed));
+          scheduler::PolicyOptions options;
+          options.learning.enabled = learning;
+          const auto policy = scheduler::make_policy("cleave", table, options).value();
+          transport::LinkEstimator estimator;
+          Seconds queue;
+          test::ChangingWorld world;
+          world.truth = [&](std::size_t i) { return one.truth(table->reference, i); };
+          world.saw = [&](const table::Ingredients& in, const Truth& truth, Seconds now) {
+            estimator.add_upload(in.up, in.up / truth.link.up, now);
+            estimator.add_download(in.down, in.down / truth.link.down, now);
+            estimator.add_round_trip(truth.link.round_trip, now);
+            queue = truth.queue;
+          };
+          world.link = [&](Seconds now) {
+            const auto estimate = estimator.estimate(now);
+            return seen && estimate
+                       ? table::LinkState{estimate->round_trip, estimate->up, estimate->down}
+                       : table->reference;
+          };
+          world.queue = [&] { return seen ? queue : Seconds(); };
+          add(sum, test::run_changing(*policy, world, before + after, seed));
+        }
+        const double n = static_cast<double>(sum.count);
+        std::printf("%-24s %-6s %-9s %11.2f%% %11.2f%% %+8.2f%%\n", one.name, seen ? "yes" : "no",
+                    learning ? "yes" : "no", 100 * sum.soon_missed / n / soon,
+                    100 * sum.later_missed / n / (after - soon), 100 * sum.energy / n);
+        std::fflush(stdout);
+      }
+  return 0;
+}
