@@ -159,8 +159,8 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
     read.all_power = Learnt::belief(in, all_power_, good);
     Learnt::beliefs(in, read.power, good);
   } else {
-    const double prior = all_power_.prior;
-    read.all_power = {.mean = 0, .variance = prior, .prior = prior};
+    const double variance = all_power_.prior;
+    read.all_power = {.mean = 0, .variance = variance, .prior = variance};
     std::fill(read.power.begin(), read.power.end(), read.all_power);
   }
   if (!good || !in.finished())
