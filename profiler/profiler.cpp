@@ -1,4 +1,5 @@
 #include "profiler/checkpoint.hpp"
+#include "profiler/crossing.hpp"
 #include "profiler/cuts.hpp"
 #include "profiler/graph_cuts.hpp"
 #include "profiler/host_wire.hpp"
@@ -401,6 +402,8 @@ class ProfileRun {
     trace_input(model_->step_graph(), profile_.cuts);
     if (auto known = measure_memory(*model_, example_, profile_.cuts); !known)
       return core::fail(known);
+    if (auto crossed = time_crossing(); !crossed)
+      return crossed;
     // Which host a knob is on is decided here; the cloud does not know what we call it.
     for (std::size_t host = 0; host < profile_.hosts.size(); ++host)
       for (core::Knob& knob : profile_.hosts[host].knobs)
@@ -409,6 +412,28 @@ class ProfileRun {
       profile_.hosts[core::edge_host].transmit = options_.transmit(profile_.link.up);
     if (options_.receive)
       profile_.hosts[core::edge_host].receive = options_.receive(profile_.link.down);
+    return {};
+  }
+
+  // The cloud runs the same code: its tails begin as much slower or faster as its passes are.
+  core::Result<void> time_crossing() {
+    table::HostProfile& edge = profile_.hosts[core::edge_host];
+    table::HostProfile& cloud = profile_.hosts[core::cloud_host];
+    const table::Setting& fastest = fastest_of(edge);
+    const auto lease = edge_knobs_.acquire(fastest.levels);
+    if (!lease)
+      return core::fail(lease);
+    constexpr Seconds limit = Seconds(5);
+    const auto crossing =
+        measure_crossing(*model_, example_, profile_.cuts, clock_, limit, options_.stop);
+    if (!crossing)
+      return core::fail(crossing);
+    edge.crossing = crossing->leaving;
+    cloud.crossing = crossing->entering;
+    const double ratio =
+        fastest.whole.mean.count() > 0 ? fastest_of(cloud).whole.mean / fastest.whole.mean : 1;
+    cloud.crossing.fixed = cloud.crossing.fixed * ratio;
+    cloud.crossing.per_byte *= ratio;
     return {};
   }
 

@@ -149,14 +149,24 @@ core::Result<void> fit_requests(const table::Profile& profile, exec::Executor& e
     for (const exec::MeasuredParts& parts : *requests)
       differences.push_back(
           (parts.total - parts.edge_compute - parts.queue - parts.cloud_compute - moving).count());
-    constexpr Seconds tells = core::milliseconds(0.5);  // shorter passes are mostly waking up
-    const auto ratio = [&](Seconds exec::MeasuredParts::*part, Seconds expected) {
-      return expected < tells ? 0 : median_part(*requests, part) / expected;
+    // A factor of passes shows where most of one is run; a short part tells of its beginning and
+    // end.
+    const auto ratio = [&](Seconds exec::MeasuredParts::*part, Seconds expected,
+                           core::HostIndex host) {
+      const auto& settings = profile.hosts[host].settings;
+      const auto& levels = configurations[i].stages[host].levels;
+      const auto setting =
+          std::find_if(settings.begin(), settings.end(),
+                       [&](const table::Setting& one) { return one.levels == levels; });
+      const bool tells = setting != settings.end() && expected > setting->whole.mean / 2;
+      return tells ? median_part(*requests, part) / expected : 0;
     };
-    samples.push_back({.beyond = median_of(differences),
-                       .edge = ratio(&exec::MeasuredParts::edge_compute, predicted.edge_compute),
-                       .cloud = ratio(&exec::MeasuredParts::cloud_compute, predicted.cloud_compute),
-                       .used_cloud = ingredients->uses_cloud});
+    using Parts = exec::MeasuredParts;
+    samples.push_back(
+        {.beyond = median_of(differences),
+         .edge = ratio(&Parts::edge_compute, predicted.edge_compute, core::edge_host),
+         .cloud = ratio(&Parts::cloud_compute, predicted.cloud_compute, core::cloud_host),
+         .used_cloud = ingredients->uses_cloud});
     if (options.kept)
       if (auto kept = options.kept(); !kept)
         return core::fail(kept);

@@ -152,6 +152,7 @@ class Layout {
     since(3, v.made_on);
     since(4, v.fit.left_out, v.fit.median_relative, v.fit.worst_relative);
     since(5, v.conditions, v.in_requests);
+    since(6, v.crossing.fixed, v.crossing.per_byte);
   }
   template <Is<Accuracy> T>
   void field(T& v) {

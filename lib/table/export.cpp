@@ -110,6 +110,8 @@ Json json_of(const HostProfile& host) {
           {"made_on", json_of(host.made_on)},
           {"conditions", json_of(host.conditions)},
           {"requests_over_passes", host.in_requests},
+          {"crossing_fixed_s", host.crossing.fixed.count()},
+          {"crossing_s_per_byte", host.crossing.per_byte},
           {"level_fit",
            {{"left_out", host.fit.left_out},
             {"median_relative", host.fit.median_relative},

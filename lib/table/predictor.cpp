@@ -141,12 +141,28 @@ struct Chosen {
   Seconds head = {}, tail = {};
   Seconds exchange = {};  // what a request takes longer at this setting of the edge
   double ramp = 0;
+  double edge_slower = 1, cloud_slower = 1;  // than the host's fastest setting
 };
+
+// How many times as long a pass takes as at the host's fastest setting.
+double slowness(const HostProfile& host, const Setting& setting) {
+  const auto fastest =
+      std::min_element(host.settings.begin(), host.settings.end(),
+                       [](const auto& a, const auto& b) { return a.whole.mean < b.whole.mean; });
+  return fastest->whole.mean.count() > 0 ? setting.whole.mean / fastest->whole.mean : 1;
+}
+
+// What beginning or ending at a cut adds.
+Seconds crossing(const CrossingCost& cost, Bytes raw, double slower) {
+  return (cost.fixed + Seconds(cost.per_byte * raw.count())) * slower;
+}
 
 // The parts of what was looked up. `lossless`: what the network scores when nothing is lost.
 Ingredients put_together(const Profile& profile, const Chosen& chosen, const Accuracy& lossless) {
   Ingredients out;
-  out.edge_compute = chosen.head * profile.hosts[core::edge_host].in_requests;
+  const HostProfile& edge_half = profile.hosts[core::edge_host];
+  const HostProfile& cloud_half = profile.hosts[core::cloud_host];
+  out.edge_compute = chosen.head * edge_half.in_requests;
   out.edge_busy = chosen.edge->busy;
   out.edge_idle = chosen.edge->idle;
   out.origin = chosen.edge->power_origin;
@@ -160,7 +176,11 @@ Ingredients put_together(const Profile& profile, const Chosen& chosen, const Acc
     out.accuracy = coded.accuracy;
   const Setting& cloud = *chosen.cloud;
   out.uses_cloud = true;
-  out.cloud_compute = chosen.tail * profile.hosts[core::cloud_host].in_requests;
+  out.cloud_compute = chosen.tail * cloud_half.in_requests;
+  if (chosen.cut->position > 0) {  // all in the cloud is a whole pass
+    out.edge_compute += crossing(edge_half.crossing, chosen.cut->raw, chosen.edge_slower);
+    out.cloud_compute += crossing(cloud_half.crossing, chosen.cut->raw, chosen.cloud_slower);
+  }
   const double raw = chosen.cut->raw.count();
   const double chunk = profile.chunk.count();
   const bool overlapped = chunk > 0 && raw > chunk;
@@ -248,6 +268,8 @@ Result<Ingredients> price(const Profile& profile, const core::Configuration& con
   chosen.tail = sum_of(chosen.cloud->steps, *cut, last.position, true);
   chosen.ramp = ramp_round_trips(profile.link, coded.encoded);
   chosen.exchange = slower_exchange(profile.hosts[core::edge_host], *chosen.edge);
+  chosen.edge_slower = slowness(profile.hosts[core::edge_host], *chosen.edge);
+  chosen.cloud_slower = slowness(profile.hosts[core::cloud_host], *chosen.cloud);
   return put_together(profile, chosen, lossless_accuracy(profile));
 }
 
@@ -268,6 +290,7 @@ Result<PriceList> PriceList::make(const Profile& profile) {
     for (const Setting& setting : profile.hosts[host].settings) {
       if (setting.steps.size() < steps || setting.codecs.size() < profile.codecs.size())
         return unfit();
+      list.slower_[host].push_back(slowness(profile.hosts[host], setting));
       const bool tail = host == core::cloud_host;
       if (!tail)
         list.exchanges_.push_back(slower_exchange(profile.hosts[host], setting));
@@ -294,6 +317,8 @@ Ingredients PriceList::price(std::size_t cut, std::size_t codec, std::size_t edg
     chosen.cloud = &profile_->hosts[core::cloud_host].settings[cloud];
     chosen.tail = tails_[cloud * cuts + cut];
     chosen.exchange = exchanges_[edge];
+    chosen.edge_slower = slower_[core::edge_host][edge];
+    chosen.cloud_slower = slower_[core::cloud_host][cloud];
     chosen.ramp = ramps_[cut * profile_->codecs.size() + codec];
   }
   return put_together(*profile_, chosen, lossless_);

@@ -72,9 +72,10 @@ void check_host(Checker& check, const Profile& profile, core::HostIndex index, s
   const std::string name = index == core::edge_host ? "edge" : "cloud";
   check.knobs(host.knobs, index, name);
   check.amounts({host.transmit.count(), host.receive.count()}, name);
-  check.amounts({host.fit.median_relative, host.fit.worst_relative, host.conditions.waited.count(),
-                 host.conditions.took.count()},
-                name);
+  check.amounts(
+      {host.fit.median_relative, host.fit.worst_relative, host.crossing.fixed.count(),
+       host.crossing.per_byte, host.conditions.waited.count(), host.conditions.took.count()},
+      name);
   check.require(std::isfinite(host.in_requests) && host.in_requests > 0,
                 "the factor of requests is not positive", name);
   for (const double known : {host.conditions.steal, host.conditions.others, host.conditions.busiest,

@@ -259,6 +259,8 @@ table::Profile sample_observed_profile() {
 
 table::Profile sample_private_profile() {
   table::Profile p = sample_observed_profile();
+  p.hosts[core::edge_host].crossing = {core::microseconds(40), 2e-10};
+  p.hosts[core::cloud_host].crossing = {core::microseconds(10), 1e-10};
   for (table::CutProfile& cut : p.cuts) {
     cut.input_known = true;
     cut.input = cut.position == 0 ? cut.raw : Bytes(cut.position == 2 ? 1234 : 0);

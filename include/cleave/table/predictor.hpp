@@ -8,6 +8,7 @@
 #include <cleave/core/units.hpp>
 #include <cleave/table/profile.hpp>
 
+#include <array>
 #include <cstddef>
 #include <vector>
 
@@ -119,9 +120,10 @@ class CLEAVE_EXPORT PriceList {
   explicit PriceList(const Profile& profile) : profile_(&profile) {}
 
   const Profile* profile_;
-  std::vector<core::Seconds> heads_, tails_;  // setting by setting, a cut each
-  std::vector<core::Seconds> exchanges_;      // a setting of the edge each
-  std::vector<double> ramps_;                 // cut by cut, a codec each
+  std::vector<core::Seconds> heads_, tails_;   // setting by setting, a cut each
+  std::vector<core::Seconds> exchanges_;       // a setting of the edge each
+  std::array<std::vector<double>, 2> slower_;  ///< by host and setting
+  std::vector<double> ramps_;                  // cut by cut, a codec each
   Accuracy lossless_;
 };
 

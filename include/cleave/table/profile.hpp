@@ -84,6 +84,15 @@ struct LevelFit {
   friend bool operator==(const LevelFit&, const LevelFit&) = default;
 };
 
+/// What a part of a network takes beyond its steps because it begins or ends at a cut: tensors are
+/// brought into the layout of the link and back. For `raw` bytes of cut tensors fixed + per_byte *
+/// raw, at the host's fastest setting; at slower ones as much longer as a whole pass is.
+struct CrossingCost {
+  core::Seconds fixed;
+  double per_byte = 0;  ///< seconds
+  friend bool operator==(const CrossingCost&, const CrossingCost&) = default;
+};
+
 /// A host's half of a profile.
 struct HostProfile {
   std::string name;    ///< the machine, for people
@@ -101,6 +110,8 @@ struct HostProfile {
   /// `settings` hold: between requests caches go to others' work, and threads sleep. Predictions
   /// are multiplied by it; 1 where it was not measured.
   double in_requests = 1;
+  /// (6) Of a head's end on the edge, of a tail's beginning in the cloud.
+  CrossingCost crossing;
   friend bool operator==(const HostProfile&, const HostProfile&) = default;
 };
 
