@@ -488,10 +488,7 @@ class ProfileRun {
             fit_requests(profile_, executor, fitted, example_, validation, so_far_.fitted);
         !measured_so)
       return measured_so;
-    const RequestFit fit = fit_of(so_far_.fitted);
-    profile_.link.overhead = fit.overhead;
-    profile_.hosts[core::edge_host].in_requests = fit.edge;
-    profile_.hosts[core::cloud_host].in_requests = fit.cloud;
+    take_in(so_far_.fitted, fitted, profile_);
 
     progress_.begin(check_phase);
     // Ten configurations say more than many requests at a few.

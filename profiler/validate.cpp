@@ -5,9 +5,11 @@
 #include <cleave/table/predictor.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <iterator>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -142,30 +144,20 @@ core::Result<void> fit_requests(const table::Profile& profile, exec::Executor& e
       return core::fail(requests);
     const auto predicted =
         table::compose(*ingredients, table::link_of(profile), Seconds(0)).latency;
-    // The passes through the neural network are left out on both sides: they have their own
-    // factors.
+    // The passes through the neural network are left out: how much longer they take depends on the
+    // setting.
     const Seconds moving = predicted.total() - predicted.edge_compute - predicted.cloud_compute;
     std::vector<double> differences;
     for (const exec::MeasuredParts& parts : *requests)
       differences.push_back(
           (parts.total - parts.edge_compute - parts.queue - parts.cloud_compute - moving).count());
-    // A factor of passes shows where most of one is run; a short part tells of its beginning and
-    // end.
-    const auto ratio = [&](Seconds exec::MeasuredParts::*part, Seconds expected,
-                           core::HostIndex host) {
-      const auto& settings = profile.hosts[host].settings;
-      const auto& levels = configurations[i].stages[host].levels;
-      const auto setting =
-          std::find_if(settings.begin(), settings.end(),
-                       [&](const table::Setting& one) { return one.levels == levels; });
-      const bool tells = setting != settings.end() && expected > setting->whole.mean / 2;
-      return tells ? median_part(*requests, part) / expected : 0;
+    const auto longer = [&](Seconds exec::MeasuredParts::*part, Seconds expected) {
+      return expected > Seconds(0) ? (median_part(*requests, part) - expected).count() : 0;
     };
-    using Parts = exec::MeasuredParts;
     samples.push_back(
         {.beyond = median_of(differences),
-         .edge = ratio(&Parts::edge_compute, predicted.edge_compute, core::edge_host),
-         .cloud = ratio(&Parts::cloud_compute, predicted.cloud_compute, core::cloud_host),
+         .edge = longer(&exec::MeasuredParts::edge_compute, predicted.edge_compute),
+         .cloud = longer(&exec::MeasuredParts::cloud_compute, predicted.cloud_compute),
          .used_cloud = ingredients->uses_cloud});
     if (options.kept)
       if (auto kept = options.kept(); !kept)
@@ -176,29 +168,34 @@ core::Result<void> fit_requests(const table::Profile& profile, exec::Executor& e
   return {};
 }
 
-RequestFit fit_of(const std::vector<FitSample>& samples) {
-  std::vector<double> beyond, edge, cloud;
-  for (const FitSample& sample : samples) {
-    if (sample.used_cloud)
-      beyond.push_back(sample.beyond);
-    if (sample.edge > 0)
-      edge.push_back(sample.edge);
-    if (sample.cloud > 0)
-      cloud.push_back(sample.cloud);
+void take_in(const std::vector<FitSample>& samples,
+             const std::vector<core::Configuration>& configurations, table::Profile& profile) {
+  std::vector<double> beyond;
+  std::array<std::map<std::vector<core::LevelIndex>, std::vector<double>>, 2> longer;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const auto& stages = configurations[i].stages;
+    if (samples[i].used_cloud) {
+      beyond.push_back(samples[i].beyond);
+      longer[core::cloud_host][stages[core::cloud_host].levels].push_back(samples[i].cloud);
+    }
+    if (samples[i].edge != 0)
+      longer[core::edge_host][stages[core::edge_host].levels].push_back(samples[i].edge);
   }
-  // A median that its own standard error (1.2533 of a mean's) may have taken from 1 is chance.
-  const auto factor = [](const std::vector<double>& ratios) {
-    constexpr std::size_t few = 4;
-    if (ratios.size() < few)
-      return 1.0;
-    const double middle = median_of(ratios);
-    std::vector<double> distances;
-    for (const double ratio : ratios) distances.push_back(std::abs(ratio - middle));
-    const double error =
-        1.2533 * 1.4826 * median_of(distances) / std::sqrt(static_cast<double>(ratios.size()));
-    return std::abs(middle - 1) > error ? std::clamp(middle, 0.5, 2.0) : 1.0;
-  };
-  return {Seconds(std::max(0.0, median_of(beyond))), factor(edge), factor(cloud)};
+  profile.link.overhead = Seconds(std::max(0.0, median_of(beyond)));
+  for (const core::HostIndex host : {core::edge_host, core::cloud_host})
+    for (table::Setting& setting : profile.hosts[host].settings) {
+      const std::vector<double>& found = longer[host][setting.levels];
+      constexpr std::size_t several = 3;
+      if (found.size() < several)
+        continue;
+      // A median that its own standard error (1.2533 of a mean's) may have moved from 0 is chance.
+      const double middle = median_of(found);
+      std::vector<double> distances;
+      for (const double one : found) distances.push_back(std::abs(one - middle));
+      const double error =
+          1.2533 * 1.4826 * median_of(distances) / std::sqrt(static_cast<double>(found.size()));
+      setting.in_requests = Seconds(middle > error ? middle : 0);
+    }
 }
 
 core::Result<std::vector<ValidatedConfiguration>> check_configurations(

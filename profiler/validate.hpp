@@ -49,23 +49,22 @@ std::vector<core::Configuration> draw_of_both(const table::Profile& profile, int
 // See validate_profile(); nothing if the profile allows no request to the cloud.
 std::optional<core::Configuration> reference_of(const table::Profile& profile);
 
-// What requests at one configuration show.
+// What requests at one configuration show, in seconds beyond what is predicted.
 struct FitSample {
-  double beyond = 0;           // beyond the predicted parts, the passes aside, in seconds
-  double edge = 0, cloud = 0;  // measured passes over predicted ones; 0: too short to tell
+  double beyond = 0;           // of all parts, the passes aside
+  double edge = 0, cloud = 0;  // of the part of the network that ran there
   bool used_cloud = false;
 };
 
-// What predictions are to add and to multiply with.
-struct RequestFit {
-  core::Seconds overhead;      // the median of `beyond` where the cloud was used, not below 0
-  double edge = 1, cloud = 1;  // HostProfile::in_requests: medians, 1 where that may be chance
-};
-RequestFit fit_of(const std::vector<FitSample>& samples);
+// Takes what requests at these configurations, one sample each, show into the profile: the median
+// of `beyond` as its overhead, not below 0, and Setting::in_requests: of each setting that several
+// of them ran a part at, the median.
+void take_in(const std::vector<FitSample>& samples,
+             const std::vector<core::Configuration>& configurations, table::Profile& profile);
 
-// Requests at the configurations, beside what the profile, with both factors 1 and no overhead,
-// predicts. `samples`: for the first ones they are known already, the others are added.
-// Errc::unavailable if the cloud failed in a request.
+// Requests at the configurations, beside what the profile, without overhead, predicts. `samples`:
+// for the first ones they are known already, the others are added. Errc::unavailable if the cloud
+// failed in a request.
 core::Result<void> fit_requests(const table::Profile& profile, exec::Executor& executor,
                                 const std::vector<core::Configuration>& configurations,
                                 const core::Values& example, const ValidationOptions& options,

@@ -133,6 +133,7 @@ class Layout {
     fields(v.levels, v.steps, v.whole, v.codecs, v.busy, v.idle, v.machine_busy, v.power_origin);
     since(4, v.predicted, v.interval);
     since(5, v.outliers, v.exchange);
+    since(6, v.in_requests);
   }
   template <Is<core::Library> T>
   void field(T& v) {
@@ -151,7 +152,7 @@ class Layout {
     fields(v.name, v.board, v.source, v.knobs, v.settings, v.transmit, v.receive);
     since(3, v.made_on);
     since(4, v.fit.left_out, v.fit.median_relative, v.fit.worst_relative);
-    since(5, v.conditions, v.in_requests);
+    since(5, v.conditions);
     since(6, v.crossing.fixed, v.crossing.per_byte);
   }
   template <Is<Accuracy> T>

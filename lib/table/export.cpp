@@ -75,6 +75,7 @@ Json json_of(const Setting& setting) {
           {"relative_interval", setting.interval},
           {"outliers", setting.outliers},
           {"exchange", json_of(setting.exchange)},
+          {"longer_in_requests_s", setting.in_requests.count()},
           {"codecs", list_of(setting.codecs)},
           {"steps", list_of(setting.steps)}};
 }
@@ -109,7 +110,6 @@ Json json_of(const HostProfile& host) {
           {"receive_j_per_byte", host.receive.count()},
           {"made_on", json_of(host.made_on)},
           {"conditions", json_of(host.conditions)},
-          {"requests_over_passes", host.in_requests},
           {"crossing_fixed_s", host.crossing.fixed.count()},
           {"crossing_s_per_byte", host.crossing.per_byte},
           {"level_fit",

@@ -167,6 +167,7 @@ Result<Setting> pool_settings(const std::vector<Setting>& settings, const std::s
     cost.spread = std::sqrt(of([](const auto& codec) { return codec.spread * codec.spread; }));
   }
   out.exchange = pooled([](const Setting& s) { return s.exchange; });
+  out.in_requests = Seconds(weighted.mean([](const Setting& s) { return s.in_requests.count(); }));
   out.outliers = 0;
   for (const Setting& setting : settings) out.outliers += setting.outliers;
   for (const Setting& setting : settings) {
@@ -262,9 +263,6 @@ core::Result<HostProfile> unite_halves(const std::vector<HalfOf>& halves, const 
   std::erase_if(predicted, [&](const auto& entry) { return measured.contains(entry.first); });
 
   out.conditions = unite_conditions(halves);
-  double in_requests = 0;
-  for (const HalfOf& half : halves) in_requests += half.host->in_requests;
-  out.in_requests = in_requests / static_cast<double>(halves.size());
 
   std::map<Levels, Setting> all;
   std::size_t in_several = 0;

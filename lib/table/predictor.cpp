@@ -162,7 +162,9 @@ Ingredients put_together(const Profile& profile, const Chosen& chosen, const Acc
   Ingredients out;
   const HostProfile& edge_half = profile.hosts[core::edge_host];
   const HostProfile& cloud_half = profile.hosts[core::cloud_host];
-  out.edge_compute = chosen.head * edge_half.in_requests;
+  out.edge_compute = chosen.head;
+  if (chosen.cut->position > 0)
+    out.edge_compute += chosen.edge->in_requests;
   out.edge_busy = chosen.edge->busy;
   out.edge_idle = chosen.edge->idle;
   out.origin = chosen.edge->power_origin;
@@ -176,7 +178,7 @@ Ingredients put_together(const Profile& profile, const Chosen& chosen, const Acc
     out.accuracy = coded.accuracy;
   const Setting& cloud = *chosen.cloud;
   out.uses_cloud = true;
-  out.cloud_compute = chosen.tail * cloud_half.in_requests;
+  out.cloud_compute = chosen.tail + cloud.in_requests;
   if (chosen.cut->position > 0) {  // all in the cloud is a whole pass
     out.edge_compute += crossing(edge_half.crossing, chosen.cut->raw, chosen.edge_slower);
     out.cloud_compute += crossing(cloud_half.crossing, chosen.cut->raw, chosen.cloud_slower);

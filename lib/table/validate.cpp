@@ -76,8 +76,6 @@ void check_host(Checker& check, const Profile& profile, core::HostIndex index, s
       {host.fit.median_relative, host.fit.worst_relative, host.crossing.fixed.count(),
        host.crossing.per_byte, host.conditions.waited.count(), host.conditions.took.count()},
       name);
-  check.require(std::isfinite(host.in_requests) && host.in_requests > 0,
-                "the factor of requests is not positive", name);
   for (const double known : {host.conditions.steal, host.conditions.others, host.conditions.busiest,
                              host.conditions.temperature})
     check.require(std::isfinite(known), "a condition is not finite", name);
@@ -98,8 +96,8 @@ void check_host(Checker& check, const Profile& profile, core::HostIndex index, s
                      cost.decode_per_byte, cost.spread},
                     at);
     check.origin(setting.power_origin, at);
-    check.amounts({setting.interval, setting.exchange.mean.count(), setting.exchange.median.count(),
-                   setting.exchange.spread.count()},
+    check.amounts({setting.interval, setting.in_requests.count(), setting.exchange.mean.count(),
+                   setting.exchange.median.count(), setting.exchange.spread.count()},
                   at);
   }
 }

@@ -1,5 +1,6 @@
 // What beginning and ending at a cut costs, with a network of which it is known.
 #include "profiler/crossing.hpp"
+
 #include "tests/profiler/profiler_fixture.hpp"
 
 #include <cleave/table/predictor.hpp>
@@ -25,8 +26,8 @@ TEST(Crossing, ALineGoesThroughTheMiddleOfItsPoints) {
   EXPECT_EQ(profiler::line_through({1, 2}, {4, 2}).per_byte, 0) << "never less for more";
 }
 
-// Heads take 2 ms longer than their steps unless they are all of the network, tails 3 ms unless they
-// are.
+// Heads take 2 ms longer than their steps unless they are all of the network, tails 3 ms unless
+// they are.
 class Crossed final : public core::Executable {
  public:
   Crossed(std::shared_ptr<FakeExecutable> inner, core::ManualClock& clock)
@@ -61,8 +62,7 @@ TEST_F(ProfilerTest, WhatACutCostsBeyondItsStepsIsPredicted) {
   there.handlers["profile/measure"] = [&](std::span<const std::byte> body) {
     return service.measure(body);
   };
-  const auto profile =
-      profiler::profile(crossed, model->example(), *knobs, there, options);
+  const auto profile = profiler::profile(crossed, model->example(), *knobs, there, options);
   ASSERT_TRUE(profile) << profile.error().message();
   EXPECT_NEAR(profile->hosts[core::edge_host].crossing.fixed.count(), 0.002, 1e-9);
   EXPECT_NEAR(profile->hosts[core::cloud_host].crossing.fixed.count(), 0.003, 1e-9);

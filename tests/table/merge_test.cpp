@@ -308,14 +308,14 @@ TEST(Merge, ConditionsMemoryAndOutliersAreThoseOfTheHalvesThatCount) {
   b.cuts[1].head_memory = core::Bytes(700);
   a.cuts[1].tail_memory = core::Bytes(900);
   b.cuts[1].tail_memory = core::Bytes(800);
+  a.hosts[edge].settings[0].in_requests = Seconds(0.001);
+  b.hosts[edge].settings[0].in_requests = Seconds(0.003);
   a.hosts[edge].settings[0].outliers = 2;
   b.hosts[edge].settings[0].outliers = 3;
   a.hosts[edge].settings[0].codecs[0].spread = 0.3;
   b.hosts[edge].settings[0].codecs[0].spread = 0.4;
-  a.hosts[edge].in_requests = 1.1;
-  b.hosts[edge].in_requests = 1.2;
   const auto both = merged({a, b}).profile;
-  EXPECT_NEAR(both.hosts[edge].in_requests, 1.15, 1e-12);
+  EXPECT_NEAR(both.hosts[edge].settings[0].in_requests.count(), 0.002, 1e-12);
   const auto& seen = both.hosts[edge].conditions;
   EXPECT_NEAR(seen.steal, 0.3, 1e-12);   // (0.1 * 10 + 0.4 * 20) / 30
   EXPECT_NEAR(seen.others, 0.2, 1e-12);  // only one tells
@@ -330,7 +330,7 @@ TEST(Merge, ConditionsMemoryAndOutliersAreThoseOfTheHalvesThatCount) {
   const auto chosen = merged({a, b}, {.edge = {0}, .cloud = {1}, .link = {0}}).profile;
   EXPECT_EQ(chosen.cuts[1].head_memory, core::Bytes(500));
   EXPECT_EQ(chosen.cuts[1].tail_memory, core::Bytes(800));
-  EXPECT_EQ(chosen.hosts[edge].in_requests, 1.1);
+  EXPECT_EQ(chosen.hosts[edge].settings[0].in_requests, Seconds(0.001));
 }
 
 TEST(Merge, ExchangesStayWhereAllProfilesMeasuredAllSettings) {

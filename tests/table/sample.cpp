@@ -248,7 +248,6 @@ table::Profile sample_observed_profile() {
                      .temperature = 61.5,
                      .waited = Seconds(4),
                      .took = Seconds(70)};
-  edge.in_requests = 1.0625;
   for (std::size_t s = 0; s < edge.settings.size(); ++s) {
     edge.settings[s].outliers = static_cast<std::uint32_t>(s + 1);
     edge.settings[s].exchange = timing(3 + static_cast<double>(s), 0.2, 20);
@@ -261,6 +260,7 @@ table::Profile sample_private_profile() {
   table::Profile p = sample_observed_profile();
   p.hosts[core::edge_host].crossing = {core::microseconds(40), 2e-10};
   p.hosts[core::cloud_host].crossing = {core::microseconds(10), 1e-10};
+  p.hosts[core::cloud_host].settings[0].in_requests = core::microseconds(700);
   for (table::CutProfile& cut : p.cuts) {
     cut.input_known = true;
     cut.input = cut.position == 0 ? cut.raw : Bytes(cut.position == 2 ? 1234 : 0);

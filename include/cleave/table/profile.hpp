@@ -59,6 +59,10 @@ struct Setting {
   /// (5) A small request to the other host and back, at these levels. Nothing where it was not
   /// measured.
   Timing exchange;
+  /// (6) What the part of a network that runs here takes longer within a request than in passes of
+  /// its own: threads are woken, caches went to others' work. A median over real requests, 0 where
+  /// it may be chance or was not measured.
+  core::Seconds in_requests;
   friend bool operator==(const Setting&, const Setting&) = default;
 };
 
@@ -106,10 +110,6 @@ struct HostProfile {
   /// Where the times come from; unknown in files of format 2 and older.
   core::Provenance made_on;
   Conditions conditions;  ///< (5)
-  /// (5) What steps take within a request over what they take in passes of their own, which is what
-  /// `settings` hold: between requests caches go to others' work, and threads sleep. Predictions
-  /// are multiplied by it; 1 where it was not measured.
-  double in_requests = 1;
   /// (6) Of a head's end on the edge, of a tail's beginning in the cloud.
   CrossingCost crossing;
   friend bool operator==(const HostProfile&, const HostProfile&) = default;
