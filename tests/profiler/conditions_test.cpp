@@ -3,6 +3,7 @@
 #include "profiler/statistics.hpp"
 #include "profiler/watch.hpp"
 #include "tests/profiler/profiler_fixture.hpp"
+#include "tests/support/retimed_executable.hpp"
 
 #include <cleave/table/predictor.hpp>
 
@@ -163,47 +164,26 @@ TEST(Outliers, AreThoseFarBeyondTheUsualScatter) {
 
 TEST_F(ProfilerTest, ASettingWhoseMessagesAreSlowIsPredictedSo) {
   int threads = 2;
-  knobs = thread_knob({1, 2}, [&](int n) {
+  // The knob is put back when it goes, so it must go before what it sets.
+  const auto counts = thread_knob({1, 2}, [&](int n) {
     threads = n;
     return core::Result<void>();
   });
   // With one thread a message takes 30 ms longer, and passes a little, so that two are fastest.
-  class Slower final : public core::Executable {
-   public:
-    Slower(std::shared_ptr<FakeExecutable> inner, core::ManualClock& clock, const int& threads)
-        : inner_(std::move(inner)), clock_(clock), threads_(threads) {}
-    core::Fingerprint fingerprint() const override { return inner_->fingerprint(); }
-    std::span<const core::Cut> cuts() const override { return inner_->cuts(); }
-    std::uint32_t step_count() const override { return inner_->step_count(); }
-    core::Result<core::Values> run(core::CutId a, core::CutId b,
-                                   const core::Values& v) const override {
-      std::vector<core::StepTime> times;
-      return run_timed(a, b, v, times);
-    }
-    core::Result<core::Values> run_timed(core::CutId a, core::CutId b, const core::Values& v,
-                                         std::vector<core::StepTime>& times) const override {
-      const std::size_t before = times.size();
-      auto result = inner_->run_timed(a, b, v, times);
-      for (std::size_t i = before; i < times.size() && threads_ == 1; ++i) {
-        times[i].time += core::milliseconds(1);
-        clock_.advance(core::milliseconds(1));
-      }
-      return result;
-    }
-    core::Result<void> set_threads(int n) const override { return inner_->set_threads(n); }
-
-   private:
-    std::shared_ptr<FakeExecutable> inner_;
-    core::ManualClock& clock_;
-    const int& threads_;
-  };
-  const auto edge = std::make_shared<Slower>(model, clock, threads);
+  const auto edge = std::make_shared<RetimedExecutable>(
+      model, [&](core::CutId, core::CutId, std::span<core::StepTime> steps) {
+        for (core::StepTime& step : steps)
+          if (threads == 1) {
+            step.time += core::milliseconds(1);
+            clock.advance(core::milliseconds(1));
+          }
+      });
   cloud.on_call = [&](const exec::RemoteCall& call) -> core::Result<void> {
     if (threads == 1 && call.service != profiler::profile_service)
       clock.advance(core::milliseconds(30));
     return {};
   };
-  const auto profile = profiler::profile(edge, model->example(), *knobs, cloud, options);
+  const auto profile = profiler::profile(edge, model->example(), *counts, cloud, options);
   ASSERT_TRUE(profile) << profile.error().message();
   const auto overhead = [&](core::LevelIndex level) {
     core::Configuration configuration;

@@ -2,6 +2,7 @@
 #include "profiler/crossing.hpp"
 
 #include "tests/profiler/profiler_fixture.hpp"
+#include "tests/support/retimed_executable.hpp"
 
 #include <cleave/table/predictor.hpp>
 
@@ -26,35 +27,15 @@ TEST(Crossing, ALineGoesThroughTheMiddleOfItsPoints) {
   EXPECT_EQ(profiler::line_through({1, 2}, {4, 2}).per_byte, 0) << "never less for more";
 }
 
-// Heads take 2 ms longer than their steps unless they are all of the network, tails 3 ms unless
-// they are.
-class Crossed final : public core::Executable {
- public:
-  Crossed(std::shared_ptr<FakeExecutable> inner, core::ManualClock& clock)
-      : inner_(std::move(inner)), clock_(clock) {}
-  core::Fingerprint fingerprint() const override { return inner_->fingerprint(); }
-  std::span<const core::Cut> cuts() const override { return inner_->cuts(); }
-  std::uint32_t step_count() const override { return inner_->step_count(); }
-  core::Result<core::Values> run(core::CutId a, core::CutId b,
-                                 const core::Values& v) const override {
-    std::vector<core::StepTime> times;
-    return run_timed(a, b, v, times);
-  }
-  core::Result<core::Values> run_timed(core::CutId a, core::CutId b, const core::Values& v,
-                                       std::vector<core::StepTime>& times) const override {
-    const bool ends = b != cuts().back().id && a != b, begins = a != cuts().front().id && a != b;
-    clock_.advance(core::milliseconds((ends ? 2 : 0) + (begins ? 3 : 0)));
-    return inner_->run_timed(a, b, v, times);
-  }
-  core::Result<void> set_threads(int n) const override { return inner_->set_threads(n); }
-
- private:
-  std::shared_ptr<FakeExecutable> inner_;
-  core::ManualClock& clock_;
-};
-
 TEST_F(ProfilerTest, WhatACutCostsBeyondItsStepsIsPredicted) {
-  const auto crossed = std::make_shared<Crossed>(model, clock);
+  // Heads take 2 ms longer than their steps unless they are all of the network, tails 3 ms unless
+  // they are.
+  const auto crossed = std::make_shared<RetimedExecutable>(
+      model, [&](core::CutId begin, core::CutId end, std::span<core::StepTime>) {
+        const bool ends = end != model->cuts().back().id && begin != end;
+        const bool begins = begin != model->cuts().front().id && begin != end;
+        clock.advance(core::milliseconds((ends ? 2 : 0) + (begins ? 3 : 0)));
+      });
   FakeCloud there(clock, crossed);
   there.round_trip = cloud.round_trip;
   there.rate = cloud.rate;

@@ -1,5 +1,7 @@
 #include "profiler/levels.hpp"
 
+#include "tests/support/knob.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,14 +16,7 @@ using core::milliseconds;
 using core::Seconds;
 using device::ShareSlice;
 using Levels = std::vector<LevelIndex>;
-
-core::Knob knob(const std::string& name, const std::string& unit, std::vector<double> values) {
-  core::Knob out;
-  out.name = name;
-  out.unit = unit;
-  for (const double value : values) out.levels.push_back({std::to_string(value), value});
-  return out;
-}
+using test::knob;
 
 core::Knob share(std::vector<double> values) {
   return knob("cpu_share", "share of one CPU", std::move(values));

@@ -3,6 +3,7 @@
 #include "profiler/statistics.hpp"
 #include "profiler/validate.hpp"
 #include "tests/profiler/profiler_fixture.hpp"
+#include "tests/support/retimed_executable.hpp"
 
 #include <cleave/device/governor.hpp>
 #include <cleave/device/pace.hpp>
@@ -259,46 +260,6 @@ TEST(HostWire, AMachineSurvivesTheWireAndItsTruncationsDoNot) {
   EXPECT_FALSE(profiler::parse_provenance(message));
 }
 
-// A network whose step i takes a[i] + b[i] / share.
-class Shared final : public core::Executable {
- public:
-  Shared(std::vector<double> a, std::vector<double> b, std::shared_ptr<const device::Pace> pace,
-         core::ManualClock& clock)
-      : a_(std::move(a)),
-        b_(std::move(b)),
-        pace_(std::move(pace)),
-        clock_(clock),
-        model_(std::vector<Seconds>(a_.size()), 1000) {}
-  core::Fingerprint fingerprint() const override { return model_.fingerprint(); }
-  std::span<const core::Cut> cuts() const override { return model_.cuts(); }
-  std::uint32_t step_count() const override { return model_.step_count(); }
-  core::Result<core::Values> run(core::CutId begin, core::CutId end,
-                                 const core::Values& values) const override {
-    std::vector<core::StepTime> times;
-    return run_timed(begin, end, values, times);
-  }
-  core::Result<core::Values> run_timed(core::CutId begin, core::CutId end,
-                                       const core::Values& values,
-                                       std::vector<core::StepTime>& times) const override {
-    std::vector<core::StepTime> steps;
-    auto result = model_.run_timed(begin, end, values, steps);
-    for (core::StepTime& step : steps) {
-      step.time = Seconds(a_[step.step] + b_[step.step] / pace_->share());
-      clock_.advance(step.time);
-      times.push_back(step);
-    }
-    return result;
-  }
-  core::Result<void> set_threads(int) const override { return {}; }
-  [[nodiscard]] core::Values example() const { return model_.example(); }
-
- private:
-  std::vector<double> a_, b_;
-  std::shared_ptr<const device::Pace> pace_;
-  core::ManualClock& clock_;
-  FakeExecutable model_;
-};
-
 // An edge with six shares, and a cloud that runs the same network at full speed.
 class LevelsTest : public ProfilerTest {
  protected:
@@ -310,15 +271,23 @@ class LevelsTest : public ProfilerTest {
                                                                                 {"50 %", 0.5},
                                                                                 {"80 %", 0.8},
                                                                                 {"100 %", 1}});
-    shared = std::make_shared<Shared>(std::vector<double>{1e-3, 0, 2e-3},
-                                      std::vector<double>{2e-3, 5e-3, 1e-3}, pace->pace(), clock);
+    // Step i takes a[i] + b[i] / share.
+    shared = std::make_shared<RetimedExecutable>(
+        timeless, [this, share = pace->pace(), a = std::vector{1e-3, 0.0, 2e-3},
+                   b = std::vector{2e-3, 5e-3, 1e-3}](core::CutId, core::CutId,
+                                                      std::span<core::StepTime> steps) {
+          for (core::StepTime& step : steps) {
+            step.time = Seconds(a[step.step] + b[step.step] / share->share());
+            clock.advance(step.time);
+          }
+        });
     std::vector<std::unique_ptr<device::Governor>> governors;
     governors.push_back(std::move(pace));
     shares = std::make_unique<device::Arbiter>(std::move(governors));
     options.edge.measure_levels = 3;
   }
   core::Result<table::Profile> profiled() {
-    return profiler::profile(shared, shared->example(), *shares, cloud, options);
+    return profiler::profile(shared, timeless->example(), *shares, cloud, options);
   }
   profiler::ValidateOptions validating() {
     profiler::ValidateOptions validate;
@@ -328,7 +297,9 @@ class LevelsTest : public ProfilerTest {
     return validate;
   }
 
-  std::shared_ptr<Shared> shared;
+  std::shared_ptr<FakeExecutable> timeless =
+      std::make_shared<FakeExecutable>(std::vector<Seconds>(3), std::int64_t{1000});
+  std::shared_ptr<RetimedExecutable> shared;
   std::unique_ptr<device::Arbiter> shares;
 };
 
@@ -361,8 +332,8 @@ TEST_F(LevelsTest, LessThanThreeMeasuredLevelsAreRefused) {
 TEST_F(LevelsTest, ValidationOfATrueProfileFindsNoError) {
   const auto profile = profiled();
   ASSERT_TRUE(profile);
-  const auto report =
-      profiler::validate_profile(*profile, shared, shared->example(), *shares, cloud, validating());
+  const auto report = profiler::validate_profile(*profile, shared, timeless->example(), *shares,
+                                                 cloud, validating());
   ASSERT_TRUE(report) << report.error().message();
   EXPECT_EQ(report->configurations.size(),
             report->measured.configurations + report->predicted.configurations);
@@ -385,8 +356,8 @@ TEST_F(LevelsTest, ValidationOfAProfileThatIsWrongByAThirdSaysSo) {
   profile->cuts.erase(profile->cuts.begin() + 1, profile->cuts.end() - 1);
   for (table::Setting& setting : profile->hosts[core::edge_host].settings)
     for (table::Timing& step : setting.steps) step.mean = step.mean * (4.0 / 3);
-  const auto report =
-      profiler::validate_profile(*profile, shared, shared->example(), *shares, cloud, validating());
+  const auto report = profiler::validate_profile(*profile, shared, timeless->example(), *shares,
+                                                 cloud, validating());
   ASSERT_TRUE(report) << report.error().message();
   int seen = 0;
   for (const auto& one : report->configurations)
@@ -407,8 +378,8 @@ TEST_F(LevelsTest, AMachineThatSlowsDownShowsAsDrift) {
     cloud.round_trip = cloud.round_trip * 1.01;
     return {};
   };
-  const auto report =
-      profiler::validate_profile(*profile, shared, shared->example(), *shares, cloud, validating());
+  const auto report = profiler::validate_profile(*profile, shared, timeless->example(), *shares,
+                                                 cloud, validating());
   ASSERT_TRUE(report) << report.error().message();
   EXPECT_GT(report->worst_drift, 0.1);
   EXPECT_LT(report->configurations.front().drift, 0);
@@ -420,7 +391,7 @@ TEST_F(LevelsTest, ValidationRefusesOtherNetworksOtherKnobsAndALostCloud) {
   ASSERT_TRUE(profile);
   const auto code = [&](const table::Profile& checked, device::Arbiter& with) {
     const auto report =
-        profiler::validate_profile(checked, shared, shared->example(), with, cloud, validating());
+        profiler::validate_profile(checked, shared, timeless->example(), with, cloud, validating());
     return report ? core::Errc::internal : report.error().code;
   };
   auto other = *profile;
@@ -436,10 +407,11 @@ TEST_F(LevelsTest, ValidationRefusesOtherNetworksOtherKnobsAndALostCloud) {
   std::stop_source stop;
   stop.request_stop();
   stopped.stop = stop.get_token();
-  EXPECT_EQ(profiler::validate_profile(*profile, shared, shared->example(), *shares, cloud, stopped)
-                .error()
-                .code,
-            core::Errc::cancelled);
+  EXPECT_EQ(
+      profiler::validate_profile(*profile, shared, timeless->example(), *shares, cloud, stopped)
+          .error()
+          .code,
+      core::Errc::cancelled);
 }
 
 TEST(Summarise, FollowsItsClosedForms) {

@@ -1,5 +1,7 @@
 #include "profiler/levels.hpp"
 #include "tests/support/fake_executable.hpp"
+#include "tests/support/knob.hpp"
+#include "tests/support/retimed_executable.hpp"
 #include "tests/support/synthetic_profile.hpp"
 
 #include <cleave/device/governor.hpp>
@@ -18,14 +20,7 @@ namespace {
 using core::LevelIndex;
 using core::Seconds;
 using Levels = std::vector<LevelIndex>;
-
-core::Knob knob(const std::string& name, const std::string& unit, std::vector<double> values) {
-  core::Knob out;
-  out.name = name;
-  out.unit = unit;
-  for (const double value : values) out.levels.push_back({std::to_string(value), value});
-  return out;
-}
+using test::knob;
 
 device::HostPower watts(std::span<const LevelIndex> levels) {
   return {core::Watts(1 + levels[0]), core::Watts(0.5), core::Watts(2 + levels[0])};
@@ -309,36 +304,7 @@ struct Machine {
   int threads = 1, settings_entered = 0;
   double slowness = 1;
 
-  class Network final : public core::Executable {
-   public:
-    explicit Network(Machine& machine) : machine_(machine) {}
-    core::Fingerprint fingerprint() const override { return model_.fingerprint(); }
-    std::span<const core::Cut> cuts() const override { return model_.cuts(); }
-    std::uint32_t step_count() const override { return model_.step_count(); }
-    core::Result<core::Values> run(core::CutId begin, core::CutId end,
-                                   const core::Values& values) const override {
-      std::vector<core::StepTime> times;
-      return run_timed(begin, end, values, times);
-    }
-    core::Result<core::Values> run_timed(core::CutId begin, core::CutId end,
-                                         const core::Values& values,
-                                         std::vector<core::StepTime>& times) const override {
-      std::vector<core::StepTime> steps;
-      auto out = model_.run_timed(begin, end, values, steps);
-      for (core::StepTime& step : steps) {
-        step.time = step.time * (machine_.slowness / machine_.threads);
-        machine_.clock.advance(step.time);
-        times.push_back(step);
-      }
-      return out;
-    }
-    core::Result<void> set_threads(int) const override { return {}; }
-    [[nodiscard]] core::Values example() const { return model_.example(); }
-
-   private:
-    Machine& machine_;
-    FakeExecutable model_{{core::milliseconds(3), core::milliseconds(5)}, 10};
-  };
+  FakeExecutable model{{core::milliseconds(3), core::milliseconds(5)}, 10};
 
   core::Result<table::HostProfile> measure(profiler::HostOptions options) {
     std::vector<std::unique_ptr<device::Governor>> governors;
@@ -349,10 +315,17 @@ struct Machine {
                                                                     return core::Result<void>();
                                                                   }));
     device::Arbiter knobs(std::move(governors));
-    const Network network(*this);
+    const RetimedExecutable network(
+        std::make_shared<FakeExecutable>(model),
+        [this](core::CutId, core::CutId, std::span<core::StepTime> steps) {
+          for (core::StepTime& step : steps) {
+            step.time = step.time * (slowness / threads);
+            clock.advance(step.time);
+          }
+        });
     options.power = watts;
     options.clock = &clock;
-    return profiler::measure_host(network, network.example(), knobs, options);
+    return profiler::measure_host(network, model.example(), knobs, options);
   }
 };
 
@@ -361,7 +334,7 @@ TEST(MeasureHost, MeasuresTheProbesAndTransfersTheRest) {
   auto source = std::make_shared<table::Profile>();
   auto half = here.measure({});
   ASSERT_TRUE(half) << half.error().message();
-  source->model = Machine::Network(here).fingerprint();
+  source->model = here.model.fingerprint();
   source->hosts[core::edge_host] = *half;
 
   Machine there;
