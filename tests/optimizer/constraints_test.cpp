@@ -1,3 +1,4 @@
+#include "tests/optimizer/every_configuration.hpp"
 #include "tests/support/synthetic_profile.hpp"
 
 #include <cleave/optimizer/optimize.hpp>
@@ -22,6 +23,8 @@ using optimizer::optimize;
 using table::CutProfile;
 using table::Profile;
 using table::TableRow;
+using test::every_configuration;
+using test::PricedConfiguration;
 using test::synthetic_profile;
 
 // What a constraint lets through, told from the profile alone.
@@ -93,30 +96,11 @@ double sent_by(const Profile& profile, const core::Configuration& configuration)
   return cut->codecs[static_cast<std::size_t>(codec)].encoded.count();
 }
 
-struct Allowed {
-  core::Configuration configuration;
-  table::Ingredients ingredients;
-};
-
-// By nested loops over everything.
-std::vector<Allowed> allowed(const Profile& profile, const Keeps& keeps) {
-  std::vector<Allowed> out;
-  for (const CutProfile& cut : profile.cuts) {
-    const bool all_edge = cut.id == profile.cuts.back().id;
-    for (const std::string& codec : profile.codecs)
-      for (const table::Setting& edge : profile.hosts[0].settings)
-        for (const table::Setting& cloud : profile.hosts[1].settings) {
-          if (all_edge && (codec != profile.codecs[0] || &cloud != &profile.hosts[1].settings[0]))
-            continue;
-          core::Configuration c;
-          c.stages = {{core::edge_host, cut.id, edge.levels},
-                      {core::cloud_host, profile.cuts.back().id, cloud.levels}};
-          c.codecs = {codec};
-          const auto priced = table::price(profile, c);
-          if (priced && keeps(cut, sent_by(profile, c), all_edge))
-            out.push_back({c, *priced});
-        }
-  }
+std::vector<PricedConfiguration> allowed(const Profile& profile, const Keeps& keeps) {
+  auto out = every_configuration(profile);
+  std::erase_if(out, [&](const PricedConfiguration& p) {
+    return !keeps(*p.cut, sent_by(profile, p.configuration), p.all_edge);
+  });
   return out;
 }
 
@@ -146,7 +130,7 @@ TEST(Constraints, LeaveWhatABruteForceLeaves) {
       EXPECT_EQ(made->search.space, left.size());
       EXPECT_EQ(made->search.evaluations, left.size());
       std::vector<Costs> all, front;
-      for (const Allowed& a : left) {
+      for (const PricedConfiguration& a : left) {
         const auto priced = table::compose(a.ingredients, made->reference, core::Seconds());
         all.emplace_back(priced.latency.total().count(),
                          priced.energy.total(made->boundary).count());

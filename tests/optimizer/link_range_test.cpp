@@ -1,3 +1,4 @@
+#include "tests/optimizer/every_configuration.hpp"
 #include "tests/support/synthetic_profile.hpp"
 
 #include <cleave/optimizer/optimize.hpp>
@@ -17,24 +18,14 @@ using optimizer::Algorithm;
 using optimizer::LinkRange;
 using optimizer::optimize;
 using table::Profile;
+using test::every_configuration;
 using test::synthetic_profile;
 
 using Costs = std::pair<double, double>;
 
-// Every configuration that the predictor accepts, by nested loops.
 std::vector<table::Ingredients> everything(const Profile& profile) {
   std::vector<table::Ingredients> out;
-  for (const table::CutProfile& cut : profile.cuts)
-    for (const std::string& codec : profile.codecs)
-      for (const table::Setting& edge : profile.hosts[0].settings)
-        for (const table::Setting& cloud : profile.hosts[1].settings) {
-          core::Configuration c;
-          c.stages = {{core::edge_host, cut.id, edge.levels},
-                      {core::cloud_host, profile.cuts.back().id, cloud.levels}};
-          c.codecs = {codec};
-          if (const auto priced = table::price(profile, c))
-            out.push_back(*priced);
-        }
+  for (const auto& priced : every_configuration(profile)) out.push_back(priced.ingredients);
   return out;
 }
 

@@ -1,3 +1,4 @@
+#include "tests/optimizer/every_configuration.hpp"
 #include "tests/support/synthetic_profile.hpp"
 
 #include <cleave/optimizer/front.hpp>
@@ -24,35 +25,10 @@ using optimizer::OptimizeOptions;
 using table::ParetoTable;
 using table::Profile;
 using table::TableRow;
+using test::every_configuration;
+using test::PricedConfiguration;
 using test::synthetic_profile;
 using test::SyntheticOptions;
-
-struct Priced {
-  core::Configuration configuration;
-  table::Ingredients ingredients;
-  bool all_edge = false;
-};
-
-// Every configuration that the predictor accepts, by nested loops; all-edge once per edge setting.
-std::vector<Priced> brute_force(const Profile& profile) {
-  std::vector<Priced> out;
-  for (const table::CutProfile& cut : profile.cuts) {
-    const bool all_edge = cut.id == profile.cuts.back().id;
-    for (const std::string& codec : profile.codecs)
-      for (const table::Setting& edge : profile.hosts[0].settings)
-        for (const table::Setting& cloud : profile.hosts[1].settings) {
-          if (all_edge && (codec != profile.codecs[0] || &cloud != &profile.hosts[1].settings[0]))
-            continue;
-          core::Configuration c;
-          c.stages = {{core::edge_host, cut.id, edge.levels},
-                      {core::cloud_host, profile.cuts.back().id, cloud.levels}};
-          c.codecs = {codec};
-          if (const auto priced = table::price(profile, c))
-            out.push_back({c, *priced, all_edge});
-        }
-  }
-  return out;
-}
 
 using Costs = std::pair<double, double>;
 Costs costs(const table::Ingredients& in, const table::LinkState& link, Seconds queue,
@@ -92,7 +68,7 @@ std::vector<Costs> front_costs(const ParetoTable& table) {
 
 std::vector<Costs> all_costs(const Profile& profile, core::Boundary boundary) {
   std::vector<Costs> out;
-  for (const Priced& p : brute_force(profile))
+  for (const PricedConfiguration& p : every_configuration(profile))
     out.push_back(costs(p.ingredients, table::link_of(profile), Seconds(), boundary));
   return out;
 }
@@ -191,10 +167,10 @@ TEST(Optimize, HoldsTheFrontsOfTheLinksForeseen) {
   const auto made = optimize(profile, options);
   ASSERT_TRUE(made.has_value());
   const table::LinkState link = table::link_of(profile);
-  const auto everything = brute_force(profile);
+  const auto everything = every_configuration(profile);
   const auto check = [&](const table::LinkState& there, Seconds queue, bool edge_only) {
     std::vector<Costs> all, kept;
-    for (const Priced& p : everything)
+    for (const PricedConfiguration& p : everything)
       if (!edge_only || p.all_edge)
         all.push_back(costs(p.ingredients, there, queue, made->boundary));
     for (const TableRow& row : made->rows)
@@ -218,11 +194,11 @@ TEST(Optimize, KeepsRowsWithinTheMarginAndNoOthers) {
                                        .margin = margin});
   ASSERT_TRUE(made.has_value());
   EXPECT_EQ(made->margin, margin);
-  const auto everything = brute_force(profile);
+  const auto everything = every_configuration(profile);
   // Kept: nothing beats it in both latency and energy by more than the margin, among all, or among
   // the all-edge ones; and the extremes of all-edge and all-cloud.
   std::vector<Costs> all, edge;
-  for (const Priced& p : everything) {
+  for (const PricedConfiguration& p : everything) {
     all.push_back(costs(p.ingredients, made->reference, Seconds(), made->boundary));
     if (p.all_edge)
       edge.push_back(all.back());
@@ -293,7 +269,7 @@ TEST(Optimize, UsesOnlySettingsThatWereMeasured) {
   for (const Algorithm algorithm : {Algorithm::nsga2, Algorithm::exhaustive}) {
     const auto made = optimize(profile, {.algorithm = algorithm, .margin = 1});
     ASSERT_TRUE(made.has_value());
-    EXPECT_EQ(made->search.space, brute_force(profile).size());
+    EXPECT_EQ(made->search.space, every_configuration(profile).size());
     for (const TableRow& row : made->rows)
       EXPECT_TRUE(table::price(profile, row.configuration).has_value());
     if (algorithm == Algorithm::exhaustive) {
@@ -323,7 +299,7 @@ TEST(Optimize, WithAccuracyAsAnObjectiveKeepsTheDearerMoreAccurateRows) {
   // At each accuracy that matters, the front of that accuracy and better is in the table.
   for (const double floor : {0.90, 0.91, 0.919}) {
     std::vector<Costs> all, kept;
-    for (const Priced& p : brute_force(profile))
+    for (const PricedConfiguration& p : every_configuration(profile))
       if (std::round(p.ingredients.accuracy.value / 0.005) >= std::round(floor / 0.005))
         all.push_back(costs(p.ingredients, three->reference, Seconds(), three->boundary));
     for (const TableRow& row : three->rows)
