@@ -1,18 +1,10 @@
 #!/usr/bin/env bash
 # A known machine is found again, a knob that a command sets is put back, a signal leaves nothing.
 # CLEAVE WORK
-set -euo pipefail
 cleave=$1
 work=$2
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/expect.sh"
 export XDG_RUNTIME_DIR=$work
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
 
 # A meter of the program's own: 100 W always, and 1000 W for each CPU that it uses.
 cat >meter.sh <<'END'

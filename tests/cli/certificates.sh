@@ -1,23 +1,9 @@
 #!/usr/bin/env bash
 # cleave cert and cleave token; what they write is looked at with openssl(1) and sha256sum(1).
 # Called with: PROGRAM WORK.
-set -euo pipefail
 cleave=$1
-rm -rf "$2"
-mkdir -p "$2"
-cd "$2"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-# expect CODE COMMAND...
-expect() {
-  local code=0 want=$1
-  shift
-  "$@" >out.txt 2>&1 || code=$?
-  [ "$code" = "$want" ] || fail "$* exits with $code, not $want: $(cat out.txt)"
-}
+work=$2
+. "$(dirname "$0")/expect.sh"
 
 expect 0 "$cleave" cert --name cloud.lan --name 10.0.0.2 --client camera-1
 openssl verify -CAfile certs/ca.pem -purpose sslserver certs/server.pem >/dev/null || fail "server"
@@ -38,7 +24,7 @@ done
 # Nothing is overwritten unasked, and the authority never.
 cp -r certs before
 expect 2 "$cleave" cert --name cloud.lan
-grep -q -- --force out.txt || fail "no hint: $(cat out.txt)"
+grep -q -- --force err.txt || fail "no hint: $(cat err.txt)"
 diff -r certs before || fail "something was overwritten"
 expect 0 "$cleave" cert --name other.lan --force
 cmp certs/ca.pem before/ca.pem || fail "the authority was replaced"

@@ -1,11 +1,8 @@
 # Shared by the scripts that drive the installed program. Sourced with: PREFIX SOURCE WORK.
-set -euo pipefail
 prefix=$1
 source_dir=$2
 work=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/expect.sh"
 export XDG_STATE_HOME=$work/state  # the trusted list of these tests
 cleave=$prefix/bin/cleave
 images=/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz
@@ -14,11 +11,6 @@ model=$source_dir/data/models/fashion_residual.pt
 
 background=()
 trap 'kill -9 "${background[@]}" 2>/dev/null || true' EXIT
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
 
 # start PORT_FILE COMMAND...: in the background, until it has written its port.
 start() {

@@ -1,25 +1,9 @@
 #!/usr/bin/env bash
 # cleave optimize: constraints, ranges of links, several networks, and Ctrl-C. No libtorch needed.
-set -euo pipefail
 cleave=$1
 make_profile=$2
 work=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-
-# expect CODE COMMAND...: output in out.txt, errors in err.txt.
-expect() {
-  local code=$1 got=0
-  shift
-  "$@" >out.txt 2>err.txt || got=$?
-  [ "$got" = "$code" ] || fail "exit code $got, not $code: $* ($(cat err.txt))"
-}
+. "$(dirname "$0")/expect.sh"
 
 "$make_profile" a.profile 1
 "$make_profile" b.profile 2 16

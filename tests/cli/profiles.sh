@@ -1,25 +1,9 @@
 #!/usr/bin/env bash
 # Profiles of other machines are told of, and two are compared: no libtorch needed.
-set -euo pipefail
 cleave=$1
 golden=$2
 work=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-
-# expect CODE COMMAND...: output in out.txt, errors in err.txt.
-expect() {
-  local code=$1 got=0
-  shift
-  "$@" >out.txt 2>err.txt || got=$?
-  [ "$got" = "$code" ] || fail "exit code $got, not $code: $* ($(cat err.txt))"
-}
+. "$(dirname "$0")/expect.sh"
 
 expect 0 "$cleave" profile --diff "$golden/profile-v2.bin" "$golden/profile-v3.bin"
 grep -Eq '^edge compute +cpu_share 25 % +60.0 ms +60.0 ms +1.000 +no$' out.txt ||

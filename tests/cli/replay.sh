@@ -1,17 +1,9 @@
 #!/usr/bin/env bash
 # Observations are searched and replayed, requests wait for one another, and a budget is kept: no
 # libtorch needed.
-set -euo pipefail
 cleave=$1
 work=$2
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
+. "$(dirname "$0")/expect.sh"
 
 # Eight settings: twice as fast costs three times the energy; three runs of each, a little apart.
 {
