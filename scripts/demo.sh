@@ -33,34 +33,8 @@ labels=/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz
 model=data/models/fashion_residual.pt
 edge=(--board "$BOARD" --levels "$LEVELS" --emulate-share "$SHARE" --threads 1 --radio "$RADIO")
 
-say() { printf '\n$ %s\n' "$*"; }
-run() {
-  say "$@"
-  "$@"
-}
-background=()
-trap 'kill "${background[@]}" 2>/dev/null || true; wait' EXIT
-# Starts a server in the background and waits until it has written its port.
-start() {
-  local port_file=$1
-  shift
-  rm -f "$port_file"
-  say "$@" '&'
-  "$@" &
-  background+=($!)
-  until [ -s "$port_file" ]; do
-    kill -0 "${background[-1]}" 2>/dev/null || { echo "demo.sh: it ended at once" >&2; exit 1; }
-    read -rt 0.1 <> <(:) || true
-  done
-}
-
-# A virtual machine's processors are put to sleep between requests and wake cold: the same pass then
-# takes up to twice as long, by chance. Loops of the idle class keep them awake and give way to
-# everything else; by their niceness the profiler knows that they are no competition.
-for ((i = 0; i < $(nproc); i++)); do
-  nice -n 19 chrt --idle 0 sh -c 'while :; do :; done' &
-  background+=($!)
-done
+. scripts/servers.sh
+keep_awake
 
 began=$SECONDS
 start "$out/cloud.port" cleave serve --model "$model" --listen 127.0.0.1:0 \

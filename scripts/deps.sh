@@ -27,6 +27,8 @@ packages=(
 optional=(python3-torch python3-torchvision)
 # What the link is compared with (bench/link), built where they are installed.
 optional+=(libgrpc++-dev libzmq3-dev)
+# The symbols that scripts/live.sh draws for detypify.
+optional+=(hershey-fonts-data)
 # libFuzzer (scripts/fuzz.sh).
 optional+=(clang libclang-rt-dev)
 # ONNX Runtime, to compare with, comes from npm (scripts/peers.sh). Where node came from elsewhere,

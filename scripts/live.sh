@@ -38,36 +38,7 @@ fi
 export CLEAVE_DATA_DIR="$PWD/data"
 edge=(--board "$BOARD" --levels "$LEVELS" --emulate-share "$SHARE" --threads 1 --radio "$RADIO")
 
-say() { printf '\n$ %s\n' "$*"; }
-run() {
-  say "$@"
-  "$@"
-}
-background=()
-# Ends what was started after `$1` others.
-stop_after() {
-  local count=${#background[@]}
-  while ((count > $1)); do
-    count=$((count - 1))
-    kill "${background[count]}" 2>/dev/null || true
-    wait "${background[count]}" 2>/dev/null || true
-    unset "background[count]"
-  done
-}
-trap 'stop_after 0' EXIT
-# Starts a server in the background and waits until it has written its port.
-start() {
-  local port_file=$1
-  shift
-  rm -f "$port_file"
-  say "$@" '&'
-  "$@" &
-  background+=($!)
-  until [ -s "$port_file" ]; do
-    kill -0 "${background[-1]}" 2>/dev/null || { echo "live.sh: it ended at once" >&2; exit 1; }
-    read -rt 0.1 <> <(:) || true
-  done
-}
+. scripts/servers.sh
 
 # A model's file, its inputs, and further options.
 describe() {
@@ -101,11 +72,7 @@ describe() {
   esac
 }
 
-# As in demo.sh: loops of the idle class keep a virtual machine's processors awake.
-for ((i = 0; i < $(nproc); i++)); do
-  chrt --idle 0 sh -c 'while :; do :; done' &
-  background+=($!)
-done
+keep_awake
 awake=${#background[@]}
 
 began=$SECONDS
