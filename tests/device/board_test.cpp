@@ -116,6 +116,23 @@ TEST(JetsonNano, BoundsItsPowerModes) {
   EXPECT_LE(board.power(1, 4), core::Watts(10));
 }
 
+TEST(JetsonOrinNano, ScalesOneUsersTraceByClocks) {
+  const Board cpu = find_board("jetson_orin_nano").value();
+  ASSERT_EQ(cpu.levels.size(), 3u);
+  EXPECT_EQ(cpu.levels[2].mode, "2");
+  // The published points, and four cores between one and six.
+  EXPECT_NEAR(cpu.power(2, 1).count(), 6.73, 1e-9);
+  EXPECT_NEAR(cpu.power(2, 4).count(), 6.21 + 4 * 0.52, 1e-3);
+  EXPECT_NEAR(cpu.power(1, 6).count(), 6.21 + 6 * 0.52 * 1510.4 / 1728, 1e-3);
+  const Board gpu = find_board("jetson_orin_nano_gpu").value();
+  ASSERT_EQ(gpu.levels.size(), 3u);
+  EXPECT_NEAR(gpu.power(2, 1).count(), 21.5, 1e-9);
+  EXPECT_EQ(gpu.power(0, 6), gpu.power(0, 1)) << "one GPU, however many threads feed it";
+  // NVIDIA names the modes by their budgets, of which nothing above knows.
+  EXPECT_NEAR(gpu.power(0, 1).count(), 15, 1);
+  EXPECT_LE(gpu.power(1, 1), core::Watts(25));
+}
+
 TEST(JetsonOrinNx, HasMeasuredPowerModes) {
   const Board board = find_board("jetson_orin_nx").value();
   ASSERT_EQ(board.levels.size(), 3u);
