@@ -261,6 +261,7 @@ core::Result<void> validate(const Options& options, int& result) {
   profiler::ValidateOptions validating;
   validating.configurations = options.validate;
   validating.idle_gap = idle_gap;
+  validating.slice = session->host->slice;
   validating.seed = options.seed;
   validating.stop = interrupt.token();
   validating.progress = [&](double fraction) { progress.update(fraction, "requests"); };

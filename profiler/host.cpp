@@ -1,5 +1,6 @@
 #include "profiler/host_samples.hpp"
 #include "profiler/levels.hpp"
+#include "profiler/rest.hpp"
 #include "profiler/statistics.hpp"
 #include "profiler/watch.hpp"
 
@@ -12,7 +13,6 @@
 #include <numeric>
 #include <optional>
 #include <random>
-#include <thread>
 
 namespace cleave::inline v0::profiler {
 namespace {
@@ -27,12 +27,14 @@ class HostMeasurement {
         example_(example),
         options_(options),
         clock_(options.clock != nullptr ? *options.clock : steady_),
+        rest_({options.idle_gap, options.idle, options.slice, options.cpu_time, options.clock}),
         random_(options.seed) {}
 
-  // One round's share of the passes, at whatever levels are set; the first round prices codecs too.
+  // One round's share of the passes, at `levels`, which are set; the first round prices codecs too.
   // `pairs`: so many of both kinds of passes; nothing: as many as the options say.
-  core::Result<void> measure(SettingSamples& samples, std::optional<int> pairs) {
-    if (auto timed = time_passes(samples, pairs); !timed)
+  core::Result<void> measure(std::span<const core::LevelIndex> levels, SettingSamples& samples,
+                             std::optional<int> pairs) {
+    if (auto timed = time_passes(levels, samples, pairs); !timed)
       return timed;
     for (int i = 0; i < exchanges && options_.exchange; ++i) {
       if (options_.stop.stop_requested())
@@ -79,19 +81,11 @@ class HostMeasurement {
  private:
   static constexpr int exchanges = 3;  // a round
 
-  void idle_as_between_requests() {
-    if (options_.idle_gap <= Seconds(0))
-      return;
-    // Not std::uniform_real_distribution: its values differ between standard libraries.
-    const double u = static_cast<double>(random_() >> 11) * 0x1p-53;
-    const Seconds gap = options_.idle_gap * (1 + u);
-    if (options_.idle)
-      options_.idle(gap);
-    else
-      std::this_thread::sleep_for(std::chrono::duration<double>(gap.count()));
-  }
+  // Not std::uniform_real_distribution: its values differ between standard libraries.
+  double uniform() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
 
-  core::Result<void> time_passes(SettingSamples& samples, std::optional<int> pairs) {
+  core::Result<void> time_passes(std::span<const core::LevelIndex> levels, SettingSamples& samples,
+                                 std::optional<int> pairs) {
     const core::CutId first = model_.cuts().front().id;
     const core::CutId last = model_.cuts().back().id;
     samples.per_step.resize(model_.step_count());
@@ -113,7 +107,7 @@ class HostMeasurement {
         return {};
       // Plain and instrumented passes in turn, and which comes first in turn too.
       for (int half = 0; half < 2; ++half) {
-        idle_as_between_requests();
+        rest_.wait(uniform(), levels);
         if ((half + pass) % 2 == 0) {
           const Seconds before = clock_.now();
           if (auto r = model_.run(first, last, example_); !r)
@@ -195,6 +189,7 @@ class HostMeasurement {
   const HostOptions& options_;
   core::SteadyClock steady_;
   const core::Clock& clock_;
+  Rest rest_;
   std::mt19937_64 random_;
 };
 
@@ -290,7 +285,7 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
       return core::fail(cooled);
     watch.begin();
     SettingSamples setting = samples.settings[which];
-    if (auto measured = measurement.measure(setting, pairs); !measured)
+    if (auto measured = measurement.measure(order[which], setting, pairs); !measured)
       return core::fail(measured);
     watch.end(seen);
     samples.settings[which] = std::move(setting);

@@ -454,8 +454,7 @@ class ProfileRun {
     exec::Executor executor(model_, &edge_knobs_, &cloud_, timed);
     ValidationOptions validation;
     validation.repeats = options_.repeats;
-    validation.idle_gap = edge_.idle_gap;
-    validation.idle = edge_.idle;
+    validation.rest = {edge_.idle_gap, edge_.idle, edge_.slice, edge_.cpu_time, &clock_};
     validation.stop = options_.stop;
     validation.progress = progress_.reporter();
     validation.kept = [this] { return keep(); };

@@ -6,12 +6,10 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <iterator>
 #include <map>
 #include <random>
-#include <thread>
 
 namespace cleave::inline v0::profiler {
 
@@ -74,56 +72,59 @@ std::vector<core::Configuration> draw_of_both(const table::Profile& profile, int
 
 namespace {
 
+struct Requests {
+  std::vector<exec::MeasuredParts> parts;
+  // Under a quota the same request either runs untouched or stalls, and it is a mean that is
+  // predicted; elsewhere a median tells what is usual.
+  bool may_stall = false;
+};
+
 // `repeats` requests at the configuration, after one that switches the knobs.
-core::Result<std::vector<exec::MeasuredParts>> measure(exec::Executor& executor,
-                                                       const core::Configuration& configuration,
-                                                       const core::Values& example,
-                                                       const ValidationOptions& options) {
-  std::vector<exec::MeasuredParts> requests;
+core::Result<Requests> measure(exec::Executor& executor, const core::Configuration& configuration,
+                               const core::Values& example, const ValidationOptions& options,
+                               Rest& rest) {
+  Requests requests;
+  const auto& levels = configuration.stages[core::edge_host].levels;
   for (int i = 0; i < options.repeats + 1; ++i) {
     if (options.stop.stop_requested())
       return core::fail(core::Errc::cancelled, "interrupted");
-    if (options.idle_gap > Seconds(0)) {
-      // Golden-ratio fractions spread the starts over the quota's period.
-      const Seconds gap = options.idle_gap * (1 + std::fmod(0.618033988749895 * i, 1.0));
-      if (options.idle)
-        options.idle(gap);
-      else
-        std::this_thread::sleep_for(std::chrono::duration<double>(gap.count()));
-    }
+    // Golden-ratio fractions spread the starts over the quota's period.
+    rest.wait(std::fmod(0.618033988749895 * i, 1.0), levels);
     const auto execution = executor.execute(configuration, example);
     if (!execution)
       return core::fail(execution);
     if (execution->fell_back)
       return tl::unexpected<core::Error>(*execution->remote_error);
     if (i > 0)
-      requests.push_back(execution->parts);
+      requests.parts.push_back(execution->parts);
   }
+  const auto slice = options.rest.slice ? options.rest.slice(levels) : std::nullopt;
+  requests.may_stall = slice && slice->quota < slice->period;
   return requests;
 }
 
 template <class Part>
-Seconds median_part(const std::vector<exec::MeasuredParts>& requests, Part part) {
+Seconds middle_of(const Requests& requests, Part part) {
   std::vector<double> times;
-  for (const exec::MeasuredParts& parts : requests) times.push_back((parts.*part).count());
-  return Seconds(median_of(times));
+  for (const exec::MeasuredParts& parts : requests.parts) times.push_back((parts.*part).count());
+  return Seconds(requests.may_stall ? mean_of(times) : median_of(times));
 }
 
-Seconds median_latency(const std::vector<exec::MeasuredParts>& requests) {
-  return median_part(requests, &exec::MeasuredParts::total);
+Seconds latency_of(const Requests& requests) {
+  return middle_of(requests, &exec::MeasuredParts::total);
 }
 
-table::LatencyParts median_parts(const std::vector<exec::MeasuredParts>& requests) {
+table::LatencyParts parts_of(const Requests& requests) {
   using Parts = exec::MeasuredParts;
   table::LatencyParts latency;
-  latency.edge_compute = median_part(requests, &Parts::edge_compute);
-  latency.encode = median_part(requests, &Parts::encode);
-  latency.transfer = median_part(requests, &Parts::upload);
-  latency.decode = median_part(requests, &Parts::decode);
-  latency.round_trip = median_part(requests, &Parts::network);
-  latency.queue = median_part(requests, &Parts::queue);
-  latency.cloud_compute = median_part(requests, &Parts::cloud_compute);
-  latency.reply = median_part(requests, &Parts::reply);
+  latency.edge_compute = middle_of(requests, &Parts::edge_compute);
+  latency.encode = middle_of(requests, &Parts::encode);
+  latency.transfer = middle_of(requests, &Parts::upload);
+  latency.decode = middle_of(requests, &Parts::decode);
+  latency.round_trip = middle_of(requests, &Parts::network);
+  latency.queue = middle_of(requests, &Parts::queue);
+  latency.cloud_compute = middle_of(requests, &Parts::cloud_compute);
+  latency.reply = middle_of(requests, &Parts::reply);
   return latency;
 }
 
@@ -133,13 +134,14 @@ core::Result<void> fit_requests(const table::Profile& profile, exec::Executor& e
                                 const std::vector<core::Configuration>& configurations,
                                 const core::Values& example, const ValidationOptions& options,
                                 std::vector<FitSample>& samples) {
+  Rest rest(options.rest);
   for (std::size_t i = samples.size(); i < configurations.size(); ++i) {
     if (options.enough && options.enough())
       break;
     const auto ingredients = table::price(profile, configurations[i]);
     if (!ingredients)
       return core::fail(ingredients);
-    const auto requests = measure(executor, configurations[i], example, options);
+    const auto requests = measure(executor, configurations[i], example, options, rest);
     if (!requests)
       return core::fail(requests);
     const auto predicted =
@@ -148,11 +150,11 @@ core::Result<void> fit_requests(const table::Profile& profile, exec::Executor& e
     // setting.
     const Seconds moving = predicted.total() - predicted.edge_compute - predicted.cloud_compute;
     std::vector<double> differences;
-    for (const exec::MeasuredParts& parts : *requests)
+    for (const exec::MeasuredParts& parts : requests->parts)
       differences.push_back(
           (parts.total - parts.edge_compute - parts.queue - parts.cloud_compute - moving).count());
     const auto longer = [&](Seconds exec::MeasuredParts::*part, Seconds expected) {
-      return expected > Seconds(0) ? (median_part(*requests, part) - expected).count() : 0;
+      return expected > Seconds(0) ? (middle_of(*requests, part) - expected).count() : 0;
     };
     samples.push_back(
         {.beyond = median_of(differences),
@@ -203,14 +205,15 @@ core::Result<std::vector<ValidatedConfiguration>> check_configurations(
     const std::vector<core::Configuration>& configurations, const core::Values& example,
     const ValidationOptions& options, std::vector<CheckedLatency>& known) {
   const std::size_t before = known.size();
+  Rest rest(options.rest);
   std::vector<double> references;
   const auto run_reference = [&]() -> core::Result<void> {
     if (!options.reference)
       return {};
-    const auto requests = measure(executor, *options.reference, example, options);
+    const auto requests = measure(executor, *options.reference, example, options, rest);
     if (!requests)
       return core::fail(requests);
-    references.push_back(median_latency(*requests).count());
+    references.push_back(latency_of(*requests).count());
     return {};
   };
   if (auto ran = run_reference(); !ran)
@@ -233,15 +236,15 @@ core::Result<std::vector<ValidatedConfiguration>> check_configurations(
     }
     if (options.enough && options.enough())
       break;
-    const auto requests = measure(executor, configuration, example, options);
+    const auto requests = measure(executor, configuration, example, options, rest);
     if (!requests)
       return core::fail(requests);
-    one.latency = median_latency(*requests);
-    one.measured = median_parts(*requests);
-    const auto again = measure(executor, configuration, example, options);
+    one.latency = latency_of(*requests);
+    one.measured = parts_of(*requests);
+    const auto again = measure(executor, configuration, example, options, rest);
     if (!again)
       return core::fail(again);
-    one.again = median_latency(*again);
+    one.again = latency_of(*again);
     known.push_back({one.latency.count(), one.again.count()});
     checked.push_back(std::move(one));
     if (options.kept)

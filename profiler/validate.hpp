@@ -1,6 +1,8 @@
 // How requests are drawn, measured and held against predictions.
 #pragma once
 
+#include "profiler/rest.hpp"
+
 #include <cleave/core/result.hpp>
 #include <cleave/exec/executor.hpp>
 #include <cleave/profiler/validation.hpp>
@@ -16,9 +18,8 @@
 namespace cleave::inline v0::profiler {
 
 struct ValidationOptions {
-  int repeats = 5;         // requests at a configuration
-  core::Seconds idle_gap;  // before each request, as in HostOptions
-  std::function<void(core::Seconds)> idle;
+  int repeats = 5;   // requests at a configuration
+  RestOptions rest;  // before each request
   std::function<void(double)> progress;
   std::stop_token stop;
   // Run before the first configuration and after each.

@@ -83,8 +83,7 @@ core::Result<ValidationReport> validate_profile(const table::Profile& profile,
   exec::Executor executor(model, &edge_knobs, &cloud, timed);
   ValidationOptions validation;
   validation.repeats = options.repeats;
-  validation.idle_gap = options.idle_gap;
-  validation.idle = options.idle;
+  validation.rest = {options.idle_gap, options.idle, options.slice, {}, options.clock};
   validation.progress = options.progress;
   validation.stop = options.stop;
   validation.reference = reference_of(profile);

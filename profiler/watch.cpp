@@ -1,8 +1,9 @@
 #include "profiler/watch.hpp"
 
+#include "profiler/rest.hpp"
+
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <thread>
 
 namespace cleave::inline v0::profiler {
@@ -13,11 +14,7 @@ Watch::Watch(const HostOptions& options, const core::Clock& clock)
     : options_(options), clock_(clock) {}
 
 double Watch::cpu_time() const {
-  if (options_.cpu_time)
-    return options_.cpu_time().count();
-  timespec time{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  return (options_.cpu_time ? options_.cpu_time() : process_cpu_time()).count();
 }
 
 core::Result<void> Watch::cool_down(Surroundings& seen) {

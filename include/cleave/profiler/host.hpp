@@ -44,7 +44,8 @@ struct HostOptions {
   int warm_up = 2;  ///< passes that do not count, after each change of levels
   /// Before each pass the host idles for a random time of one to two of these. A request arrives at
   /// a host that was waiting: its caches are cold, its processor sleeps, and under a CPU quota its
-  /// first milliseconds run untouched, then it stalls. Passes that start like requests have steps
+  /// first milliseconds run untouched, then it stalls; there the gap is at least until the quota
+  /// has paid back the CPU time of the pass before. Passes that start like requests have steps
   /// whose means add up to what a head of any length takes. 0: none.
   core::Seconds idle_gap;
   /// What all settings together may take: fewer passes of each then, the same number at every

@@ -6,6 +6,7 @@
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/device/arbiter.hpp>
+#include <cleave/device/host.hpp>
 #include <cleave/exec/remote.hpp>
 #include <cleave/table/predictor.hpp>
 #include <cleave/table/profile.hpp>
@@ -20,8 +21,11 @@ namespace cleave::inline v0::profiler {
 
 struct ValidateOptions {
   int configurations = 20;
-  int repeats = 5;         ///< requests at a configuration; their median counts
+  int repeats = 5;         ///< requests at a configuration; their median counts, or mean by `slice`
   core::Seconds idle_gap;  ///< before each request one to two of these, as in HostOptions
+  /// As HostOptions::slice: where requests stall under a quota, their mean counts, and each waits
+  /// until the CPU time of the one before is paid back. May be empty.
+  device::SliceOf slice;
   std::function<void(core::Seconds)> idle;  ///< waits; std::this_thread::sleep_for if empty
   std::uint64_t seed = 1;
   const core::Clock* clock = nullptr;  ///< a SteadyClock if null
@@ -29,7 +33,8 @@ struct ValidateOptions {
   std::stop_token stop;
 };
 
-/// One configuration, end to end. Times are medians over the requests, each part's by itself.
+/// One configuration, end to end. Times are medians over the requests (means where a
+/// quota stalls some), each part's by itself.
 struct ValidatedConfiguration {
   core::Configuration configuration;
   bool predicted_setting = false;  ///< see table::is_predicted()
