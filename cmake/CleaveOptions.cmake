@@ -19,9 +19,11 @@ string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
 
 find_program(cleave_ccache ccache)
 if(cleave_ccache AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Precompiled headers need these two, or ccache never hits.
+  # Precompiled headers need these two, or ccache never hits; paths relative to the project let
+  # clones of it share what they compiled (without -g, that is).
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${cleave_ccache})
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${cleave_ccache})
 endif()
 
 add_library(cleave_options INTERFACE)
