@@ -459,17 +459,23 @@ class ProfileRun {
     validation.progress = progress_.reporter();
     validation.kept = [this] { return keep(); };
 
-    auto held_out = draw_of_both(profile_, options_.held_out, options_.seed, options_.overhead_fit);
+    // Nothing is fitted to configurations at predicted settings, which come last.
+    constexpr int choice = 4;
+    auto held_out =
+        draw_of_both(profile_, options_.held_out, options_.seed, choice * options_.overhead_fit);
     const auto predicted = [&](const core::Configuration& drawn) {
       return table::is_predicted(profile_, drawn);
     };
-    // In a small space most are held out, so that the check never goes without. Nothing is fitted
-    // to those at predicted settings, which come last.
     const auto measured =
         std::ssize(held_out) - std::count_if(held_out.begin(), held_out.end(), predicted);
-    const auto fit_count = std::min<std::ptrdiff_t>(options_.overhead_fit, measured / 3);
-    const std::vector<core::Configuration> fitted(held_out.begin(), held_out.begin() + fit_count);
-    held_out.erase(held_out.begin(), held_out.begin() + fit_count);
+    // In a small space most are held out, so that the check never goes without.
+    const auto others = std::ssize(held_out) - measured;
+    const auto pool =
+        std::min<std::ptrdiff_t>(choice * options_.overhead_fit,
+                                 std::max(measured - (options_.held_out - others), measured / 3));
+    const auto fitted =
+        quickest_of(profile_, {held_out.begin(), held_out.begin() + pool}, options_.overhead_fit);
+    held_out.erase(held_out.begin(), held_out.begin() + pool);
     while (std::ssize(held_out) > options_.held_out) held_out.pop_back();
     // Of both kinds in turn, so that either is checked if time runs out.
     std::vector<core::Configuration> in_turn;

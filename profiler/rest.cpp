@@ -17,8 +17,7 @@ Seconds process_cpu_time() {
 }
 
 Rest::Rest(RestOptions options)
-    : options_(std::move(options)),
-      clock_(options_.clock != nullptr ? *options_.clock : steady_) {
+    : options_(std::move(options)), clock_(options_.clock != nullptr ? *options_.clock : steady_) {
   if (!options_.cpu_time)
     options_.cpu_time = process_cpu_time;
   if (!options_.idle)

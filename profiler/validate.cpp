@@ -60,6 +60,26 @@ std::vector<core::Configuration> draw_configurations(const table::Profile& profi
   return drawn;
 }
 
+std::vector<core::Configuration> quickest_of(const table::Profile& profile,
+                                             std::vector<core::Configuration> configurations,
+                                             int count) {
+  std::map<std::vector<core::LevelIndex>, std::vector<std::pair<double, core::Configuration>>> of;
+  for (core::Configuration& configuration : configurations) {
+    const auto priced = table::price(profile, configuration);
+    const auto parts = table::compose(priced.value(), table::link_of(profile), Seconds(0));
+    of[configuration.stages[core::cloud_host].levels].emplace_back(parts.latency.total().count(),
+                                                                   std::move(configuration));
+  }
+  const auto shorter = [](const auto& a, const auto& b) { return a.first < b.first; };
+  for (auto& [levels, requests] : of) std::stable_sort(requests.begin(), requests.end(), shorter);
+  std::vector<core::Configuration> quickest;
+  for (std::size_t rank = 0; rank < configurations.size(); ++rank)
+    for (auto& [levels, requests] : of)
+      if (rank < requests.size() && std::ssize(quickest) < count)
+        quickest.push_back(std::move(requests[rank].second));
+  return quickest;
+}
+
 std::vector<core::Configuration> draw_of_both(const table::Profile& profile, int count,
                                               std::uint64_t seed, int extra) {
   auto predicted = draw_configurations(profile, count / 2, seed, Draw::predicted);

@@ -42,6 +42,12 @@ enum class Draw { any, measured, predicted };
 std::vector<core::Configuration> draw_configurations(const table::Profile& profile, int count,
                                                      std::uint64_t seed, Draw draw = Draw::any);
 
+// `count` of the configurations, or all: of the cloud's settings in turn, those of short requests
+// first. What requests take beyond their parts is a median over many, in little time.
+std::vector<core::Configuration> quickest_of(const table::Profile& profile,
+                                             std::vector<core::Configuration> configurations,
+                                             int count);
+
 // Half of `count` at predicted settings, if there are any, after the others and `extra` more, which
 // are at measured ones.
 std::vector<core::Configuration> draw_of_both(const table::Profile& profile, int count,

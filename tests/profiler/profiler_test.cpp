@@ -4,6 +4,7 @@
 #include "profiler/validate.hpp"
 #include "tests/profiler/profiler_fixture.hpp"
 #include "tests/support/retimed_executable.hpp"
+#include "tests/support/synthetic_profile.hpp"
 
 #include <cleave/device/governor.hpp>
 #include <cleave/device/pace.hpp>
@@ -205,6 +206,30 @@ TEST_F(ProfilerTest, DrawnConfigurationsAreDistinctValidAndReproducible) {
     EXPECT_TRUE(table::price(*profile, configuration));
     EXPECT_EQ(std::count(all.begin(), all.end(), configuration), 1);
   }
+}
+
+TEST(QuickestOf, TakesTheCloudsSettingsInTurnAndShortRequestsFirst) {
+  const table::Profile profile = test::synthetic_profile();
+  const auto all = profiler::draw_configurations(profile, 60, 1);
+  ASSERT_EQ(all.size(), 60u);
+  const auto levels = [](const core::Configuration& c) {
+    return c.stages[core::cloud_host].levels;
+  };
+  const auto time = [&](const core::Configuration& c) {
+    return table::compose(*table::price(profile, c), table::link_of(profile), Seconds(0))
+        .latency.total();
+  };
+  const auto some = profiler::quickest_of(profile, all, 12);
+  ASSERT_EQ(some.size(), 12u);
+  const std::size_t settings = profile.hosts[core::cloud_host].settings.size();
+  for (std::size_t i = 0; i < some.size(); ++i) {
+    // As many of its setting are quicker as were taken before it.
+    const auto quicker = std::count_if(all.begin(), all.end(), [&](const auto& other) {
+      return levels(other) == levels(some[i]) && time(other) < time(some[i]);
+    });
+    EXPECT_EQ(quicker, static_cast<std::ptrdiff_t>(i / settings));
+  }
+  EXPECT_EQ(profiler::quickest_of(profile, all, 100).size(), all.size());
 }
 
 TEST(HostWire, AHalfProfileSurvivesTheWireAndItsTruncationsAndFlipsDoNotCrash) {
