@@ -1,5 +1,7 @@
 #include "cli/host_options.hpp"
 
+#include "cli/finite.hpp"
+
 #include <cleave/exec/paced.hpp>
 
 #include <map>
@@ -26,7 +28,7 @@ void add_host_options(CLI::App& app, device::HostOptions& options, core::HostInd
   app.add_option("--emulate-share", options.emulate_share,
                  "Let this share of a CPU of this machine, per thread, stand for the whole board "
                  "at its highest frequency, and less for lower ones")
-      ->check(CLI::Range(0.001, 1.0));
+      ->check(CLI::Range(0.001, 1.0) & finite());
   options.emulate_by = device::Emulation::pace;
   app.add_option("--emulate-by", options.emulate_by,
                  "How the share is kept: pace (cleave sleeps after each part of the network; "

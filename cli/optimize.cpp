@@ -3,6 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/constraint_options.hpp"
+#include "cli/finite.hpp"
 #include "cli/foreign.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/optimize_jointly.hpp"
@@ -258,11 +259,11 @@ void add_optimize(CLI::App& app, int& result) {
   command
       ->add_option("--accuracy-floor", options->accuracy_floor,
                    "Leave out configurations that are right less often")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(CLI::Range(0.0, 1.0) & finite());
   command
       ->add_option("--margin", options->margin,
                    "Keep rows within this relative distance of the front, too")
-      ->check(CLI::Range(0.0, 10.0))
+      ->check(CLI::Range(0.0, 10.0) & finite())
       ->capture_default_str();
   add_constraint_options(*command, options->constraints);
   command->add_option("--rate", options->joint.rates,

@@ -1,6 +1,7 @@
 // cleave profile: measures a model on the edge, in the cloud and over the link.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/finite.hpp"
 #include "cli/foreign.hpp"
 #include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
@@ -286,6 +287,9 @@ core::Result<void> profile(const Options& options) {
     const auto parsed = parse_duration(options.time_budget);
     if (!parsed)
       return fail(parsed);
+    if (!(*parsed > core::Seconds(0)))
+      return fail(Errc::invalid_argument, "nothing can be measured in no time", "--time-budget",
+                  "leave it out for no limit");
     time_budget = *parsed;
   }
   std::error_code ignored;
@@ -345,7 +349,10 @@ core::Result<void> profile(const Options& options) {
                                           *host->knobs, *session->cloud, profiling);
   progress.finish();
   if (!measured) {
-    if (std::filesystem::exists(options.partial(), ignored))
+    using core::Errc;
+    const Errc code = measured.error().code;
+    const bool usable = code != Errc::corrupt && code != Errc::mismatch && code != Errc::in_use;
+    if (usable && std::filesystem::exists(options.partial(), ignored))
       std::fprintf(stderr, "cleave: %s: what was measured so far (go on with --resume)\n",
                    options.partial().c_str());
     return fail(measured);
@@ -419,7 +426,7 @@ void add_profile(CLI::App& app, int& result) {
       ->add_option("--cool-below", options->cool_below,
                    "Let the edge cool down to this, in degrees Celsius, before each stretch of "
                    "passes, for up to 20 s (0: never)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::NonNegativeNumber & finite())
       ->capture_default_str();
   auto* resume_flag =
       command->add_flag("--resume", options->resume, "Go on with the profile that was interrupted");
@@ -438,7 +445,7 @@ void add_profile(CLI::App& app, int& result) {
   command
       ->add_option("--limit", options->limit,
                    "--validate ends with exit code 6 if a median error is larger than this, as 0.1")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::PositiveNumber & finite())
       ->needs(validate_option);
   add_accept_foreign(*command, options->accept_foreign)->needs(validate_option);
   add_diff_option(*command, options->diff);

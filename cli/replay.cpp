@@ -1,6 +1,7 @@
 // cleave replay: what scheduling policies would have done with observed runs.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/finite.hpp"
 #include "cli/parse.hpp"
 
 #include <cleave/core/file.hpp>
@@ -175,7 +176,7 @@ void add_replay(CLI::App& app, int& result) {
   command
       ->add_option("--confidence", options->confidence,
                    "The share of requests that cleave wants in time")
-      ->check(CLI::Range(0.5, 0.9999))
+      ->check(CLI::Range(0.5, 0.9999) & finite())
       ->capture_default_str();
   command->add_option("--boundary", options->boundary,
                       "Whose energy was observed: edge, device or machine (default: the table's)");

@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/deadline_range.hpp"
+#include "cli/finite.hpp"
 #include "cli/foreign.hpp"
 #include "cli/host_options.hpp"
 #include "cli/interrupt.hpp"
@@ -491,9 +492,9 @@ void add_run(CLI::App& app, int& result) {
   command
       ->add_option("--accuracy-floor", options->accuracy_floor,
                    "Use only configurations that are right at least so often")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(CLI::Range(0.0, 1.0) & finite());
   command->add_option("--confidence", options->confidence, "How sure a deadline is to be met")
-      ->check(CLI::Range(0.5, 0.9999))
+      ->check(CLI::Range(0.5, 0.9999) & finite())
       ->capture_default_str();
   command->add_option("--block", options->block, "Requests before the policies take turns")
       ->check(CLI::Range(1, 1'000'000))

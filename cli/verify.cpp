@@ -1,6 +1,7 @@
 // cleave verify: does a model give the same when it is cut in two, and what another runtime gave?
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/finite.hpp"
 #include "cli/model_options.hpp"
 
 #include <cleave/data/npy.hpp>
@@ -375,7 +376,7 @@ void add_verify(CLI::App& app, int& result) {
   command
       ->add_option("--tolerance", options->tolerance,
                    "Largest difference allowed, relative to the largest number of the output")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::NonNegativeNumber & finite())
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Of inputs that are drawn")->capture_default_str();
   add_json_flag(*command, options->json);

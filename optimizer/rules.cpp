@@ -76,19 +76,27 @@ double sent(const Profile& profile, const Offer& offer) {
              : profile.cuts[offer.cut].codecs[offer.codec].encoded.count();
 }
 
+// 0 stands for what was not measured, unless there is nothing to run; a merged profile may tell it
+// of some cuts only. What is not known fits nowhere.
 double edge_memory(const Profile& profile, const Offer& offer) {
-  return profile.cuts[offer.cut].head_memory.count() + sent(profile, offer);
+  const CutProfile& cut = profile.cuts[offer.cut];
+  if (cut.head_memory.count() == 0 && cut.position > 0)
+    return Constraints::none;
+  return cut.head_memory.count() + sent(profile, offer);
 }
 
 double cloud_memory(const Profile& profile, const Offer& offer) {
-  return is_all_edge(profile, offer.cut)
-             ? 0
-             : profile.cuts[offer.cut].tail_memory.count() + sent(profile, offer);
+  if (is_all_edge(profile, offer.cut))
+    return 0;
+  const CutProfile& cut = profile.cuts[offer.cut];
+  return cut.tail_memory.count() == 0 ? Constraints::none
+                                      : cut.tail_memory.count() + sent(profile, offer);
 }
 
-// 0 stands for what was not measured; the last cut's head is never nothing.
-bool memory_known(const Profile& profile) {
-  return profile.cuts.back().head_memory.count() > 0;
+// Of any cut.
+bool memory_known(const Profile& profile, core::Bytes CutProfile::*part) {
+  return std::any_of(profile.cuts.begin(), profile.cuts.end(),
+                     [part](const CutProfile& cut) { return (cut.*part).count() > 0; });
 }
 
 bool input_known(const Profile& profile) {
@@ -115,13 +123,16 @@ Result<Rules> Rules::make(const Profile& profile, const Constraints& c, double a
                             double least = Constraints::none;
                             for (const Offer& offer : offers)
                               least = std::min(least, cost(profile, offer));
-                            return "the least is " + text_of(least);
+                            return least == Constraints::none ? "none tells what it takes"
+                                                              : "the least is " + text_of(least);
                           }});
     return {};
   };
-  const bool bounds_memory = c.max_edge_memory.count() != Constraints::none ||
-                             c.max_cloud_memory.count() != Constraints::none;
-  if (bounds_memory && !memory_known(profile))
+  const auto told = [&](core::Bytes limit, core::Bytes CutProfile::*part) {
+    return limit.count() == Constraints::none || memory_known(profile, part);
+  };
+  if (!told(c.max_edge_memory, &CutProfile::head_memory) ||
+      !told(c.max_cloud_memory, &CutProfile::tail_memory))
     return fail(Errc::unsupported, "this profile does not tell what the parts take in memory",
                 profile.model_name, "profile the model anew");
   if (c.no_raw_input && !input_known(profile))

@@ -6,7 +6,15 @@
 #include <cleave/core/file.hpp>
 #include <cleave/core/hash.hpp>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <system_error>
 
 namespace cleave::inline v0::profiler {
 namespace {
@@ -183,6 +191,13 @@ std::vector<std::byte> payload_of(const Checkpoint& checkpoint) {
   writer.count(checkpoint.link ? 1 : 0);
   if (checkpoint.link)
     writer.put(*checkpoint.link);
+  writer.count(checkpoint.crossing ? 1 : 0);
+  if (checkpoint.crossing)
+    for (const table::CrossingCost& cost :
+         {checkpoint.crossing->leaving, checkpoint.crossing->entering}) {
+      writer.put(cost.fixed.count());
+      writer.put(cost.per_byte);
+    }
   writer.count(checkpoint.fitted.size());
   for (const FitSample& sample : checkpoint.fitted) {
     writer.put(sample.beyond);
@@ -204,6 +219,49 @@ tl::unexpected<core::Error> damaged(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+bool same_settings(const table::HostProfile& a, const table::HostProfile& b) {
+  return std::equal(a.settings.begin(), a.settings.end(), b.settings.begin(), b.settings.end(),
+                    [](const auto& x, const auto& y) { return x.levels == y.levels; });
+}
+
+PartialLock::~PartialLock() {
+  if (file_ < 0)
+    return;
+  ::unlink(path_.c_str());
+  ::close(file_);
+}
+
+core::Result<PartialLock> lock_partial(const std::filesystem::path& partial) {
+  if (partial.empty())
+    return PartialLock();
+  std::filesystem::path path = partial;
+  path += ".lock";
+  while (true) {
+    const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file < 0)
+      return core::fail(
+          errno == EACCES || errno == EROFS ? core::Errc::permission_denied : core::Errc::io,
+          "cannot write here: " + std::system_category().message(errno), path.string());
+    PartialLock lock(path, file);
+    if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+      const int error = errno;
+      // Whose file it is, is not known here.
+      ::close(lock.release());
+      if (error == EINTR)
+        continue;
+      return core::fail(core::Errc::in_use, "another profile is being measured into this file",
+                        partial.string(), "let it finish, or give another -o");
+    }
+    // Whoever held it before has removed it by now, unless this is the file that has the name.
+    struct stat locked {};
+    struct stat named {};
+    if (::fstat(file, &locked) == 0 && ::stat(path.c_str(), &named) == 0 &&
+        locked.st_ino == named.st_ino && locked.st_dev == named.st_dev)
+      return lock;
+    ::close(lock.release());
+  }
+}
 
 core::Result<Checkpoint> load_checkpoint(const std::filesystem::path& path, std::uint64_t key,
                                          std::size_t steps, std::size_t codecs) {
@@ -228,7 +286,7 @@ core::Result<Checkpoint> load_checkpoint(const std::filesystem::path& path, std:
   const std::uint32_t halves = reader.count(4);
   for (std::uint32_t i = 0; i < halves; ++i) {
     auto half = reader.host(steps, codecs);
-    if (!half)
+    if (!half || (i > 0 && !same_settings(*half, checkpoint.cloud_halves.front())))
       return damaged(path);
     checkpoint.cloud_halves.push_back(std::move(*half));
   }
@@ -237,10 +295,19 @@ core::Result<Checkpoint> load_checkpoint(const std::filesystem::path& path, std:
     cuts.reply = core::Bytes(reader.number());
     cuts.cuts.resize(reader.count(36));
     for (table::CutProfile& cut : cuts.cuts) cut = reader.cut();
+    if (cuts.cuts.empty())
+      return damaged(path);
   }
   checkpoint.edge = reader.samples();
   if (reader.count(36) != 0)
     checkpoint.link = reader.link();
+  if (reader.count(32) != 0) {
+    Crossing& crossing = checkpoint.crossing.emplace();
+    for (table::CrossingCost* cost : {&crossing.leaving, &crossing.entering}) {
+      cost->fixed = core::Seconds(reader.number());
+      cost->per_byte = reader.number();
+    }
+  }
   checkpoint.fitted.resize(reader.count(28));
   for (FitSample& sample : checkpoint.fitted) {
     sample.beyond = reader.number();

@@ -5,6 +5,7 @@
 // which is part of the key.
 #pragma once
 
+#include "profiler/crossing.hpp"
 #include "profiler/cuts.hpp"
 #include "profiler/host_samples.hpp"
 #include "profiler/validate.hpp"
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace cleave::inline v0::profiler {
@@ -26,9 +28,32 @@ struct Checkpoint {
   std::optional<CutMeasurements> cuts;
   HostSamples edge;
   std::optional<table::LinkProfile> link;
+  std::optional<Crossing> crossing;
   std::vector<FitSample> fitted;        // of the configurations that are fitted to, as they come
   std::vector<CheckedLatency> checked;  // in the order in which they are drawn
 };
+
+// Whether both have the same combinations of levels in the same order.
+bool same_settings(const table::HostProfile& a, const table::HostProfile& b);
+
+// Holds "PATH.lock" and a lock on it until it goes. Of an empty path: nothing.
+class PartialLock {
+ public:
+  PartialLock() = default;
+  PartialLock(std::filesystem::path path, int file) : path_(std::move(path)), file_(file) {}
+  PartialLock(PartialLock&& other) noexcept
+      : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)) {}
+  PartialLock& operator=(PartialLock&&) = delete;
+  ~PartialLock();
+  // The file descriptor, which is the caller's from now on.
+  int release() { return std::exchange(file_, -1); }
+
+ private:
+  std::filesystem::path path_;
+  int file_ = -1;
+};
+// Errc::in_use: another process, or another profile() of this one, has it; io, permission_denied.
+core::Result<PartialLock> lock_partial(const std::filesystem::path& partial);
 
 // Errc::corrupt; Errc::mismatch: of another key. `steps`, `codecs`: of the model and the options.
 core::Result<Checkpoint> load_checkpoint(const std::filesystem::path& path, std::uint64_t key,

@@ -208,6 +208,17 @@ core::Result<table::HostProfile> half_to_transfer(const core::Executable& model,
 
 }  // namespace
 
+core::Result<void> check_host_options(const core::Executable& model, const HostOptions& options) {
+  if (options.measure_levels != 0 && options.measure_levels < 3)
+    return core::fail(core::Errc::invalid_argument,
+                      "less than three measured levels predict others without a check",
+                      "measure_levels", "measure at least three, or all");
+  if (options.transfer_from)
+    if (auto half = half_to_transfer(model, options); !half)
+      return core::fail(half);
+  return {};
+}
+
 core::Result<table::HostProfile> measure_host(const core::Executable& model,
                                               const core::Values& example, device::Arbiter& knobs,
                                               const HostOptions& options) {
@@ -226,17 +237,11 @@ core::Result<table::HostProfile> measure_host(const core::Executable& model,
   host.transmit = options.transmit;
   host.receive = options.receive;
   host.made_on = options.made_on;
-  if (options.measure_levels != 0 && options.measure_levels < 3)
-    return core::fail(core::Errc::invalid_argument,
-                      "less than three measured levels predict others without a check",
-                      "measure_levels", "measure at least three, or all");
+  if (auto fit = check_host_options(model, options); !fit)
+    return core::fail(fit);
   std::optional<table::HostProfile> similar;
-  if (options.transfer_from) {
-    auto half = half_to_transfer(model, options);
-    if (!half)
-      return core::fail(half);
-    similar = std::move(*half);
-  }
+  if (options.transfer_from)
+    similar = *half_to_transfer(model, options);
   auto order = similar ? probe_settings(knobs.knobs(), options.probes)
                        : combinations(knobs.knobs(), options.measure_levels);
   std::vector<std::size_t> shuffled(order.size());

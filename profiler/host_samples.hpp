@@ -33,6 +33,9 @@ struct HostSamples {
 // Knob levels are taken in this many rounds.
 inline constexpr int host_rounds = 4;
 
+// Whether the number of levels and the profile to transfer from can be measured with at all.
+core::Result<void> check_host_options(const core::Executable& model, const HostOptions& options);
+
 // As the public function, from where `samples` end. `kept` is called after each stretch, with the
 // samples complete up to there; its error ends the measurement.
 core::Result<table::HostProfile> measure_host(const core::Executable& model,

@@ -196,9 +196,22 @@ std::uint64_t key_of(const core::Executable& model, const core::Values& example,
     if (const core::Tensor* tensor = value.tensor())
       for (const std::int64_t size : tensor->sizes) writer.put(size);
   for (const std::string& codec : options.codecs) writer.put_string(codec);
-  for (const core::Knob& knob : edge_knobs.knobs()) {
+  writer.put_string(options.edge.board);
+  writer.put_string(options.edge.source);
+  const std::vector<core::Knob> knobs = edge_knobs.knobs();
+  std::vector<core::LevelIndex> levels(knobs.size());
+  for (std::size_t k = 0; k < knobs.size(); ++k) {
+    const core::Knob& knob = knobs[k];
     writer.put_string(knob.name);
-    for (const core::Level& level : knob.levels) writer.put_string(level.label);
+    for (levels[k] = 0; levels[k] < knob.levels.size(); ++levels[k]) {
+      const core::Level& level = knob.levels[levels[k]];
+      writer.put_string(level.label);
+      writer.put(level.value);
+      const auto slice = options.edge.slice ? options.edge.slice(levels) : std::nullopt;
+      writer.put(slice ? slice->quota.count() : 0);
+      writer.put(slice ? slice->period.count() : 0);
+    }
+    levels[k] = 0;
   }
   for (const core::Provenance& machine : {options.edge.made_on, cloud}) {
     writer.put_string(to_string(machine));
@@ -206,7 +219,14 @@ std::uint64_t key_of(const core::Executable& model, const core::Values& example,
       writer.put_string(library.name + " " + library.version);
   }
   writer.put(static_cast<std::uint64_t>(options.samples.size()));
-  for (const Sample& sample : options.samples) writer.put(sample.label);
+  for (const Sample& sample : options.samples) {
+    writer.put(sample.label);
+    for (const core::Value& value : sample.inputs)
+      if (const core::Tensor* tensor = value.tensor()) {
+        const core::Tensor dense = core::contiguous_copy(*tensor);
+        writer.put(core::hash_bytes({dense.data_as<std::byte>(), dense.nbytes()}));
+      }
+  }
   const int probes = options.edge.transfer_from ? options.edge.probes : 0;
   for (const int number :
        {options.edge.measure_levels, probes, options.edge.min_passes, options.held_out,
@@ -302,13 +322,8 @@ class ProfileRun {
     auto half = measure_cloud(scale);
     if (!half)
       return core::fail(half);
-    const auto levels = [](const table::HostProfile& host) {
-      std::vector<std::vector<core::LevelIndex>> all_levels;
-      for (const table::Setting& setting : host.settings) all_levels.push_back(setting.levels);
-      return all_levels;
-    };
     auto& halves = so_far_.cloud_halves;
-    if (!halves.empty() && levels(*half) != levels(halves.front()))
+    if (!halves.empty() && !same_settings(*half, halves.front()))
       return core::fail(core::Errc::mismatch, "the cloud's settings changed while it was measured",
                         "cloud", "profile again");
     halves.push_back(std::move(*half));
@@ -424,12 +439,17 @@ class ProfileRun {
     if (!lease)
       return core::fail(lease);
     constexpr Seconds limit = Seconds(5);
-    const auto crossing =
-        measure_crossing(*model_, example_, profile_.cuts, clock_, limit, options_.stop);
-    if (!crossing)
-      return core::fail(crossing);
-    edge.crossing = crossing->leaving;
-    cloud.crossing = crossing->entering;
+    if (!so_far_.crossing) {
+      const auto crossing =
+          measure_crossing(*model_, example_, profile_.cuts, clock_, limit, options_.stop);
+      if (!crossing)
+        return core::fail(crossing);
+      so_far_.crossing = *crossing;
+      if (auto kept = keep(); !kept)
+        return kept;
+    }
+    edge.crossing = so_far_.crossing->leaving;
+    cloud.crossing = so_far_.crossing->entering;
     const double ratio =
         fastest.whole.mean.count() > 0 ? fastest_of(cloud).whole.mean / fastest.whole.mean : 1;
     cloud.crossing.fixed = cloud.crossing.fixed * ratio;
@@ -542,6 +562,13 @@ core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> mod
                                      exec::Remote& cloud, const ProfileOptions& options) {
   if (options.codecs.empty())
     return core::fail(core::Errc::invalid_argument, "no codec to profile", "codecs");
+  HostOptions edge = options.edge;
+  edge.codecs = options.codecs;
+  if (auto fit = check_host_options(*model, edge); !fit)
+    return core::fail(fit);
+  const auto lock = lock_partial(options.partial);
+  if (!lock)
+    return core::fail(lock);
   const core::SteadyClock steady;
   const core::Clock& clock = options.clock != nullptr ? *options.clock : steady;
   const auto cloud_machine = machine_of(cloud);

@@ -144,6 +144,10 @@ class Merging {
         if (known.id != cut.id || known.raw != cut.raw)
           return fail(Errc::mismatch, "cut " + to_string(cut.id) + " has other bytes",
                       inputs_[i].name, "profile both with the same inputs' sizes");
+        if (cut.input_known && !known.input_known) {
+          known.input_known = true;
+          known.input = cut.input;
+        }
         known.codecs.resize(std::max(known.codecs.size(), cut.codecs.size()));
         for (std::size_t c = 0; c < cut.codecs.size(); ++c)
           if (knows_more(cut.codecs[c], known.codecs[c]))
@@ -195,10 +199,19 @@ class Merging {
   // A head's is that of the devices that give the edge's half, a tail's of those that give the
   // cloud's: the most that one of them needed.
   Result<void> memory() {
+    std::size_t untold = 0;
     for (CutProfile& cut : out_.profile.cuts) {
+      const bool known = cut.head_memory.count() > 0 || cut.tail_memory.count() > 0;
       cut.head_memory = most_of(core::edge_host, cut.id, &CutProfile::head_memory);
       cut.tail_memory = most_of(core::cloud_host, cut.id, &CutProfile::tail_memory);
+      const bool head = cut.position == 0 || cut.head_memory.count() > 0;
+      const bool tail = &cut == &out_.profile.cuts.back() || cut.tail_memory.count() > 0;
+      untold += known && (!head || !tail) ? 1 : 0;
     }
+    if (untold > 0)
+      out_.notes.push_back("dropped: what " + std::to_string(untold) +
+                           " cuts take in memory, which the profiles of their edge or cloud do not "
+                           "tell; a limit of memory leaves them out");
     return {};
   }
 

@@ -222,6 +222,35 @@ Conditions unite_conditions(const std::vector<HalfOf>& halves) {
   return out;
 }
 
+double least_pass(const std::vector<Setting>& settings) {
+  double least = 0;
+  for (const Setting& setting : settings)
+    if (const double time = setting.whole.mean.count(); time > 0 && (least == 0 || time < least))
+      least = time;
+  return least;
+}
+
+// CrossingCost is that of the fastest setting, and of others in proportion to their passes: so its
+// parts of a pass are averaged, by how many passes the profiles that tell it measured.
+CrossingCost unite_crossings(const std::vector<HalfOf>& halves, double pass) {
+  double fixed = 0, per_byte = 0, weights = 0;
+  for (const HalfOf& half : halves) {
+    const CrossingCost& cost = half.host->crossing;
+    const double own = least_pass(half.host->settings);
+    if (cost == CrossingCost() || own == 0)
+      continue;
+    double weight = 0;
+    for (const Setting& setting : half.host->settings) weight += setting.whole.samples;
+    weight = std::max(weight, 1.0);
+    fixed += weight * cost.fixed.count() / own;
+    per_byte += weight * cost.per_byte / own;
+    weights += weight;
+  }
+  if (weights == 0)
+    return {};
+  return {Seconds(fixed / weights * pass), per_byte / weights * pass};
+}
+
 struct Predicted {
   Setting setting;
   std::size_t half = 0;
@@ -299,6 +328,8 @@ core::Result<HostProfile> unite_halves(const std::vector<HalfOf>& halves, const 
       setting.exchange = {};
     out.settings.push_back(std::move(setting));
   }
+
+  out.crossing = unite_crossings(halves, least_pass(out.settings));
 
   notes.push_back("the " + side + "'s halves of " + std::to_string(halves.size()) +
                   " profiles are united: " + std::to_string(out.settings.size()) + " settings, " +

@@ -205,6 +205,30 @@ TEST(Constraints, AModuleNamesAllItsLayers) {
   EXPECT_EQ(made->search.space, 4u * 3 * 8 * 2 + 8);
 }
 
+// A merged profile may tell the memory of some cuts only.
+TEST(Constraints, CutsWhoseMemoryIsNotKnownFitNoLimit) {
+  Profile profile = synthetic_profile();
+  profile.cuts[4].head_memory = Bytes();
+  profile.cuts[6].tail_memory = Bytes();
+  const auto cuts_of = [&](const Constraints& constraints) {
+    std::set<core::CutId> cuts;
+    const auto made = optimize(
+        profile, {.algorithm = Algorithm::exhaustive, .constraints = constraints, .margin = 10});
+    EXPECT_TRUE(made) << made.error().message();
+    for (const TableRow& row : made->rows) cuts.insert(row.configuration.cut());
+    return cuts;
+  };
+  const auto edge = cuts_of({.max_edge_memory = Bytes(1e12)});
+  EXPECT_FALSE(edge.contains(profile.cuts[4].id));
+  EXPECT_TRUE(edge.contains(profile.cuts[6].id));
+  EXPECT_TRUE(edge.contains(profile.cuts.front().id));
+  EXPECT_TRUE(edge.contains(profile.cuts.back().id));
+  const auto cloud = cuts_of({.max_cloud_memory = Bytes(1e12)});
+  EXPECT_TRUE(cloud.contains(profile.cuts[4].id));
+  EXPECT_FALSE(cloud.contains(profile.cuts[6].id));
+  EXPECT_TRUE(cloud.contains(profile.cuts.back().id));
+}
+
 TEST(Constraints, OnWhatAnOldProfileDoesNotTellAreRefused) {
   Profile profile = synthetic_profile();
   for (CutProfile& cut : profile.cuts) {

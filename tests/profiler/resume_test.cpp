@@ -121,6 +121,22 @@ TEST_F(ResumeTest, OtherOptionsModelsAndMachinesAreRefused) {
   options.edge.made_on.processor = "another";
   EXPECT_EQ(code(), core::Errc::mismatch);
   options.edge.made_on.processor = "a small processor";
+  options.edge.board = "another board";
+  EXPECT_EQ(code(), core::Errc::mismatch);
+  options.edge.board = "";
+  options.edge.slice = [](std::span<const core::LevelIndex>) {
+    return device::ShareSlice{core::milliseconds(1), core::milliseconds(20)};
+  };
+  EXPECT_EQ(code(), core::Errc::mismatch) << "the same levels under a quota";
+  options.edge.slice = nullptr;
+  const auto same_knobs = std::move(knobs);
+  knobs = thread_knob({1, 3}, [](int) { return core::Result<void>(); });
+  EXPECT_EQ(code(), core::Errc::mismatch);
+  knobs = thread_knob({1, 2}, [](int) { return core::Result<void>(); });
+  const std::vector<profiler::Sample> samples{{model->example(), 1}};
+  options.samples = samples;
+  EXPECT_EQ(code(), core::Errc::mismatch);
+  options.samples = {};
   const auto same = model;
   model = std::make_shared<FakeExecutable>(times, std::int64_t{1000}, &clock, 2);
   EXPECT_EQ(code(), core::Errc::mismatch);
@@ -129,6 +145,33 @@ TEST_F(ResumeTest, OtherOptionsModelsAndMachinesAreRefused) {
   EXPECT_EQ(code(), core::Errc::not_found);
   options.partial = folder_ / "p.partial";
   EXPECT_TRUE(profile());
+}
+
+TEST_F(ResumeTest, TwoProfilesAreNotMeasuredIntoOneFile) {
+  fs::path lock_file = options.partial;
+  lock_file += ".lock";
+  {
+    const auto held = profiler::lock_partial(options.partial);
+    ASSERT_TRUE(held) << held.error().message();
+    const auto refused = profile();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, core::Errc::in_use) << refused.error().message();
+    EXPECT_TRUE(fs::exists(lock_file)) << "whose it is not, removes it not";
+    EXPECT_FALSE(fs::exists(options.partial));
+  }
+  EXPECT_FALSE(fs::exists(lock_file));
+  EXPECT_TRUE(profile());
+  EXPECT_FALSE(fs::exists(lock_file));
+}
+
+TEST_F(ResumeTest, WhatCannotBeTransferredIsRefusedBeforeAnythingIsMeasured) {
+  auto source = std::make_shared<table::Profile>();
+  source->model.structure = model->fingerprint().structure ^ 1;
+  options.edge.transfer_from = source;
+  options.edge.probes = 2;
+  calls_left = 0;
+  EXPECT_EQ(profile().error().code, core::Errc::mismatch);
+  EXPECT_FALSE(fs::exists(options.partial));
 }
 
 TEST_F(ResumeTest, ADamagedFileIsSaidToBeDamaged) {

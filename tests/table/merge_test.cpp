@@ -347,6 +347,45 @@ TEST(Merge, ExchangesStayWhereAllProfilesMeasuredAllSettings) {
   EXPECT_TRUE(contains(some.notes, "beyond its parts"));
 }
 
+// Crossing is that of the fastest setting: a half that knows only a setting twice as slow tells
+// half of its own.
+TEST(Merge, CrossingsAreAveragedAsPartsOfAPass) {
+  Profile a = sample_located_profile();
+  auto& settings = a.hosts[edge].settings;
+  ASSERT_GE(settings.size(), 2U);
+  settings.resize(2);
+  for (std::size_t s = 0; s < 2; ++s) settings[s].whole = {Seconds(0.1), Seconds(0.1), {}, 10};
+  settings[1].whole.mean = Seconds(0.2);
+  Profile b = a;
+  a.hosts[edge].settings.pop_back();
+  b.hosts[edge].settings.erase(b.hosts[edge].settings.begin());
+  b.hosts[edge].settings[0].whole.samples = 30;
+  a.hosts[edge].crossing = {milliseconds(1), 1e-9};
+  b.hosts[edge].crossing = {milliseconds(6), 2e-9};
+  // 10 passes say 1 of 100 ms, 30 say 6 of 200 ms, that is 3 of 100.
+  for (const auto& both : {merged({a, b}), merged({b, a})}) {
+    EXPECT_NEAR(both.profile.hosts[edge].crossing.fixed.count(), (1e-3 + 3 * 3e-3) / 4, 1e-15);
+    EXPECT_NEAR(both.profile.hosts[edge].crossing.per_byte, 1e-9, 1e-21);
+  }
+  b.hosts[edge].crossing = {};
+  EXPECT_NEAR(merged({a, b}).profile.hosts[edge].crossing.fixed.count(), 1e-3, 1e-15)
+      << "what is not known does not count";
+}
+
+TEST(Merge, SaysOfWhichCutsTheMemoryIsNotKnown) {
+  Profile a = test::synthetic_profile(), b = a;
+  a.cuts.erase(a.cuts.begin() + 3);
+  for (auto& cut : a.cuts) cut.input_known = false;
+  const auto both = merged({a, b}, {.edge = {0}, .cloud = {1}, .link = {0}});
+  EXPECT_TRUE(contains(both.notes, "what 1 cuts take in memory"));
+  ASSERT_EQ(both.profile.cuts.size(), b.cuts.size());
+  EXPECT_EQ(both.profile.cuts[3].head_memory.count(), 0);
+  for (std::size_t c = 0; c < b.cuts.size(); ++c) {
+    EXPECT_TRUE(both.profile.cuts[c].input_known) << "one of them knows";
+    EXPECT_EQ(both.profile.cuts[c].input, b.cuts[c].input);
+  }
+}
+
 // Random subsets of the levels of one device, with times of their own, in any order.
 TEST(Merge, TheOrderDoesNotMatter) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {

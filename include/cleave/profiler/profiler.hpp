@@ -75,7 +75,8 @@ struct ProfileOptions {
 /// slower or faster, and for each other cut one that is at most 5 % slower and needs at most 5 %
 /// more energy, there too. Errors: unavailable, refused, mismatch (the cloud), those of the model
 /// and the knobs, cancelled; with `resume` not_found, corrupt, or mismatch: `partial` was begun
-/// with another model, machine, cloud or other options; io (it cannot be written).
+/// with another model, machine, cloud or other options; in_use: another profile is being measured
+/// into `partial`; io (it cannot be written).
 CLEAVE_EXPORT core::Result<table::Profile> profile(std::shared_ptr<const core::Executable> model,
                                                    const core::Values& example,
                                                    device::Arbiter& edge_knobs, exec::Remote& cloud,

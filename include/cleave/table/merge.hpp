@@ -52,7 +52,8 @@ CLEAVE_EXPORT Timing pool(std::span<const Timing> parts);
 /// the medians (that of all together is no larger) and of the worst. Setting::exchange stays where
 /// all of them measured all settings: it went over each one's link. Conditions are means over the
 /// time, and the worst of the worst; memory is the most that one of a half's inputs needed;
-/// Setting::in_requests is weighted like the steps.
+/// Setting::in_requests is weighted like the steps. HostProfile::crossing is averaged as a part of
+/// the fastest pass, weighted by the passes of those that tell it.
 ///
 /// The link is that of the chosen inputs; without a choice, that of those that give both the edge
 /// and the cloud. Several are averaged with equal weights, rates by time per byte; the spread of
