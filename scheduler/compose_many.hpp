@@ -17,8 +17,8 @@ struct RowBatch {
   static constexpr std::size_t size = 64;
   using Column = std::array<double, size>;
   alignas(64) Column edge_compute{}, cloud_compute{}, encode_first{}, encode_rest{}, decode_rest{},
-      decode_last{}, overhead{}, up{}, down{}, ramp{}, busy{}, idle{}, cloud_power{}, transmit{},
-      receive{};
+      decode_last{}, overhead{}, up{}, down{}, ramp{}, busy{}, idle{},
+      cloud_power{}, transmit{}, receive{};
   alignas(64) Column uses_cloud{};  ///< 1 or 0
 };
 
@@ -35,8 +35,8 @@ struct FactorBatch {
 
 /// What compose_row() takes from a prediction, s, J and W.
 struct ComposedBatch {
-  alignas(64) RowBatch::Column latency{}, energy{}, edge_energy{}, busy{}, idle{}, edge_compute{},
-      hold{};
+  alignas(64) RowBatch::Column latency{}, energy{}, edge_energy{}, busy{}, idle{},
+      edge_compute{}, hold{};
 };
 
 /// Row r is at r % 64 of batch r / 64; the last one is filled up with rows of nothing.

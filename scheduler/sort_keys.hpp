@@ -38,7 +38,8 @@ inline void sort_keys(std::span<Key> keys, std::span<Key> spare) {
   }
   const auto least = std::bit_cast<std::uint64_t>(first->value + 0.0);  // and not -0
   const auto range = std::bit_cast<std::uint64_t>(last->value + 0.0) - least;
-  const auto shift = std::max(0, static_cast<int>(std::bit_width(range)) - int{digits * digit_bits});
+  const auto shift =
+      std::max(0, static_cast<int>(std::bit_width(range)) - int{digits * digit_bits});
   const auto place = [&](const Key& key) {
     return (std::bit_cast<std::uint64_t>(key.value + 0.0) - least) >> shift;
   };

@@ -66,16 +66,16 @@ TEST(Recompose, DecidesAsIfEveryRowWereComposedForTheRequest) {
         took.transfer = took.transfer * dice.between(0.5, 2);
         took.cloud_compute = took.cloud_compute * dice.between(0.5, 2);
         const core::Joules modelled(1), counted(dice.between(0.7, 1.4));
-        policy->observe(
-            {.row = row,
-             .link = table->reference,
-             .measured = took,
-             .energy = scheduler::MeteredEnergy{
-                 {counted, core::Boundary::edge, core::Origin::measured}, modelled}});
+        policy->observe({.row = row,
+                         .link = table->reference,
+                         .measured = took,
+                         .energy = scheduler::MeteredEnergy{
+                             {counted, core::Boundary::edge, core::Origin::measured}, modelled}});
       }
       for (int i = 0; i < 20; ++i) {
         LiveState state{.link = table->reference};
-        state.link.up = dice.chance(0.1) ? core::BytesPerSecond() : state.link.up * 3 * dice.between(0.1, 1);
+        state.link.up =
+            dice.chance(0.1) ? core::BytesPerSecond() : state.link.up * 3 * dice.between(0.1, 1);
         state.link.round_trip = state.link.round_trip * dice.between(1.1, 9);
         state.queue = core::milliseconds(dice.between(0, 30));
         const scheduler::Request request{.deadline = core::milliseconds(dice.between(5, 500))};
