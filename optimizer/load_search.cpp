@@ -52,8 +52,7 @@ double LoadSearch::dual(double of_edge, double of_link, double& edge, double& li
     double least = infinity;
     const Sum* best = nullptr;
     for (const Offer& offer : offers) {
-      const double priced =
-          offer.sum.power + of_edge * offer.sum.edge + of_link * offer.sum.link;
+      const double priced = offer.sum.power + of_edge * offer.sum.edge + of_link * offer.sum.link;
       if (priced < least) {
         least = priced;
         best = &offer.sum;
@@ -130,8 +129,7 @@ void LoadSearch::branch(std::size_t model, const Sum& sum, Found& best) {
   }
 }
 
-LoadSearch::Found LoadSearch::find(double tightness, double power,
-                                    std::uint64_t most_steps) {
+LoadSearch::Found LoadSearch::find(double tightness, double power, std::uint64_t most_steps) {
   Found best;
   best.bound = infinity;
   for (std::size_t m = 0; m < all_.size(); ++m) {

@@ -12,8 +12,8 @@ namespace cleave::inline v0::optimizer {
 
 /// What the configurations chosen so far cost together; a single one, to begin with.
 struct Sum {
-  double power = 0, tightness = 0;  ///< W; the largest latency over deadline
-  double edge = 0, link = 0;        ///< shares of their time
+  double power = 0, tightness = 0;       ///< W; the largest latency over deadline
+  double edge = 0, link = 0;             ///< shares of their time
   std::uint32_t before = 0, chosen = 0;  ///< of the sums one model earlier, of the model's offers
 };
 
@@ -28,9 +28,9 @@ class LoadSearch {
              std::stop_token stop);
 
   struct Found {
-    bool any = false;    ///< there is one with less power than asked for
-    bool exact = true;   ///< and no other has less; or, without any, there is none
-    double bound = 0;    ///< W: none has less power, asked for or not; infinity: there is none
+    bool any = false;   ///< there is one with less power than asked for
+    bool exact = true;  ///< and no other has less; or, without any, there is none
+    double bound = 0;   ///< W: none has less power, asked for or not; infinity: there is none
     Sum sum = {};
     std::vector<std::uint32_t> chosen = {};  ///< Sum::chosen of each model's offer
   };
