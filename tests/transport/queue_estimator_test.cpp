@@ -45,7 +45,8 @@ TEST(QueueEstimator, IsNotCarriedBelowWhatWasToldAndNeverBelowNothing) {
     EXPECT_EQ(queue.estimate(now + Seconds(0.5)), waits);
   }
   EXPECT_EQ(queue.estimate(Seconds(3)), Seconds(0));
-  // And what it learnt of shrinking does not delay what it learns of growing by more than a reading.
+  // And what it learnt of shrinking does not delay what it learns of growing by more than a
+  // reading.
   queue.add(milliseconds(100), Seconds(1.1));
   EXPECT_GT(queue.estimate(Seconds(1.2)), milliseconds(100));
 }

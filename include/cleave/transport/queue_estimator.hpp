@@ -6,8 +6,8 @@
 
 namespace cleave::inline v0::transport {
 
-/// A request hears what it waited when it is over, and the next one meets another queue. So what was
-/// told is followed by Holt's linear trend (C. C. Holt, Forecasting seasonals and trends by
+/// A request hears what it waited when it is over, and the next one meets another queue. So what
+/// was told is followed by Holt's linear trend (C. C. Holt, Forecasting seasonals and trends by
 /// exponentially weighted moving averages, 1957) and carried on to now:
 ///
 ///   level = the last one told;   trend += share x ((level - level before) / time between - trend)
