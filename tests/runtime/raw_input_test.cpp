@@ -71,8 +71,8 @@ class Watched {
     EXPECT_TRUE(request);
     if (request)
       sent.at_input_cut += request->cut == model_->cuts().front().id ? 1 : 0;
-    constexpr Errc errors[] = {Errc::unavailable, Errc::timed_out, Errc::refused, Errc::corrupt,
-                               Errc::exhausted, Errc::not_found};
+    constexpr Errc errors[] = {Errc::unavailable, Errc::timed_out, Errc::refused,
+                               Errc::corrupt,     Errc::exhausted, Errc::not_found};
     const auto what = random_() % 8;
     if (what < 6)
       return core::fail(errors[what], "made to fail", "test");
