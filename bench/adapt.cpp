@@ -1,7 +1,9 @@
 // How the scheduler follows a world that changes: the link falls to a tenth, the cloud's queue
 // grows, the edge slows down. Tables of a made-up network's 52 rows, truth known; each case over
 // all seeds, with learning and without, where the link's estimate (transport::LinkEstimator) and
-// the queue are seen, and where neither is, so that only what requests took can tell.
+// the queue (transport::QueueEstimator) are seen, and where neither is, so that only what requests
+// took can tell. "last": the queue is taken for what was told last, for ever; "fading": for that
+// times exp(-age / 1 s).
 //
 //   cleave_bench_adapt [--seeds 50]
 //
@@ -12,8 +14,10 @@
 
 #include <cleave/scheduler/scheduler.hpp>
 #include <cleave/transport/link_estimator.hpp>
+#include <cleave/transport/queue_estimator.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -39,9 +43,13 @@ constexpr Case cases[] = {
          truth.link.up = link.up * 0.1, truth.link.down = link.down * 0.1;
        return truth;
      }},
-    {"queue + 4 ms a request",
+    {"queue + 1 ms a request",
      [](const table::LinkState& link, std::size_t i) {
-       return Truth{link, core::milliseconds(i < before ? 0 : 4 * static_cast<double>(i - before))};
+       return Truth{link, core::milliseconds(i < before ? 0 : 1 * static_cast<double>(i - before))};
+     }},
+    {"queue + 5 ms a request",
+     [](const table::LinkState& link, std::size_t i) {
+       return Truth{link, core::milliseconds(i < before ? 0 : 5 * static_cast<double>(i - before))};
      }},
     {"queue + 20 ms a request",
      [](const table::LinkState& link, std::size_t i) {
@@ -57,6 +65,13 @@ constexpr Case cases[] = {
        return Truth{.link = link, .queue = {}, .edge = i < before ? 1.0 : 2.0};
      }},
 };
+
+enum class Seen { yes, last, fading, no };
+
+const char* name_of(Seen seen) {
+  constexpr const char* names[] = {"yes", "last", "fading", "no"};
+  return names[static_cast<int>(seen)];
+}
 
 struct Sum {
   double soon_missed = 0, later_missed = 0, energy = 0;
@@ -88,7 +103,7 @@ int main(int argc, char** argv) {
   std::printf("%-24s %-6s %-9s %12s %12s %9s\n", "change", "seen", "learning", "first 10",
               "next 90", "energy");
   for (const Case& one : cases)
-    for (const bool seen : {true, false})
+    for (const Seen seen : {Seen::yes, Seen::last, Seen::fading, Seen::no})
       for (const bool learning : {true, false}) {
         Sum sum;
         for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
@@ -97,26 +112,42 @@ int main(int argc, char** argv) {
           options.learning.enabled = learning;
           const auto policy = scheduler::make_policy("cleave", table, options).value();
           transport::LinkEstimator estimator;
-          Seconds queue;
+          transport::QueueEstimator waits;
+          Seconds queue, told, moment;
           test::ChangingWorld world;
           world.truth = [&](std::size_t i) { return one.truth(table->reference, i); };
           world.saw = [&](const table::Ingredients& in, const Truth& truth, Seconds now) {
             estimator.add_upload(in.up, in.up / truth.link.up, now);
             estimator.add_download(in.down, in.down / truth.link.down, now);
             estimator.add_round_trip(truth.link.round_trip, now);
+            waits.add(truth.queue, now);
             queue = truth.queue;
+            told = now;
           };
           world.link = [&](Seconds now) {
+            moment = now;
             const auto estimate = estimator.estimate(now);
-            return seen && estimate
+            return seen != Seen::no && estimate
                        ? table::LinkState{estimate->round_trip, estimate->up, estimate->down}
                        : table->reference;
           };
-          world.queue = [&] { return seen ? queue : Seconds(); };
+          world.queue = [&] {
+            switch (seen) {
+              case Seen::yes:
+                return waits.estimate(moment);
+              case Seen::last:
+                return queue;
+              case Seen::fading:
+                return queue * std::exp(-(moment - told).count());
+              case Seen::no:
+                break;
+            }
+            return Seconds();
+          };
           add(sum, test::run_changing(*policy, world, before + after, seed));
         }
         const double n = static_cast<double>(sum.count);
-        std::printf("%-24s %-6s %-9s %11.2f%% %11.2f%% %+8.2f%%\n", one.name, seen ? "yes" : "no",
+        std::printf("%-24s %-6s %-9s %11.2f%% %11.2f%% %+8.2f%%\n", one.name, name_of(seen),
                     learning ? "yes" : "no", 100 * sum.soon_missed / n / soon,
                     100 * sum.later_missed / n / (after - soon), 100 * sum.energy / n);
         std::fflush(stdout);

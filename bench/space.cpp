@@ -123,7 +123,7 @@ class JointSpace final : public optimizer::Space {
   [[nodiscard]] double bound(double load) const {
     double least = std::numeric_limits<double>::infinity();
     std::vector<double> prices = {0};
-    for (double price = 0.05; load < 1 && price < 100; price *= 1.25) prices.push_back(price);
+    for (double price = 0.05; price < 100; price *= 1.25) prices.push_back(price);
     for (std::uint32_t edge = 0; edge < variables_[0].levels; ++edge) {
       std::vector<std::vector<Load>> offers;
       for (std::size_t m = 0; m < models_.size(); ++m) offers.push_back(loads_of(m, edge));
@@ -197,11 +197,11 @@ int choose_jointly(std::size_t count, std::uint64_t seeds) {
       continue;
     }
     std::printf(
-        "jointly, %zu networks, %.1e configurations, loads up to %.2f: %.3f W, %.4f of the bound, "
-        "front of %zu%s, %.2f s\n",
+        "jointly, %zu networks, %.1e configurations, loads up to %.2f: %.3f W, %.4f of the "
+        "Lagrangian bound, %.4f of the search's own, front of %zu%s, %.2f s\n",
         count, made->space, load, made->choices[0].power.count(),
-        made->choices[0].power.count() / space.bound(load), made->choices.size(),
-        made->exact ? ", exact" : "", took);
+        made->choices[0].power.count() / space.bound(load), made->choices[0].power / made->bound,
+        made->choices.size(), made->exact ? ", exact" : "", took);
     if (front.empty())
       front = made->choices;
     std::fflush(stdout);

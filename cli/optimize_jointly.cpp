@@ -121,8 +121,8 @@ void print(const JointFront& front, const std::vector<std::string>& names) {
   std::cout << text.text() << std::flush;
   std::printf(
       "%.3g joint configurations, %s; %zu choices, the first needs %.4f of the least that "
-      "any needs within the deadlines\n",
-      front.space, front.exact ? "the exact front" : "loads bind: the front within about a percent",
+      "any needs within deadlines and loads\n",
+      front.space, front.exact ? "the exact front" : "not all of them ruled out",
       front.choices.size(), front.choices.front().power / front.bound);
 }
 

@@ -1,3 +1,4 @@
+#include "optimizer/load_search.hpp"
 #include "optimizer/profile_space.hpp"
 
 #include <cleave/optimizer/joint.hpp>
@@ -7,8 +8,6 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <tuple>
-#include <unordered_map>
 #include <utility>
 
 namespace cleave::inline v0::optimizer {
@@ -20,27 +19,8 @@ using core::Result;
 using Levels = std::vector<core::LevelIndex>;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr std::size_t most_sums = 4'000;
-
-// What the configurations chosen so far cost together; a single one, to begin with.
-struct Sum {
-  double power = 0, tightness = 0, edge = 0, link = 0;
-  std::uint32_t before = 0, chosen = 0;  // of the sums one model earlier, of the model's offers
-
-  [[nodiscard]] bool no_worse(const Sum& other) const {
-    return power <= other.power && tightness <= other.tightness && edge <= other.edge &&
-           link <= other.link;
-  }
-};
-
-Sum operator+(const Sum& a, const Sum& b) {
-  return {a.power + b.power, std::max(a.tightness, b.tightness), a.edge + b.edge, a.link + b.link};
-}
-
-bool cheaper(const Sum& a, const Sum& b) {
-  return std::tie(a.power, a.tightness, a.edge, a.link) <
-         std::tie(b.power, b.tightness, b.edge, b.link);
-}
+// Some ten seconds of branch and bound.
+constexpr std::uint64_t most_steps = 2'000'000'000;
 
 // Of sums by power, those that are less tight than all before.
 std::vector<Sum> front_of(std::vector<Sum> sums) {
@@ -50,44 +30,6 @@ std::vector<Sum> front_of(std::vector<Sum> sums) {
     if (out.empty() || sum.tightness < out.back().tightness)
       out.push_back(sum);
   return out;
-}
-
-// Those that no other is better than in all four.
-std::vector<Sum> undominated(std::vector<Sum> sums) {
-  std::sort(sums.begin(), sums.end(), cheaper);
-  std::vector<Sum> out;
-  for (const Sum& sum : sums)
-    if (std::none_of(out.begin(), out.end(), [&](const Sum& o) { return o.no_worse(sum); }))
-      out.push_back(sum);
-  return out;
-}
-
-// One of all that are nearly equal, the cheapest; coarser until they are few enough.
-std::vector<Sum> thin(std::vector<Sum> sums, const JointOptions& options) {
-  // A cell of the grid as one number: 16 bits for each of the four.
-  const auto cell = [](double value, double step) {
-    return static_cast<std::uint64_t>(
-        std::clamp(std::floor(value / step) + 32'768.0, 0.0, 65'535.0));
-  };
-  for (double grain = 1;; grain *= 1.5) {
-    std::unordered_map<std::uint64_t, std::size_t> cells;
-    cells.reserve(sums.size());
-    std::vector<Sum> out;
-    for (const Sum& sum : sums) {
-      const std::uint64_t key = cell(std::log(std::max(sum.power, 1e-9)), 0.002 * grain) << 48 |
-                                cell(std::log(std::max(sum.tightness, 1e-6)), 0.005 * grain) << 32 |
-                                cell(sum.edge / options.max_edge_load, 0.005 * grain) << 16 |
-                                cell(sum.link / options.max_link_load, 0.005 * grain);
-      const auto [at, fresh] = cells.emplace(key, out.size());
-      if (fresh)
-        out.push_back(sum);
-      else if (cheaper(sum, out[at->second]))
-        out[at->second] = sum;
-    }
-    if (out.size() <= most_sums)
-      return out;
-    sums = std::move(out);
-  }
 }
 
 // A model at one setting of the edge.
@@ -180,33 +122,26 @@ class Merger {
     }
     if (std::any_of(offers.begin(), offers.end(), [](const Offers& o) { return o.sums.empty(); }))
       return;
-    double least = 0;
-    for (const Offers& one : offers)
-      least += std::min_element(one.sums.begin(), one.sums.end(), cheaper)->power;
-    bound_ = std::min(bound_, least);
-
+    in_time_ = true;
     // As if loads did not matter: where that keeps them anyhow, it is the whole truth.
-    std::vector<std::vector<Sum>> layers = merge(offers, front_of, false);
+    const std::vector<std::vector<Sum>> layers = merge(offers);
     const bool free = std::all_of(layers.back().begin(), layers.back().end(),
                                   [&](const Sum& sum) { return fits(sum); });
     if (!free) {
-      exact_ = false;
-      layers = merge(
-          offers, [&](std::vector<Sum> sums) { return thin(std::move(sums), options_); }, true);
-    }
-    if (layers.size() < models_.size())
+      within_loads(offers);
+      prune();
       return;
-    for (const Sum& sum : front_of(layers.back())) {
-      if (!fits(sum))
-        continue;
-      Found found{sum, std::vector<Choice>(models_.size())};
+    }
+    bound_ = std::min(bound_, layers.back().front().power);
+    for (const Sum& sum : layers.back()) {
+      std::vector<std::uint32_t> chosen(models_.size());
       Sum walk = sum;
       for (std::size_t m = models_.size(); m-- > 0;) {
-        found.choices[m] = offers[m].choices[walk.chosen];
+        chosen[m] = walk.chosen;
         if (m > 0)
           walk = layers[m - 1][walk.before];
       }
-      found_.push_back(std::move(found));
+      add(sum, chosen, offers);
     }
     prune();
   }
@@ -216,43 +151,30 @@ class Merger {
   [[nodiscard]] bool exact() const { return exact_; }
   [[nodiscard]] std::uint64_t combinations() const { return combinations_; }
   [[nodiscard]] const std::vector<double>& fastest() const { return fastest_; }
+  // Whether at some setting every network can meet its deadline.
+  [[nodiscard]] bool in_time() const { return in_time_; }
 
  private:
   [[nodiscard]] bool fits(const Sum& sum) const {
     return sum.edge <= options_.max_edge_load && sum.link <= options_.max_link_load;
   }
 
-  // Whether a sum fits, and no choice that was found is as good.
-  [[nodiscard]] bool promising(const Sum& sum) const {
-    if (!fits(sum))
-      return false;
-    // By ascending power, descending tightness: the last that needs no more is the least tight.
-    const auto after =
-        std::upper_bound(found_.begin(), found_.end(), sum.power,
-                         [](double power, const Found& found) { return power < found.sum.power; });
-    return after == found_.begin() || std::prev(after)->sum.tightness > sum.tightness;
+  void add(const Sum& sum, const std::vector<std::uint32_t>& chosen,
+           const std::vector<Offers>& offers) {
+    Found found{sum, std::vector<Choice>(models_.size())};
+    for (std::size_t m = 0; m < models_.size(); ++m)
+      found.choices[m] = offers[m].choices[chosen[m]];
+    found_.push_back(std::move(found));
   }
 
-  // Model by model, the sums worth keeping; fewer layers than models if loads leave nothing.
-  template <class Keep>
-  std::vector<std::vector<Sum>> merge(const std::vector<Offers>& offers, const Keep& keep,
-                                      bool loads) {
-    // The least that the models from one on need: what is beaten with it already is not followed.
-    std::vector<Sum> rest(offers.size() + 1);
-    for (std::size_t m = offers.size(); m-- > 0;) {
-      Sum least{infinity, infinity, infinity, infinity};
-      for (const Sum& sum : offers[m].sums)
-        least = {std::min(least.power, sum.power), std::min(least.tightness, sum.tightness),
-                 std::min(least.edge, sum.edge), std::min(least.link, sum.link)};
-      rest[m] = rest[m + 1] + least;
-    }
+  // Model by model, the sums that are less tight than all that need less.
+  std::vector<std::vector<Sum>> merge(const std::vector<Offers>& offers) {
     std::vector<std::vector<Sum>> layers;
     for (const Offers& offer : offers) {
-      const std::vector<Sum> own = loads ? undominated(offer.sums) : front_of(offer.sums);
-      const Sum& later = rest[layers.size() + 1];
+      std::vector<Sum> own = front_of(offer.sums);
       std::vector<Sum> sums;
       if (layers.empty()) {
-        sums = own;
+        sums = std::move(own);
       } else {
         const std::vector<Sum>& before = layers.back();
         sums.reserve(before.size() * own.size());
@@ -261,18 +183,44 @@ class Merger {
             Sum sum = before[b] + one;
             sum.before = b;
             sum.chosen = one.chosen;
-            if (!loads || promising(sum + later))
-              sums.push_back(sum);
+            sums.push_back(sum);
           }
       }
-      if (loads && layers.empty())
-        std::erase_if(sums, [&](const Sum& sum) { return !promising(sum + later); });
       combinations_ += sums.size();
-      if (sums.empty())
-        return layers;
-      layers.push_back(keep(std::move(sums)));
+      layers.push_back(front_of(std::move(sums)));
     }
     return layers;
+  }
+
+  // The least power; then the least of all that is less tight; and so on (the epsilon-constraint
+  // method). What other settings offer already is not looked for: where this one has nothing
+  // better than the found one that is tight enough, the next must be less tight than that.
+  void within_loads(const std::vector<Offers>& offers) {
+    std::vector<std::vector<Sum>> sums;
+    for (const Offers& one : offers) sums.push_back(one.sums);
+    LoadSearch search(sums, options_.max_edge_load, options_.max_link_load, options_.stop);
+    const std::size_t known = found_.size();
+    double tightness = infinity;
+    do {
+      // By ascending power, descending tightness.
+      const auto rival =
+          std::find_if(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(known),
+                       [&](const Found& found) { return found.sum.tightness < tightness; });
+      const bool rivalled = rival != found_.begin() + static_cast<std::ptrdiff_t>(known);
+      const std::uint64_t steps = search.steps();
+      const LoadSearch::Found best =
+          search.find(tightness, rivalled ? rival->sum.power : infinity, steps_left_ / 20);
+      steps_left_ -= search.steps() - steps;
+      if (tightness == infinity)
+        bound_ = std::min(bound_, best.bound);
+      exact_ = exact_ && best.exact;
+      if (!best.any && !rivalled)
+        break;
+      tightness = best.any ? best.sum.tightness : rival->sum.tightness;
+      if (best.any)
+        add(best.sum, best.chosen, offers);
+    } while (tightness > 0 && !options_.stop.stop_requested());
+    combinations_ += search.steps();
   }
 
   void prune() {
@@ -293,8 +241,9 @@ class Merger {
   std::vector<Found> found_;
   std::vector<double> fastest_;  // of each model at any setting
   double bound_ = infinity;
-  bool exact_ = true;
+  bool exact_ = true, in_time_ = false;
   std::uint64_t combinations_ = 0;
+  std::uint64_t steps_left_ = most_steps;
 };
 
 Result<void> nothing_found(std::span<const JointModel> models, const Merger& merger) {
@@ -306,11 +255,11 @@ Result<void> nothing_found(std::span<const JointModel> models, const Merger& mer
                       milliseconds(merger.fastest()[m]),
                   "deadlines", "allow more time");
   return fail(Errc::invalid_argument,
-              std::isfinite(merger.bound())
+              merger.in_time()
                   ? "the edge or the link would be busier than allowed at any choice that meets "
                     "the deadlines"
                   : "no one setting of the edge lets all networks meet their deadlines",
-              std::isfinite(merger.bound()) ? "loads" : "deadlines",
+              merger.in_time() ? "loads" : "deadlines",
               "allow more time, or ask for fewer requests a second");
 }
 

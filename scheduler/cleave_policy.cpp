@@ -22,6 +22,7 @@ CleavePolicy::CleavePolicy(std::shared_ptr<const table::ParetoTable> table,
     : table_(std::move(table)),
       options_(options),
       switching_(*table_),
+      batches_(batches_of(*table_)),
       composed_([this] { return ComposedTable(table_->rows.size()); }),
       corrections_(*table_, options.learning, options.confidence) {
   observed_link_ = table_->reference;
@@ -215,7 +216,7 @@ void CleavePolicy::recompose(const table::LinkState& link) {
   stale_ = next == nullptr;
   if (next == nullptr)
     return;
-  next->compose(*table_, corrections_, link);
+  next->compose(*table_, batches_, corrections_, link);
   composed_.publish(next);
 }
 

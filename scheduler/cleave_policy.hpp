@@ -47,6 +47,7 @@ class CleavePolicy final : public Policy {
   std::shared_ptr<const table::ParetoTable> table_;
   PolicyOptions options_;
   SwitchingCosts switching_;
+  const std::vector<RowBatch> batches_;
   Snapshots<ComposedTable> composed_;
   std::atomic<bool> scanned_ = false;  // decide() met a link that composed_ is not for
   mutable std::mutex writing_;         // guards what follows, and the writer's side of composed_

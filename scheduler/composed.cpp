@@ -21,6 +21,26 @@ core::Seconds changed(std::span<const core::LevelIndex> now, const core::LevelIn
   return sum;
 }
 
+Composed composed_of(const ComposedBatch& made, std::size_t i, const table::Ingredients& in,
+                     std::uint32_t row, double margin) {
+  Composed out;
+  out.latency = made.latency[i];
+  out.margin = margin;
+  out.energy = made.energy[i];
+  out.edge_energy = made.edge_energy[i];
+  out.busy = made.busy[i];
+  out.idle = made.idle[i];
+  out.accuracy = static_cast<float>(in.accuracy.value);
+  out.row = row;
+  out.cloud = in.uses_cloud;
+  out.head = made.edge_compute[i] > 0;
+  out.hold = static_cast<float>(made.hold[i]);
+  // A link without bandwidth makes infinities and their differences.
+  if (!std::isfinite(out.bound()) || !std::isfinite(out.energy))
+    out.latency = out.energy = out.edge_energy = infinity;
+  return out;
+}
+
 }  // namespace
 
 bool usable(const Composed& row, const Request& request, const LiveState& state) {
@@ -129,6 +149,7 @@ bool lighter(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t ro
 
 ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), margins_(rows) {
   keys_.reserve(rows);
+  spare_.resize(rows);
   by_energy_.reserve(rows);
   blocks_.reserve(rows / block_size + 1);
   edge_by_latency_.reserve(rows);
@@ -136,8 +157,8 @@ ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), ma
   hopeful_.reserve(most_hopeful + 1);
 }
 
-void ComposedTable::compose(const table::ParetoTable& table, const Corrections& corrections,
-                            const table::LinkState& link) {
+void ComposedTable::compose(const table::ParetoTable& table, const std::vector<RowBatch>& batches,
+                            const Corrections& corrections, const table::LinkState& link) {
   link_ = link;
   keys_.clear();
   by_energy_.clear();
@@ -147,23 +168,47 @@ void ComposedTable::compose(const table::ParetoTable& table, const Corrections& 
   hopeful_.clear();
   least_edge_energy_ = infinity;
   most_edge_energy_ = 0;
-  for (std::uint32_t row = 0; row < table.rows.size(); ++row) {
-    factors_[row] = corrections.factors(row);
-    margins_[row] = corrections.margin(row);
-    rows_[row] = compose_row(table, row, factors_[row], margins_[row], link);
-    if (rows_[row].latency == infinity)
+  const auto rows = static_cast<std::uint32_t>(table.rows.size());
+  FactorBatch factors, hopes;
+  ComposedBatch made;
+  for (std::uint32_t begin = 0; begin < rows; begin += RowBatch::size) {
+    const RowBatch& batch = batches[begin / RowBatch::size];
+    const std::uint32_t count = std::min<std::uint32_t>(RowBatch::size, rows - begin);
+    bool hope = false;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t row = begin + i;
+      factors_[row] = corrections.factors(row);
+      factors.set(i, factors_[row]);
+      if (corrections.worth_trying(row)) {
+        hope = true;
+        hopes.set(i, corrections.hopeful(row));
+      }
+    }
+    compose_batch(batch, factors, link, made);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t row = begin + i;
+      margins_[row] = corrections.margin(row);
+      const Composed& out = rows_[row] =
+          composed_of(made, i, table.rows[row].ingredients, row, margins_[row]);
+      if (out.latency == infinity)
+        continue;
+      least_edge_energy_ = std::min(least_edge_energy_, out.edge_energy);
+      most_edge_energy_ = std::max(most_edge_energy_, out.edge_energy);
+      keys_.push_back({out.energy, row});
+      (out.cloud ? cloud_by_latency_ : edge_by_latency_).push_back({out.latency, row});
+    }
+    if (!hope)
       continue;
-    least_edge_energy_ = std::min(least_edge_energy_, rows_[row].edge_energy);
-    most_edge_energy_ = std::max(most_edge_energy_, rows_[row].edge_energy);
-    keys_.push_back({rows_[row].energy, row});
-    (rows_[row].cloud ? cloud_by_latency_ : edge_by_latency_).push_back({rows_[row].latency, row});
-    if (corrections.worth_trying(row))
-      add_hopeful(compose_row(table, row, corrections.hopeful(row), margins_[row], link));
+    compose_batch(batch, hopes, link, made);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t row = begin + i;
+      if (rows_[row].latency != infinity && corrections.worth_trying(row))
+        add_hopeful(composed_of(made, i, table.rows[row].ingredients, row, margins_[row]));
+    }
   }
-  const auto ascending = [](const Key& a, const Key& b) { return a.value < b.value; };
-  std::sort(keys_.begin(), keys_.end(), ascending);
-  std::sort(edge_by_latency_.begin(), edge_by_latency_.end(), ascending);
-  std::sort(cloud_by_latency_.begin(), cloud_by_latency_.end(), ascending);
+  sort_keys(keys_, spare_);
+  sort_keys(edge_by_latency_, spare_);
+  sort_keys(cloud_by_latency_, spare_);
   for (const Key& key : keys_) by_energy_.push_back(rows_[key.row]);
   for (std::size_t i = 0; i < by_energy_.size(); ++i) {
     if (i % block_size == 0)
@@ -213,6 +258,8 @@ ComposedTable::Pick ComposedTable::cheapest(double joules, const Request& reques
 
 void ComposedTable::add_hopeful(const Composed& row) {
   const auto cheaper = [](const Composed& a, const Composed& b) { return a.energy < b.energy; };
+  if (hopeful_.size() == most_hopeful && !cheaper(row, hopeful_.back()))
+    return;
   hopeful_.insert(std::upper_bound(hopeful_.begin(), hopeful_.end(), row, cheaper), row);
   if (hopeful_.size() > most_hopeful)
     hopeful_.pop_back();

@@ -1,7 +1,9 @@
 // The rows of a table composed for one link, laid out so that picking one is quick.
 #pragma once
 
+#include "scheduler/compose_many.hpp"
 #include "scheduler/corrections.hpp"
+#include "scheduler/sort_keys.hpp"
 
 #include <cleave/scheduler/scheduler.hpp>
 #include <cleave/table/pareto_table.hpp>
@@ -93,8 +95,9 @@ class ComposedTable {
   /// Reserves all memory, so that compose() allocates nothing.
   explicit ComposedTable(std::size_t rows);
 
-  void compose(const table::ParetoTable& table, const Corrections& corrections,
-               const table::LinkState& link);
+  /// `batches` are the table's.
+  void compose(const table::ParetoTable& table, const std::vector<RowBatch>& batches,
+               const Corrections& corrections, const table::LinkState& link);
 
   struct Pick {
     std::uint32_t row = no_row;
@@ -140,19 +143,13 @@ class ComposedTable {
 
   static constexpr std::size_t most_hopeful = 8;
 
-  // What rows are sorted by, without the rest of them.
-  struct Key {
-    double value;
-    std::uint32_t row;
-  };
-
   void add_hopeful(const Composed& row);
 
   table::LinkState link_;
   std::vector<Composed> rows_;  // as in the table
   std::vector<Composed> by_energy_;
   std::vector<Block> blocks_;
-  std::vector<Key> keys_;
+  std::vector<Key> keys_, spare_;
   std::vector<Key> edge_by_latency_, cloud_by_latency_;
   std::vector<Composed> hopeful_;  // as they would be without errors of their own
   std::vector<Factors> factors_;

@@ -70,6 +70,7 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
       keep_row_(std::exp2(-1 / options.row_half_life)),
       table_(digest_of(table)),
       rows_(table.rows.size()),
+      own_(table.rows.size()),
       factors_(table.rows.size()) {
   std::map<std::vector<core::LevelIndex>, std::uint32_t> edges, clouds;
   const auto index_of = [](auto& seen, const std::vector<core::LevelIndex>& levels) {
@@ -84,15 +85,15 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
     const table::TableRow& row = table.rows[i];
     RowState& state = rows_[i];
     state.edge = state.move = state.cloud = own;
-    state.edge_setting = index_of(edges, row.configuration.stages[0].levels);
-    state.cloud_setting = index_of(clouds, row.configuration.stages[1].levels);
+    own_[i].edge_setting = index_of(edges, row.configuration.stages[0].levels);
+    own_[i].cloud_setting = index_of(clouds, row.configuration.stages[1].levels);
     state.uses_cloud = row.ingredients.uses_cloud;
     state.spread = row.ingredients.spread;
   }
   edge_settings_.assign(edges.size(), shared);
   cloud_settings_.assign(clouds.size(), shared);
   std::vector<std::size_t> on_edge(edges.size()), in_cloud(clouds.size());
-  for (const RowState& row : rows_) {
+  for (const Own& row : own_) {
     ++on_edge[row.edge_setting];
     ++in_cloud[row.cloud_setting];
   }
@@ -105,11 +106,50 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
   link_ = shared;
   all_power_ = belief(options.power_deviation);
   power_.assign(edges.size(), all_power_);
+  edge_factors_.resize(edges.size());
+  cloud_factors_.resize(clouds.size());
+  power_factors_.resize(edges.size());
+  update_shared();
 }
 
 void Corrections::drift(Belief& belief, double keep_mean) const {
   belief.mean *= keep_mean;
   belief.variance = belief.prior + (belief.variance - belief.prior) * keep_ * keep_;
+}
+
+// What drift() would have made of it, request by request.
+Corrections::RowState Corrections::drifted(const RowState& row) const {
+  RowState out = row;
+  const auto requests = static_cast<double>(requests_ - row.drifted);
+  const double mean = std::pow(keep_row_, requests);
+  const double variance = std::pow(keep_, 2 * requests);
+  for (Belief* belief : {&out.edge, &out.move, &out.cloud}) {
+    belief->mean *= mean;
+    belief->variance = belief->prior + (belief->variance - belief->prior) * variance;
+  }
+  out.drifted = requests_;
+  return out;
+}
+
+void Corrections::settle(std::uint32_t index) {
+  RowState& row = rows_[index];
+  if (row.drifted != requests_)
+    row = drifted(row);
+  Own& own = own_[index];
+  own.edge = std::exp(row.edge.mean);
+  own.move = std::exp(row.move.mean);
+  own.cloud = std::exp(row.cloud.mean);
+}
+
+void Corrections::settle_some() {
+  const double lag = std::max(1.0, options_.row_half_life / 1000);
+  const auto rows = static_cast<std::uint32_t>(rows_.size());
+  const auto count = static_cast<std::uint32_t>(std::ceil(rows / std::min(lag, double(rows))));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (rows_[next_to_settle_].touched)
+      settle(next_to_settle_);
+    next_to_settle_ = next_to_settle_ + 1 < rows ? next_to_settle_ + 1 : 0;
+  }
 }
 
 void Corrections::link_moved() {
@@ -120,9 +160,11 @@ void Corrections::link_moved() {
     belief.surprise = 0;
   };
   forget(link_);
-  for (RowState& row : rows_)
-    if (row.touched && requests_ - row.tried < last)
-      forget(row.move);
+  for (std::size_t i = 0; i < rows_.size(); ++i)
+    if (rows_[i].touched && requests_ - rows_[i].tried < last) {
+      forget(rows_[i].move);
+      own_[i].move = 1;
+    }
 }
 
 void Corrections::learn(Belief& own, Belief& shared, std::uint32_t row, double predicted,
@@ -165,26 +207,24 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   for (Belief& belief : power_) drift(belief, keep_row_);
   drift(all_power_, keep_row_);
   ++requests_;
-  for (RowState& row : rows_) {
-    if (!row.touched)
-      continue;
-    drift(row.edge, keep_row_);
-    drift(row.move, keep_row_);
-    drift(row.cloud, keep_row_);
-  }
+  settle_some();
 
   RowState& row = rows_[index];
+  if (row.touched)
+    settle(index);
+  row.drifted = requests_;
   const double noise = std::max(options_.noise, row.spread);
   const Factors before = factors_[index];
   row.touched = true;
   row.tried = requests_;
-  learn_time(row.edge, edge_settings_[row.edge_setting], predicted.edge_compute,
+  learn_time(row.edge, edge_settings_[own_[index].edge_setting], predicted.edge_compute,
              measured.edge_compute, noise);
   if (row.uses_cloud) {
     learn_time(row.move, link_, moving(predicted), moving(measured), noise);
-    learn_time(row.cloud, cloud_settings_[row.cloud_setting], predicted.cloud_compute,
+    learn_time(row.cloud, cloud_settings_[own_[index].cloud_setting], predicted.cloud_compute,
                measured.cloud_compute, noise);
   }
+  settle(index);
   update_factors();
 
   // How far off the corrected prediction was; the queue is known, not predicted.
@@ -199,7 +239,7 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
 void Corrections::observe_energy(std::uint32_t index, core::Joules modelled,
                                  core::Joules measured) {
   const RowState& row = rows_[index];
-  learn(power_[row.edge_setting], all_power_, index, modelled.count(), measured.count(),
+  learn(power_[own_[index].edge_setting], all_power_, index, modelled.count(), measured.count(),
         std::max(options_.noise, row.spread));
   update_factors();
 }
@@ -246,11 +286,11 @@ bool Corrections::worth_trying(std::uint32_t index) const {
 }
 
 Factors Corrections::hopeful(std::uint32_t index) const {
-  const RowState& row = rows_[index];
-  return bounded({.edge = std::exp(edge_settings_[row.edge_setting].mean),
-                  .move = std::exp(link_.mean),
-                  .cloud = std::exp(cloud_settings_[row.cloud_setting].mean),
-                  .power = std::exp(power_[row.edge_setting].mean + all_power_.mean)});
+  const Own& row = own_[index];
+  return bounded({.edge = edge_factors_[row.edge_setting],
+                  .move = link_factor_,
+                  .cloud = cloud_factors_[row.cloud_setting],
+                  .power = power_factors_[row.edge_setting]});
 }
 
 Factors Corrections::bounded(const Factors& factors) const {
@@ -262,27 +302,23 @@ Factors Corrections::bounded(const Factors& factors) const {
           .power = bound(factors.power)};
 }
 
-void Corrections::update_factors() {
-  const double link = std::exp(link_.mean);
-  std::vector<double> edge(edge_settings_.size()), cloud(cloud_settings_.size());
-  std::vector<double> power(power_.size());
+void Corrections::update_shared() {
   const auto factor = [](const Belief& belief) { return std::exp(belief.mean); };
-  std::transform(edge_settings_.begin(), edge_settings_.end(), edge.begin(), factor);
-  std::transform(cloud_settings_.begin(), cloud_settings_.end(), cloud.begin(), factor);
-  std::transform(power_.begin(), power_.end(), power.begin(),
+  std::transform(edge_settings_.begin(), edge_settings_.end(), edge_factors_.begin(), factor);
+  std::transform(cloud_settings_.begin(), cloud_settings_.end(), cloud_factors_.begin(), factor);
+  std::transform(power_.begin(), power_.end(), power_factors_.begin(),
                  [&](const Belief& belief) { return std::exp(belief.mean + all_power_.mean); });
+  link_factor_ = factor(link_);
+}
+
+void Corrections::update_factors() {
+  update_shared();
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    const RowState& row = rows_[i];
-    Factors out{.edge = edge[row.edge_setting],
-                .move = link,
-                .cloud = cloud[row.cloud_setting],
-                .power = power[row.edge_setting]};
-    if (row.touched) {
-      out.edge *= factor(row.edge);
-      out.move *= factor(row.move);
-      out.cloud *= factor(row.cloud);
-    }
-    factors_[i] = bounded(out);
+    const Own& row = own_[i];
+    factors_[i] = bounded({.edge = edge_factors_[row.edge_setting] * row.edge,
+                           .move = link_factor_ * row.move,
+                           .cloud = cloud_factors_[row.cloud_setting] * row.cloud,
+                           .power = power_factors_[row.edge_setting]});
   }
 }
 

@@ -43,6 +43,10 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 /// give for the parts as they were measured, so that time and power are learnt apart. That error is
 /// the sum of one of the edge's setting and one of all its settings; rows have none of their own.
 ///
+/// A row's own error drifts when the row runs, and otherwise in turn with others: often enough that
+/// no factor lags behind by more than a thousandth of a half-life, and seldom enough that the cost
+/// of an observation does not grow with the rows that ever ran.
+///
 /// A setting of one row only has no error but the row's.
 ///
 /// The groups are as coarse as what can be told apart: with overlap, encode, transfer and decode
@@ -92,11 +96,11 @@ class Corrections {
   };
   struct RowState {
     Belief edge, move, cloud;
-    std::uint32_t edge_setting = 0, cloud_setting = 0;
     bool uses_cloud = false;
     bool touched = false;
     double spread = 0;
-    std::uint64_t tried = 0;  // requests that had been observed when it last ran
+    std::uint64_t tried = 0;    // requests that had been observed when it last ran
+    std::uint64_t drifted = 0;  // requests up to which its beliefs have drifted
   };
   // The last errors of the corrected prediction, relative; the oldest is overwritten.
   struct Residuals {
@@ -110,6 +114,10 @@ class Corrections {
   struct Learnt;  // what is saved
 
   void drift(Belief& belief, double keep_mean) const;
+  [[nodiscard]] RowState drifted(const RowState& row) const;
+  void settle(std::uint32_t row);
+  void settle_some();
+  void update_shared();
   void learn(Belief& own, Belief& shared, std::uint32_t row, double predicted, double measured,
              double noise);
   void update_factors();
@@ -127,6 +135,15 @@ class Corrections {
   std::vector<Belief> power_;  // by edge setting
   Belief all_power_;
   Residuals on_edge_, in_cloud_;
+  // exp() of the beliefs: of rows, side by side with what they share, of settings, of the link.
+  struct Own {
+    double edge = 1, move = 1, cloud = 1;
+    std::uint32_t edge_setting = 0, cloud_setting = 0;
+  };
+  std::vector<Own> own_;
+  std::vector<double> edge_factors_, cloud_factors_, power_factors_;
+  double link_factor_ = 1;
+  std::uint32_t next_to_settle_ = 0;
   std::vector<Factors> factors_;
 };
 

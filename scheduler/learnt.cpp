@@ -93,8 +93,8 @@ std::vector<std::byte> Corrections::save() const {
       continue;
     out.put(i);
     out.put(rows_[i].tried);
-    for (const Belief* belief : {&rows_[i].edge, &rows_[i].move, &rows_[i].cloud})
-      Learnt::put(out, *belief);
+    const RowState row = drifted(rows_[i]);
+    for (const Belief* belief : {&row.edge, &row.move, &row.cloud}) Learnt::put(out, *belief);
   }
   Learnt::put(out, on_edge_);
   Learnt::put(out, in_cloud_);
@@ -139,6 +139,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   for (RowState& row : read.rows) {
     row.edge = row.move = row.cloud = own;
     row.touched = false;
+    row.drifted = read.requests;
   }
   const auto touched = in.get_count(4 + 8 + 3 * 16, 1U << 30);
   for (std::uint32_t i = 0; good && i < touched; ++i) {
@@ -175,6 +176,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   in_cloud_ = std::move(read.in_cloud);
   power_ = std::move(read.power);
   all_power_ = read.all_power;
+  for (std::uint32_t i = 0; i < rows_.size(); ++i) settle(i);
   on_edge_.find_quantile(confidence_);
   in_cloud_.find_quantile(confidence_);
   update_factors();

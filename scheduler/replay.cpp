@@ -329,6 +329,11 @@ class Replay {
       log.outcomes.back().predicted = waited + decision.latency;
       Outcome outcome{
           .row = decision.row, .link = table_->reference, .measured = log.outcomes.back().parts};
+      // All joules of a table of observations are the edge's, whatever `boundary` calls them; a
+      // policy learns nothing from modelled ones.
+      const core::Watts drawn_by_table = table_->rows[decision.row].ingredients.edge_busy;
+      outcome.energy = MeteredEnergy{{took.energy, core::Boundary::edge, options_.origin},
+                                     drawn_by_table * took.latency};
       if (budget) {
         (void)budget->reserve(decision.edge_energy, begins);
         budget->settle(decision.edge_energy, took.energy, begins);

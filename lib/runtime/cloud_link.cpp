@@ -2,6 +2,7 @@
 #include <cleave/exec/link_service.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/transport/channel.hpp>
+#include <cleave/transport/queue_estimator.hpp>
 
 #include <pthread.h>
 
@@ -20,8 +21,6 @@ using core::Errc;
 using core::fail;
 using core::Seconds;
 
-// How fast the memory of the cloud's queue fades.
-constexpr Seconds queue_memory(1.0);
 // A connection may be lost, or the link change, while nobody calls: they are looked at now and
 // then.
 constexpr Seconds look_again(0.05);
@@ -362,8 +361,7 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     const Seconds round = took - reply.upload - reply.queue - reply.handler - reply.download;
     if (round > Seconds(0))
       estimator.add_round_trip(round, now);
-    queued = reply.queue;
-    queued_at = now;
+    queue.add(reply.queue, now);
   }
 
   const CloudLinkOptions options;
@@ -379,7 +377,8 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
   std::optional<core::Error> last_error;
   std::vector<core::Fingerprint> required, served;
   transport::LinkEstimator estimator;
-  Seconds queued, queued_at, ask_again_at;
+  transport::QueueEstimator queue;
+  Seconds ask_again_at;
   bool closing = false;
   std::thread keeper;
 };
@@ -478,8 +477,7 @@ std::optional<table::LinkState> CloudLink::estimate() const {
 
 Seconds CloudLink::queue() const {
   const std::lock_guard lock(impl_->mutex);
-  const Seconds age = impl_->clock->now() - impl_->queued_at;
-  return impl_->queued * std::exp(-std::max(0.0, age / queue_memory));
+  return impl_->queue.estimate(impl_->clock->now());
 }
 
 bool CloudLink::serves(core::Fingerprint model) const {

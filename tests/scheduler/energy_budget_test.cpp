@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <thread>
@@ -196,6 +197,66 @@ TEST(EnergyBudget, MoreOfItDoesNotMeanMoreMisses) {
 }
 
 // First come, first served would spend on dear deadlines and have nothing left for cheap ones.
+// By hand. Three rows: 300 ms for 1 J, 100 ms for 2 J, 10 ms for 6 J; a request that must be made
+// in 50 ms, then two in 200 ms; nothing comes in. 5.1 J cannot keep the first deadline, spend 1 J
+// on it and keep the two others. 7.1 J keep the first and have 1.1 J for the two others.
+TEST(EnergyBudget, MoreOfItMayCostADeadlineSinceWhatIsSpentIsMissingLater) {
+  ParetoTable table;
+  const double milli[] = {300, 100, 10}, joules[] = {1, 2, 6};
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    table::TableRow row;
+    row.configuration = {{{core::edge_host, {i + 1}, {}}, {core::cloud_host, {9}, {}}}, {"raw"}};
+    row.ingredients.edge_compute = row.latency = milliseconds(milli[i]);
+    row.ingredients.edge_busy = Watts(joules[i] / milli[i] * 1e3);
+    row.ingredients.accuracy.value = 1;
+    row.energy = Joules(joules[i]);
+    table.rows.push_back(row);
+  }
+  const auto shared = share(std::move(table));
+  const auto rows_with = [&](double capacity) {
+    const auto policy = scheduler::make_policy("cleave", shared).value();
+    const auto budget =
+        EnergyBudget::make({.rate = Watts(capacity * 1e-9), .horizon = Seconds(1e9)}, Seconds(0))
+            .value();
+    std::vector<std::uint32_t> rows;
+    for (const double deadline : {50, 200, 200}) {
+      scheduler::LiveState state;
+      state.energy = budget->state(Seconds(0));
+      const auto decision = policy->decide({.deadline = milliseconds(deadline)}, state);
+      rows.push_back(decision.row);
+      EXPECT_TRUE(decision.row == no_row || budget->reserve(decision.edge_energy, Seconds(0)));
+    }
+    return rows;
+  };
+  EXPECT_EQ(rows_with(5.1), (std::vector<std::uint32_t>{0, 1, 1}));       // one late
+  EXPECT_EQ(rows_with(7.1), (std::vector<std::uint32_t>{2, 0, no_row}));  // two
+  EXPECT_EQ(rows_with(13), (std::vector<std::uint32_t>{2, 1, 1}));        // none
+}
+
+// What does hold: of one request, at one moment.
+TEST(EnergyBudget, AtOneMomentMoreOfItNeverTakesADeadlineAway) {
+  Dice dice(4);
+  int gained = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const auto table = share(random_table(100, seed));
+    const auto policy = scheduler::make_policy("cleave", table).value();
+    for (int i = 0; i < 500; ++i) {
+      scheduler::LiveState state{.link = table->reference};
+      state.queue = milliseconds(dice.between(0, 50));
+      const scheduler::Request request{.deadline = milliseconds(dice.between(10, 400)),
+                                       .accuracy_floor = dice.between(0.8, 0.94)};
+      state.energy = {Joules(dice.between(0, 1)), dice.between(0, 1)};
+      const bool before = policy->decide(request, state).meets_deadline;
+      state.energy.available = state.energy.available + Joules(dice.between(0, 0.5));
+      state.energy.fill = std::min(1.0, state.energy.fill + dice.between(0, 0.3));
+      const bool after = policy->decide(request, state).meets_deadline;
+      EXPECT_TRUE(after || !before);
+      gained += after && !before ? 1 : 0;
+    }
+  }
+  EXPECT_GT(gained, 100);
+}
+
 TEST(EnergyBudget, AShortOneGivesUpTheDearestDeadlinesFirst) {
   std::size_t kept = 0, greedy = 0;
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {

@@ -138,6 +138,36 @@ TEST(Replay, LearnsFromWhatItSaw) {
   EXPECT_EQ(missed[1], 100u);
 }
 
+TEST(Replay, LearnsFromMeasuredJoulesOnly) {
+  // The table takes slow/900 for a quarter of the watts it draws: 0.75 J, where the frugal one
+  // takes 1 J and it takes 3.
+  const Observations observed = observations();
+  ParetoTable wrong = *table_of(observed);
+  for (table::TableRow& row : wrong.rows)
+    if (row.label == "mode=slow, mhz=900") {
+      row.energy = row.energy / 4;
+      row.ingredients.edge_busy = row.ingredients.edge_busy / 4;
+    }
+  const auto shared = std::make_shared<const ParetoTable>(wrong);
+  const std::vector<table::TimedRequest> asked(
+      100, {.arrival = {}, .deadline = core::milliseconds(900)});
+  const std::vector<std::string> policies = {"cleave"};
+  for (const core::Origin origin : {core::Origin::measured, core::Origin::modelled})
+    for (const auto boundary : {core::Boundary::edge, core::Boundary::edge_cloud_machine}) {
+      scheduler::ReplayOptions options;
+      options.boundary = boundary;
+      options.origin = origin;
+      const auto logs = replay(observed, shared, asked, policies, options);
+      ASSERT_TRUE(logs.has_value());
+      const auto ran = std::count_if((*logs)[0].outcomes.begin(), (*logs)[0].outcomes.end(),
+                                     [](const auto& outcome) { return outcome.row == 1; });
+      if (origin == core::Origin::measured)
+        EXPECT_LE(ran, 5);
+      else
+        EXPECT_EQ(ran, 100);
+    }
+}
+
 TEST(Replay, GoesByArrivalAndDrawsByTheFilesOrder) {
   const Observations observed = observations();
   auto asked = requests({500, 150});

@@ -49,11 +49,14 @@ struct JointFront {
   /// By ascending power: less power only with more tightness. All keep every deadline (tightness at
   /// most 1) and both loads.
   std::vector<JointChoice> choices;
-  /// No choice of these networks that keeps the deadlines needs less, whatever the loads.
+  /// No choice of these networks that keeps the deadlines and the loads needs less: the first
+  /// choice's power where it is known to be the least.
   core::Watts bound;
   double space = 0;                ///< joint configurations, deadlines and loads aside
   std::uint64_t combinations = 0;  ///< that were looked at
-  bool exact = true;  ///< the front of all; false: of loads that bind, one within a percent or so
+  /// The front of all. False: the search was stopped, or the loads bind and some setting had too
+  /// many combinations to rule out; `bound` then tells how far off the first choice may be.
+  bool exact = true;
 };
 
 /// The front of power against tightness over cut x codec x cloud setting of each network and one
@@ -61,9 +64,9 @@ struct JointFront {
 /// ties the networks together, and once it is fixed they only share the loads. So the settings are
 /// gone through one by one, and for each the networks' own fronts are merged, one after the other
 /// (the least sum of power for each greatest tightness; cf. the Pareto algebra of Geilen, Basten,
-/// Theelen and Otten, Fundamenta Informaticae 78, 2007). Where both loads leave room the result is
-/// the exact front; where they bind, partial sums that are equal within 0.2 % of power, 0.5 % of
-/// tightness and 0.5 % of either load stand for one another.
+/// Theelen and Otten, Fundamenta Informaticae 78, 2007). Where both loads leave room that is the
+/// front. Where they bind it is found point by point, the least power of all that is less tight
+/// than the last, by branch and bound on the Lagrangian dual (Fisher, Management Science 27, 1981).
 ///
 /// Latencies are those of a request that waits for no other, so a load near 1 promises too much:
 /// ask for less where requests come at random.

@@ -76,7 +76,7 @@ class CLEAVE_EXPORT CloudLink final : public Cloud {
   [[nodiscard]] std::optional<table::LinkState> estimate() const override;
   /// The estimate with its age and how far to trust it, as of now.
   [[nodiscard]] std::optional<transport::LinkEstimate> link() const;
-  /// Forgotten over a second.
+  /// See transport::QueueEstimator.
   [[nodiscard]] core::Seconds queue() const override;
   [[nodiscard]] bool serves(core::Fingerprint model) const override;
   [[nodiscard]] core::Result<void> require(core::Fingerprint model) override;

@@ -41,7 +41,8 @@ struct ReplayOptions {
 /// configuration's n runs sorted by latency (then by energy). Unless ReplayOptions::queueing says
 /// otherwise each request runs alone: arrivals order the requests and nothing more. A policy of
 /// make_policy() picks rows of the table, refuses for want of energy only (OnMiss::fastest), and is
-/// told with observe() what the run took.
+/// told with observe() what the run took, in time and in joules; of joules of origin modelled it
+/// learns nothing.
 ///
 /// Policies: the names of make_policy(); "fixed:<knob>=<value>,...", the one configuration that
 /// this describes (knobs left out may have one value only among those that fit); "oracle", which
