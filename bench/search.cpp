@@ -1,8 +1,8 @@
 // How much of the front a search finds when it may look at a tenth of the configurations: cleave's
 // searches beside corners + NSGA-II, plain NSGA-II and random sampling, on the spaces of
 // tests/support/synthetic_observations.hpp. A line per space and search over all seeds; spaces with
-// a star are held out: nothing was tuned on them. --from is the first of the seeds; others than 1 to
-// 20 tell how much of a difference is chance.
+// a star are held out: nothing was tuned on them. --from is the first of the seeds; others than 1
+// to 20 tell how much of a difference is chance.
 //
 //   cleave_bench_search [--seeds 20] [--from 1] [--budget 10] [--space NAME] [--search NAME]
 //                       [--write DIRECTORY]
