@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/interrupt.hpp"
+#include "cli/json_text.hpp"
 #include "cli/model_options.hpp"
 #include "cli/parse.hpp"
 #include "cli/progress.hpp"
@@ -168,7 +169,7 @@ Result<void> codecs(const Options& options) {
       return written;
   }
   if (options.json)
-    std::cout << json_of(**model, *rows).dump(2) << '\n';
+    std::cout << json_text(json_of(**model, *rows)) << '\n';
   else
     print(**model, *rows);
   return {};

@@ -52,15 +52,14 @@ core::Result<core::Bytes> limit(const std::string& text) {
 // "A..B", or "A" for both.
 template <class Quantity>
 core::Result<std::pair<Quantity, Quantity>> parse_range(
-    std::string_view text, core::Result<Quantity> (*parse)(std::string_view)) {
+    const std::string& option, const std::string& text,
+    core::Result<Quantity> (*parse)(std::string_view)) {
   const auto dots = text.find("..");
   const auto low = parse(text.substr(0, dots));
-  if (!low)
-    return core::fail(low);
-  const auto high =
-      dots == std::string_view::npos ? low : parse(text.substr(dots + std::size_t{2}));
-  if (!high)
-    return core::fail(high);
+  const auto high = dots == std::string::npos ? low : parse(text.substr(dots + std::size_t{2}));
+  for (const auto& end : {low, high})
+    if (!end)
+      return core::fail(end.error().code, end.error().what, option + " " + text, end.error().hint);
   return std::pair(*low, *high);
 }
 
@@ -92,14 +91,15 @@ core::Result<void> apply_range(const ConstraintOptions& options, const table::Li
                              reference.round_trip};
   if (!options.bandwidth.empty()) {
     const auto rates = parse_range<core::BytesPerSecond>(
-        options.bandwidth, [](std::string_view text) { return core::parse_rate(text); });
+        "--bandwidth", options.bandwidth,
+        [](std::string_view text) { return core::parse_rate(text); });
     if (!rates)
       return core::fail(rates);
     std::tie(range.least, range.most) = *rates;
   }
   if (!options.rtt.empty()) {
     const auto trips = parse_range<core::Seconds>(
-        options.rtt, [](std::string_view text) { return core::parse_duration(text); });
+        "--rtt", options.rtt, [](std::string_view text) { return core::parse_duration(text); });
     if (!trips)
       return core::fail(trips);
     std::tie(range.shortest, range.longest) = *trips;

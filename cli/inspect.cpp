@@ -1,6 +1,7 @@
 // cleave inspect: what a model consists of and where it can be cut.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/json_text.hpp"
 #include "cli/model_options.hpp"
 
 #include <cleave/core/file.hpp>
@@ -222,7 +223,7 @@ Result<void> inspect(const ModelOptions& options, bool as_json, const std::strin
       return written;
   }
   if (as_json)
-    std::cout << describe(**model, *measured).dump(2) << '\n';
+    std::cout << json_text(describe(**model, *measured)) << '\n';
   else
     print(**model, *measured);
   if (!page.empty() && !as_json)

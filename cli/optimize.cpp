@@ -38,6 +38,8 @@ struct Options {
   bool json = false, quiet = false;
   ConstraintOptions constraints;
   JointOptions joint;
+  // What means something with several profiles, with profiles, with observations only.
+  std::vector<const CLI::Option*> for_several, for_profiles, for_observations;
 };
 
 #ifdef CLEAVE_WITH_OPTIMIZER
@@ -199,14 +201,32 @@ core::Result<void> search_observations(const Options& given, const Interrupt& in
   return {};
 }
 
+core::Result<void> refuse(const std::vector<const CLI::Option*>& options, const char* what) {
+  for (const CLI::Option* option : options)
+    if (option->count() > 0)
+      return core::fail(core::Errc::invalid_argument, what, option->get_name(), "leave it out");
+  return {};
+}
+
+core::Result<void> check_options(const Options& given) {
+  if (given.profiles.size() < 2)
+    if (auto ok = refuse(given.for_several, "it is for several networks on one device"); !ok)
+      return ok;
+  if (given.profiles.empty())
+    return refuse(given.for_profiles, "it is for profiles, not for observations");
+  return refuse(given.for_observations, "a profile tells it itself; it is for observations");
+}
+
 core::Result<void> optimize(const Options& given) {
   if (given.profiles.empty() == given.observations.empty())
     return core::fail(core::Errc::invalid_argument, "give profiles or --observations, one of them",
                       "optimize");
+  if (auto fit = check_options(given); !fit)
+    return fit;
   const Interrupt interrupt;
   const auto searched = given.observations.empty() ? search_profile(given, interrupt)
                                                    : search_observations(given, interrupt);
-  if (searched && interrupt.requested())
+  if (searched && interrupt.requested() && given.profiles.size() < 2)
     return core::fail(core::Errc::cancelled, "interrupted; the table holds the best so far",
                       given.out);
   return searched;
@@ -245,17 +265,19 @@ void add_optimize(CLI::App& app, int& result) {
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Equal seeds give equal tables")
       ->capture_default_str();
-  command->add_option("--search-threads", options->threads, "Threads that evaluate a profile")
-      ->capture_default_str();
+  options->for_profiles.push_back(
+      command->add_option("--search-threads", options->threads, "Threads that evaluate a profile")
+          ->capture_default_str());
   command
       ->add_option("--boundary", options->boundary,
                    "Whose energy counts: edge, device (edge + the cloud's processor), machine "
                    "(edge + the cloud's whole machine)")
       ->capture_default_str();
-  command
-      ->add_option("--origin", options->origin,
-                   "Where the energy of observations comes from: measured or modelled")
-      ->capture_default_str();
+  options->for_observations.push_back(
+      command
+          ->add_option("--origin", options->origin,
+                       "Where the energy of observations comes from: measured or modelled")
+          ->capture_default_str());
   command
       ->add_option("--accuracy-floor", options->accuracy_floor,
                    "Leave out configurations that are right less often")
@@ -266,18 +288,21 @@ void add_optimize(CLI::App& app, int& result) {
       ->check(CLI::Range(0.0, 10.0) & finite())
       ->capture_default_str();
   add_constraint_options(*command, options->constraints);
-  command->add_option("--rate", options->joint.rates,
-                      "Of several networks: requests a second, once or for each (1)");
-  command->add_option("--deadline", options->joint.deadlines,
-                      "Of several networks: the deadline, once or for each");
-  command
-      ->add_option("--max-edge-load", options->joint.max_edge_load,
-                   "Of several networks: share of its time that the edge may compute")
-      ->capture_default_str();
-  command
-      ->add_option("--max-link-load", options->joint.max_link_load,
-                   "Of several networks: share of its time that the link may carry bytes")
-      ->capture_default_str();
+  options->for_several = {
+      command->add_option("--rate", options->joint.rates,
+                          "Of several networks: requests a second, once or for each (1)"),
+      command->add_option("--deadline", options->joint.deadlines,
+                          "Of several networks: the deadline, once or for each"),
+      command
+          ->add_option("--max-edge-load", options->joint.max_edge_load,
+                       "Of several networks: share of its time that the edge may compute")
+          ->check(finite())
+          ->capture_default_str(),
+      command
+          ->add_option("--max-link-load", options->joint.max_link_load,
+                       "Of several networks: share of its time that the link may carry bytes")
+          ->check(finite())
+          ->capture_default_str()};
   command->add_flag("--quiet", options->quiet, "No progress");
   add_json_flag(*command, options->json);
   command->footer(

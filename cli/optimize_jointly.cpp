@@ -2,6 +2,7 @@
 
 #ifdef CLEAVE_WITH_OPTIMIZER
 
+#include "cli/json_text.hpp"
 #include "cli/parse.hpp"
 
 #include <cleave/core/file.hpp>
@@ -163,22 +164,31 @@ Result<void> optimize_jointly(const std::vector<std::string>& paths, const Joint
   if (error)
     return core::fail(Errc::io, "cannot make the folder: " + error.message(), out);
   const std::filesystem::path folder(out);
-  const json found = to_json(*front, *models, names, options.boundary);
-  if (auto written = core::write_file(folder / "joint.json", found.dump(2) + "\n"); !written)
+  const std::string found = json_text(to_json(*front, *models, names, options.boundary)) + "\n";
+  if (auto written = core::write_file(folder / "joint.json", found); !written)
     return written;
-  for (std::size_t m = 0; m < profiles.size() && !options.stop.stop_requested(); ++m) {
-    const auto table = optimizer::optimize(profiles[m], options);
+  std::size_t tables = 0;
+  for (; tables < profiles.size() && !options.stop.stop_requested(); ++tables) {
+    const auto table = optimizer::optimize(profiles[tables], options);
+    if (!table && table.error().code == Errc::cancelled)
+      break;
     if (!table)
       return core::fail(table);
-    if (auto saved = table::save(*table, folder / (names[m] + ".table")); !saved)
+    if (auto saved = table::save(*table, folder / (names[tables] + ".table")); !saved)
       return saved;
   }
-  if (as_json) {
-    std::cout << found.dump(2) << '\n';
-    return {};
+  if (as_json)
+    std::cout << found;
+  else {
+    print(*front, names);
+    std::printf("wrote joint.json and %zu of %zu tables into %s\n", tables, profiles.size(),
+                out.c_str());
   }
-  print(*front, names);
-  std::printf("wrote joint.json and %zu tables into %s\n", profiles.size(), out.c_str());
+  if (options.stop.stop_requested())
+    return core::fail(Errc::cancelled,
+                      "interrupted; joint.json holds the best so far, and " +
+                          std::to_string(profiles.size() - tables) + " tables are not written",
+                      out);
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "cli/profile_diff.hpp"
 
 #include "cli/common.hpp"
+#include "cli/json_text.hpp"
 
 #include <cleave/report/terminal.hpp>
 #include <cleave/table/compare.hpp>
@@ -59,7 +60,7 @@ void print_json(const table::ProfileComparison& comparison) {
                      {"only_a", comparison.only_a},
                      {"only_b", comparison.only_b},
                      {"differences", std::move(differences)}};
-  std::cout << json.dump(2) << '\n';
+  std::cout << json_text(json) << '\n';
 }
 
 void print_list(const char* title, const std::vector<std::string>& lines) {

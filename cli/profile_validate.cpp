@@ -1,5 +1,7 @@
 #include "cli/profile_validate.hpp"
 
+#include "cli/json_text.hpp"
+
 #include <cleave/report/terminal.hpp>
 
 #include <nlohmann/json.hpp>
@@ -87,7 +89,7 @@ void print_json(const table::Profile& profile, const profiler::ValidationReport&
                      {"median_drift", report.median_drift},
                      {"worst_drift", report.worst_drift},
                      {"configurations", std::move(list)}};
-  std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+  std::cout << json_text(json) << '\n';
 }
 
 std::string by_part(const profiler::ValidationReport& report) {

@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/finite.hpp"
+#include "cli/json_text.hpp"
 #include "cli/parse.hpp"
 
 #include <cleave/core/file.hpp>
@@ -118,7 +119,7 @@ std::string json_of(const std::vector<table::RunLog>& logs, const Options& given
                                            {"energy_budget", given.budget},
                                            {"policies", std::move(policies)}};
   // Names of knobs need not be UTF-8.
-  return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json_text(document) + "\n";
 }
 
 core::Result<void> replay(const Options& given) {

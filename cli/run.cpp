@@ -287,6 +287,8 @@ class Experiment {
         return rest;
       times_[which]->end();
       logs_[which].outcomes.clear();
+      if (which < budgets_.size())
+        budgets_[which]->restart(times_[which]->now());
     }
     return {};
   }

@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
 #include "cli/finite.hpp"
+#include "cli/json_text.hpp"
 #include "cli/model_options.hpp"
 
 #include <cleave/data/npy.hpp>
@@ -348,14 +349,13 @@ Result<bool> verify(const Options& options) {
                     {"op", check.cut.op},
                     {"sent_bytes", check.encoded},
                     {"outputs", json_of(check.outputs)}});
-  std::cout << json{{"name", (*model)->name()},
-                    {"fingerprint", to_string((*model)->fingerprint())},
-                    {"tolerance", options.tolerance},
-                    {"passed", passed},
-                    {"cuts", list},
-                    {"expected", json_of(expected)}}
-                   .dump(2)
-            << '\n';
+  const json told{{"name", (*model)->name()},
+                  {"fingerprint", to_string((*model)->fingerprint())},
+                  {"tolerance", options.tolerance},
+                  {"passed", passed},
+                  {"cuts", list},
+                  {"expected", json_of(expected)}};
+  std::cout << json_text(told) << '\n';
   return passed;
 }
 

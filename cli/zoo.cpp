@@ -1,6 +1,7 @@
 // cleave zoo: well-known networks as TorchScript files.
 #include "cli/commands.hpp"
 #include "cli/common.hpp"
+#include "cli/json_text.hpp"
 
 #include <cleave/model/zoo.hpp>
 
@@ -28,7 +29,7 @@ void list(bool as_json) {
                          {"outputs", entry.outputs},
                          {"parameters", entry.parameters},
                          {"source", entry.source}});
-    std::cout << entries.dump(2) << '\n';
+    std::cout << json_text(entries) << '\n';
     return;
   }
   for (const model::ZooEntry& entry : model::zoo())

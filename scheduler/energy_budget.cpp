@@ -97,16 +97,23 @@ Result<std::shared_ptr<EnergyBudget>> EnergyBudget::make(const EnergyBudgetOptio
 }
 
 EnergyBudget::EnergyBudget(const EnergyBudgetOptions& options, Seconds now)
-    : rate_(options.rate.count()), now_(now.count()) {
-  if (options.battery.count() > 0) {
-    const double share = std::min(1.0, options.horizon / options.lasting);
-    capacity_ = options.battery.count() * share;
-    pool_ = options.battery.count() - capacity_;
-    end_ = now_ + options.lasting.count();
-  } else {
-    capacity_ = rate_ * options.horizon.count();
-  }
+    : rate_(options.rate.count()),
+      battery_(options.battery.count()),
+      lasting_(options.lasting.count()),
+      capacity_(battery_ > 0 ? battery_ * std::min(1.0, options.horizon / options.lasting)
+                             : rate_ * options.horizon.count()) {
+  restart(now);
+}
+
+void EnergyBudget::restart(Seconds now) {
+  const std::lock_guard lock(mutex_);
+  now_ = now.count();
   level_ = capacity_;
+  spent_ = 0;
+  if (battery_ > 0) {
+    pool_ = battery_ - capacity_;
+    end_ = now_ + lasting_;
+  }
 }
 
 void EnergyBudget::advance(Seconds time) {
@@ -149,10 +156,14 @@ void EnergyBudget::settle(Joules reserved, Joules spent, Seconds now) {
       std::isfinite(spent.count()) ? std::max(0.0, spent.count()) : std::max(0.0, reserved.count());
   const double back = std::max(0.0, reserved.count()) - took;
   const double fits = std::min(back, std::max(0.0, capacity_ - level_));
-  // A battery keeps what the bucket cannot hold.
-  if (pool_ > 0)
-    pool_ += back - fits;
-  level_ += fits;
+  // A battery keeps what the bucket cannot hold, and after its time there is no bucket.
+  if (end_ > 0 && now_ >= end_)
+    level_ += back;
+  else {
+    level_ += fits;
+    if (end_ > 0)
+      pool_ += back - fits;
+  }
   spent_ += took;
 }
 

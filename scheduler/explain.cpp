@@ -23,7 +23,9 @@ std::string milliseconds_of(core::Seconds time) {
 
 std::string explain(const ParetoTable& table, const Decision& decision) {
   if (decision.row >= table.rows.size())
-    return "refused: no row is allowed, or none meets the deadline";
+    return "refused: no row is allowed, none meets the deadline, or the energy budget has too "
+           "little "
+           "left";
   const table::LatencyParts& t = decision.prediction.latency;
   return table.rows[decision.row].label + ": " + std::string(to_string(decision.reason)) +
          "; expected " + milliseconds_of(decision.latency) + " (edge " +

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <random>
@@ -215,12 +216,22 @@ class Replay {
       return walk(name, [&](const TimedRequest&) { return *index; });
     }
     const auto policy = make_policy(name, table_, options_.policy);
+    if (!policy && policy.error().code == Errc::not_found)
+      return fail(Errc::invalid_argument, policy.error().what, name,
+                  policy.error().hint + ", oracle and fixed:KNOB=VALUE,...");
     if (!policy)
       return fail(policy);
     return walk_table(name, **policy);
   }
 
  private:
+  // Of the table's rows, by mean runs.
+  [[nodiscard]] double least_energy() const {
+    double least = std::numeric_limits<double>::infinity();
+    for (const table::TableRow& row : table_->rows) least = std::min(least, row.energy.count());
+    return least;
+  }
+
   Result<void> check_floors() const {
     double best = 0;
     for (const table::TableRow& row : table_->rows)
@@ -302,6 +313,11 @@ class Replay {
       if (!made)
         return fail(made);
       budget = std::move(*made);
+      if (const double least = least_energy(); least > budget->capacity().count())
+        return fail(Errc::invalid_argument,
+                    "the energy budget never saves up what one request takes, " +
+                        std::to_string(least) + " J",
+                    "energy budget", "give a larger budget or a longer horizon");
     }
     for (const std::size_t i : order_) {
       const core::Seconds begins = device.begins(requests_[i].arrival);

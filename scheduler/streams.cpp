@@ -209,7 +209,8 @@ Result<Streams::StreamId> Streams::add(const StreamOptions& options) {
       return fail(Errc::mismatch,
                   "its table is for other knobs of the edge than the other streams'", options.name,
                   "profile the models with the same knobs on the same device");
-  if (impl_->options.budget) {
+  const bool budgeted = options.policy == "cleave";
+  if (impl_->options.budget && budgeted) {
     double least = infinity;
     for (const table::TableRow& row : options.table->rows)
       least = std::min(least, table::compose(row.ingredients, options.table->reference, {})
@@ -224,7 +225,7 @@ Result<Streams::StreamId> Streams::add(const StreamOptions& options) {
   Impl::Stream stream;
   stream.table = options.table;
   stream.policy = std::move(*policy);
-  stream.budgeted = options.policy == "cleave";
+  stream.budgeted = budgeted;
   stream.deadline = options.deadline;
   stream.priority = options.priority;
   stream.seen.link = options.table->reference;

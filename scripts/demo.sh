@@ -45,7 +45,7 @@ start "$out/link.port" cleave link --listen 127.0.0.1:0 --port-file "$out/link.p
 link=127.0.0.1:$(cat "$out/link.port")
 
 run cleave profile "$model" --cloud "$link" "${edge[@]}" --data "$images" --labels "$labels" \
-  --samples "$SAMPLES" -o "$out/demo.profile"
+  --samples "$SAMPLES" --restart -o "$out/demo.profile"
 run cleave optimize "$out/demo.profile" --algorithm nsga2 --seed 1 --boundary "$BOUNDARY" \
   --accuracy-floor "$FLOOR" -o "$out/demo.table"
 run cleave run --model "$model" --table "$out/demo.table" --cloud "$link" "${edge[@]}" \

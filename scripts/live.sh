@@ -82,14 +82,18 @@ for name in $MODELS; do
     --port-file "$OUT/cloud.port" --board server_xeon --threads 1,2
   cloud=127.0.0.1:$(cat "$OUT/cloud.port")
   served=${#background[@]}
-  if [ ! -s "$OUT/$name.table" ]; then
+  # A table is used again where nothing that it was made with has changed.
+  made_with="$RATE $DELAY ${edge[*]} ${inputs[*]} $SAMPLES $SEED $BOUNDARY $floor $OPTIMIZE"
+  if [ ! -s "$OUT/$name.table" ] || [ "$made_with" != "$(cat "$OUT/$name.made_with" 2>/dev/null)" ]; then
+    rm -f "$OUT/$name.table"
     start "$OUT/link.port" "$CLEAVE" link --listen 127.0.0.1:0 --port-file "$OUT/link.port" \
       --to "$cloud" --rate "$RATE" --delay "$DELAY"
     run "$CLEAVE" profile "$model" --cloud "127.0.0.1:$(cat "$OUT/link.port")" "${edge[@]}" \
-      "${inputs[@]}" --samples "$SAMPLES" -o "$OUT/$name.profile"
+      "${inputs[@]}" --samples "$SAMPLES" --restart -o "$OUT/$name.profile"
     # shellcheck disable=SC2086 # a list of words
     run "$CLEAVE" optimize "$OUT/$name.profile" --seed "$SEED" --boundary "$BOUNDARY" \
       --accuracy-floor "$floor" $OPTIMIZE -o "$OUT/$name.table"
+    echo "$made_with" >"$OUT/$name.made_with"
     stop_after "$served"
   fi
   for trace in $TRACES; do

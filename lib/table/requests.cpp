@@ -79,12 +79,14 @@ double interval(const RequestOptions& options, double now, std::size_t index,
   }
 }
 
+// Of deadlines and arrivals in a file.
+constexpr double longest_ms = 1e15;
+
 }  // namespace
 
 Result<std::vector<TimedRequest>> parse_requests(std::string_view text, const std::string& name) {
   if (text.size() > requests_size_limit)
     return fail(Errc::exhausted, "more than 64 MiB of requests", name);
-  constexpr double longest = 1e15;
   CsvReader reader(text, name);
   const auto header = CsvHeader::read(reader);
   if (!header)
@@ -108,12 +110,12 @@ Result<std::vector<TimedRequest>> parse_requests(std::string_view text, const st
     if (const auto ok = header->fits(fields, reader); !ok)
       return fail(ok);
     TimedRequest request;
-    const auto within = number_in(fields[*deadline], 1e-6, longest, "deadline_ms", reader);
+    const auto within = number_in(fields[*deadline], 1e-6, longest_ms, "deadline_ms", reader);
     if (!within)
       return fail(within);
     request.deadline = core::milliseconds(*within);
     if (arrival < columns) {
-      const auto at = number_in(fields[arrival], 0, longest, "arrival_ms", reader);
+      const auto at = number_in(fields[arrival], 0, longest_ms, "arrival_ms", reader);
       if (!at)
         return fail(at);
       request.arrival = core::milliseconds(*at);
@@ -186,7 +188,7 @@ Result<std::vector<TimedRequest>> make_requests(const RequestOptions& options) {
   const auto bad = [](const char* what, const char* where) {
     return fail(Errc::invalid_argument, what, where);
   };
-  const auto positive = [](double value) { return value > 0 && value <= 1e12; };
+  const auto positive = [](double value) { return value > 0 && value <= longest_ms / 1e3; };
   if (options.count == 0 || options.count > most_requests)
     return bad("there must be 1 to 1000000 requests", "requests");
   if (!positive(options.shortest.count()) || !positive(options.longest.count()) ||
@@ -206,6 +208,8 @@ Result<std::vector<TimedRequest>> make_requests(const RequestOptions& options) {
   double now = 0;
   for (std::size_t i = 0; i < options.count; ++i) {
     now += interval(options, now, i, engine);
+    if (!(now * 1e3 <= longest_ms))
+      return bad("so few requests that the last come after 30,000 years", "rate and burst");
     out.push_back({.arrival = rounded(now), .deadline = within[i]});
   }
   return out;

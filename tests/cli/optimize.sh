@@ -8,6 +8,18 @@ work=$3
 "$make_profile" a.profile 1
 "$make_profile" b.profile 2 16
 
+# An option that would do nothing is refused.
+expect 2 "$cleave" optimize a.profile --rate 5 -o no.table
+grep -q -- '--rate: it is for several networks' err.txt || fail "$(cat err.txt)"
+expect 2 "$cleave" optimize a.profile --origin measured -o no.table
+expect 2 "$cleave" optimize a.profile --margin nan -o no.table
+expect 2 "$cleave" optimize a.profile --bandwidth .. -o no.table
+grep -q -- '--bandwidth' err.txt || fail "$(cat err.txt)"
+# Names that are no UTF-8.
+cp a.profile $'\xff.profile'
+expect 0 "$cleave" optimize $'\xff.profile' b.profile --quiet -o odd
+python3 -c 'import json; json.load(open("odd/joint.json"))' || fail "joint.json is no JSON"
+
 # What the constraints leave is all that is counted and kept.
 expect 0 "$cleave" optimize a.profile --algorithm exhaustive --quiet -o all.table
 grep -q ': 584 of 584 configurations evaluated' out.txt || fail "another space: $(cat out.txt)"

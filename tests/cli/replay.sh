@@ -47,5 +47,12 @@ less "$(figure queue.json cleave missed)" "$(figure queue.json frugal missed)" |
 # Two requests a second at 20 W are 10 J each on average, and a bucket more at first.
 less "$(figure budget.json cleave mean_energy_j)" "$(figure free.json cleave mean_energy_j)" ||
   fail "the budget changes nothing: $(cat budget.txt)"
+expect 2 "${replay[@]}" --energy-budget 0.001J/h --policy cleave
+grep -q 'never saves up what one request takes' err.txt || fail "$(cat err.txt)"
+expect 2 "${replay[@]}" --policy nosuch
+grep -q 'oracle and fixed:' err.txt || fail "no hint: $(cat err.txt)"
+expect 2 "$cleave" workload bursts --burst 1000000000000 --rate 1e-9 --requests 3 -o far.csv
+[ ! -e far.csv ] || fail "requests that replay would refuse are written"
+expect 2 "${replay[@]}" --confidence nan
 if "${replay[@]}" --energy-budget 20 >bad.txt 2>&1; then fail "a budget without a unit is taken"; fi
 echo "replay: ok"

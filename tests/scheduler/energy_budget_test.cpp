@@ -83,6 +83,23 @@ TEST(EnergyBudget, IsABucketThatFillsAtItsRate) {
   EXPECT_DOUBLE_EQ(budget->spent().count(), 28);
 }
 
+TEST(EnergyBudget, WhatComesBackAfterABatterysTimeStays) {
+  const auto budget =
+      EnergyBudget::make(
+          {.battery = Joules(1000), .lasting = Seconds(600), .horizon = Seconds(300)}, Seconds(0))
+          .value();
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(budget->reserve(Joules(50), Seconds(602)));
+    budget->settle(Joules(50), Joules(1), Seconds(602));
+  }
+  EXPECT_DOUBLE_EQ(budget->spent().count(), 10);
+  EXPECT_DOUBLE_EQ(budget->state(Seconds(602)).available.count(), 990);
+  budget->restart(Seconds(700));
+  EXPECT_DOUBLE_EQ(budget->spent().count(), 0);
+  EXPECT_DOUBLE_EQ(budget->state(Seconds(700)).available.count(), 500);
+  EXPECT_DOUBLE_EQ(budget->state(Seconds(1400)).available.count(), 1000);
+}
+
 TEST(EnergyBudget, ABatteryLastsAndKeepsWhatIsSaved) {
   const auto budget =
       EnergyBudget::make({.battery = Joules(1000), .lasting = Seconds(100), .horizon = Seconds(10)},

@@ -267,7 +267,7 @@ TEST(Replay, RefusesWhatDoesNotBelongTogether) {
   EXPECT_EQ(code("fixed:mode=quick,mhz=600", requests({1}), table), Errc::not_found);
   EXPECT_EQ(code("fixed:speed=1", requests({1}), table), Errc::not_found);
   EXPECT_EQ(code("fixed:mode", requests({1}), table), Errc::invalid_argument);
-  EXPECT_EQ(code("best", requests({1}), table), Errc::not_found);
+  EXPECT_EQ(code("best", requests({1}), table), Errc::invalid_argument);
   EXPECT_EQ(code("cleave", requests({}), table), Errc::invalid_argument);
   auto floored = requests({100});
   floored[0].accuracy_floor = 0.5;

@@ -65,6 +65,8 @@ class CLEAVE_EXPORT EnergyBudget {
   static core::Result<std::shared_ptr<EnergyBudget>> make(const EnergyBudgetOptions& options,
                                                           core::Seconds now);
 
+  /// As if it were made now: what was spent until then does not count. No request may be under way.
+  void restart(core::Seconds now);
   /// What a request that is decided now finds.
   [[nodiscard]] EnergyState state(core::Seconds now);
   /// Sets this aside, or (false) nothing, if the bucket does not hold it: another thread was
@@ -81,11 +83,12 @@ class CLEAVE_EXPORT EnergyBudget {
   void advance(core::Seconds now);
 
   mutable std::mutex mutex_;
-  double rate_;              // W; 0 with a battery
-  double pool_ = 0;          // J of a battery that have not come in
-  double end_ = 0;           // s; when the battery may be empty
-  double capacity_, level_;  // J; the level is below 0 after an overrun
-  double now_, spent_ = 0;   // s, J
+  double rate_;               // W; 0 with a battery
+  double battery_, lasting_;  // J, s
+  double pool_ = 0;           // J of a battery that have not come in
+  double end_ = 0;            // s; when the battery may be empty
+  double capacity_, level_;   // J; the level is below 0 after an overrun
+  double now_, spent_ = 0;    // s, J
 };
 
 }  // namespace cleave::inline v0::scheduler
