@@ -349,7 +349,6 @@ core::Result<void> profile(const Options& options) {
                                           *host->knobs, *session->cloud, profiling);
   progress.finish();
   if (!measured) {
-    using core::Errc;
     const Errc code = measured.error().code;
     const bool usable = code != Errc::corrupt && code != Errc::mismatch && code != Errc::in_use;
     if (usable && std::filesystem::exists(options.partial(), ignored))
