@@ -50,8 +50,15 @@ CleavePolicy::Choice CleavePolicy::choose(const ComposedTable& composed, double 
   const auto fastest = composed.fastest(request, state, switching_);
   if (fastest.row == no_row || options_.on_miss == OnMiss::refuse)
     return {{}, Reason::refused, fastest.row != no_row};
-  if (fastest.cost.edge_energy <= joules)
-    return {fastest, Reason::fastest};
+  if (fastest.cost.edge_energy <= joules) {
+    // Who may still be lucky does not give that away for a look.
+    const auto other =
+        fastest.cost.latency <= remaining.count()
+            ? ComposedTable::Pick()
+            : composed.worth_a_late_look(fastest, joules, request, remaining, state, switching_);
+    return other.row == no_row ? Choice{fastest, Reason::fastest}
+                               : Choice{other, Reason::exploring};
+  }
   const auto within = composed.fastest_within(joules, request, state, switching_);
   if (within.row != no_row && within.cost.latency <= remaining.count())
     return {within, Reason::saving};
@@ -127,8 +134,9 @@ Decision CleavePolicy::decide(const Request& request, const LiveState& state) {
   decision.bound = core::Seconds(cost.bound);
   decision.energy = core::Joules(cost.energy);
   decision.edge_energy = core::Joules(cost.edge_energy);
-  decision.meets_deadline =
-      choice.reason == Reason::least_energy || choice.reason == Reason::exploring;
+  decision.meets_deadline = choice.reason == Reason::least_energy ||
+                            (choice.reason == Reason::exploring &&
+                             cost.bound <= (request.deadline - request.elapsed).count());
   decision.reason = choice.reason;
   return decision;
 }

@@ -154,7 +154,8 @@ ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), ma
   blocks_.reserve(rows / block_size + 1);
   edge_by_latency_.reserve(rows);
   cloud_by_latency_.reserve(rows);
-  hopeful_.reserve(most_hopeful + 1);
+  cheap_.reserve();
+  fast_.reserve();
 }
 
 void ComposedTable::compose(const table::ParetoTable& table, const std::vector<RowBatch>& batches,
@@ -165,7 +166,8 @@ void ComposedTable::compose(const table::ParetoTable& table, const std::vector<R
   edge_by_latency_.clear();
   cloud_by_latency_.clear();
   blocks_.clear();
-  hopeful_.clear();
+  cheap_.clear();
+  fast_.clear();
   least_edge_energy_ = infinity;
   most_edge_energy_ = 0;
   const auto rows = static_cast<std::uint32_t>(table.rows.size());
@@ -179,7 +181,7 @@ void ComposedTable::compose(const table::ParetoTable& table, const std::vector<R
       const std::uint32_t row = begin + i;
       factors_[row] = corrections.factors(row);
       factors.set(i, factors_[row]);
-      if (corrections.worth_trying(row)) {
+      if (corrections.look(row) != Look::none) {
         hope = true;
         hopes.set(i, corrections.hopeful(row));
       }
@@ -202,8 +204,13 @@ void ComposedTable::compose(const table::ParetoTable& table, const std::vector<R
     compose_batch(batch, hopes, link, made);
     for (std::uint32_t i = 0; i < count; ++i) {
       const std::uint32_t row = begin + i;
-      if (rows_[row].latency != infinity && corrections.worth_trying(row))
-        add_hopeful(composed_of(made, i, table.rows[row].ingredients, row, margins_[row]));
+      const Look look = corrections.look(row);
+      if (rows_[row].latency == infinity || look == Look::none)
+        continue;
+      const Composed hoped = composed_of(made, i, table.rows[row].ingredients, row, margins_[row]);
+      fast_.add(hoped);
+      if (look == Look::any)
+        cheap_.add(hoped);
     }
   }
   sort_keys(keys_, spare_);
@@ -256,13 +263,12 @@ ComposedTable::Pick ComposedTable::cheapest(double joules, const Request& reques
   return best;
 }
 
-void ComposedTable::add_hopeful(const Composed& row) {
-  const auto cheaper = [](const Composed& a, const Composed& b) { return a.energy < b.energy; };
-  if (hopeful_.size() == most_hopeful && !cheaper(row, hopeful_.back()))
+void ComposedTable::Hopeful::add(const Composed& row) {
+  if (rows_.size() == most && !less_(row, rows_.back()))
     return;
-  hopeful_.insert(std::upper_bound(hopeful_.begin(), hopeful_.end(), row, cheaper), row);
-  if (hopeful_.size() > most_hopeful)
-    hopeful_.pop_back();
+  rows_.insert(std::upper_bound(rows_.begin(), rows_.end(), row, less_), row);
+  if (rows_.size() > most)
+    rows_.pop_back();
 }
 
 ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
@@ -271,7 +277,7 @@ ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
                                                 const SwitchingCosts& switching) const {
   Pick best;
   double least = pick.cost.energy;
-  for (const Composed& hopeful : hopeful_) {
+  for (const Composed& hopeful : cheap_.rows()) {
     const Composed& row = rows_[hopeful.row];
     if (row.row == pick.row || !usable(row, request, state))
       continue;
@@ -279,6 +285,28 @@ ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
     const double hoped = cost_of(hopeful, change, state).energy;
     const Cost cost = cost_of(row, change, state);
     if (hoped < least && cost.bound <= remaining.count() && cost.edge_energy <= joules) {
+      best = {row.row, cost};
+      least = hoped;
+    }
+  }
+  return best;
+}
+
+ComposedTable::Pick ComposedTable::worth_a_late_look(const Pick& pick, double joules,
+                                                     const Request& request,
+                                                     core::Seconds remaining,
+                                                     const LiveState& state,
+                                                     const SwitchingCosts& switching) const {
+  Pick best;
+  double least = std::min(pick.cost.latency, remaining.count());
+  for (const Composed& hopeful : fast_.rows()) {
+    const Composed& row = rows_[hopeful.row];
+    if (row.row == pick.row || !usable(row, request, state))
+      continue;
+    const Switching change = switching.of(row.row, state);
+    const double hoped = cost_of(hopeful, change, state).latency;
+    const Cost cost = cost_of(row, change, state);
+    if (hoped < least && cost.edge_energy <= joules) {
       best = {row.row, cost};
       least = hoped;
     }

@@ -128,6 +128,12 @@ class ComposedTable {
   [[nodiscard]] Pick worth_trying(const Pick& pick, double joules, const Request& request,
                                   core::Seconds remaining, const LiveState& state,
                                   const SwitchingCosts& switching) const;
+  /// Where all are late, `pick` the least so: of the rows that are worth a look, the one that would
+  /// be fastest if it had no error of its own, and then in time, and that is within the joules.
+  /// no_row if there is none.
+  [[nodiscard]] Pick worth_a_late_look(const Pick& pick, double joules, const Request& request,
+                                       core::Seconds remaining, const LiveState& state,
+                                       const SwitchingCosts& switching) const;
 
   [[nodiscard]] const table::LinkState& link() const { return link_; }
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
@@ -141,9 +147,21 @@ class ComposedTable {
     float best_accuracy;
   };
 
-  static constexpr std::size_t most_hopeful = 8;
+  // The least by energy or latency, as rows would be without errors of their own.
+  class Hopeful {
+   public:
+    using Less = bool (*)(const Composed&, const Composed&);
+    explicit Hopeful(Less less) : less_(less) {}
+    void reserve() { rows_.reserve(most + 1); }
+    void clear() { rows_.clear(); }
+    void add(const Composed& row);
+    [[nodiscard]] const std::vector<Composed>& rows() const { return rows_; }
 
-  void add_hopeful(const Composed& row);
+   private:
+    static constexpr std::size_t most = 8;
+    Less less_;
+    std::vector<Composed> rows_;
+  };
 
   table::LinkState link_;
   std::vector<Composed> rows_;  // as in the table
@@ -151,7 +169,8 @@ class ComposedTable {
   std::vector<Block> blocks_;
   std::vector<Key> keys_, spare_;
   std::vector<Key> edge_by_latency_, cloud_by_latency_;
-  std::vector<Composed> hopeful_;  // as they would be without errors of their own
+  Hopeful cheap_{[](const Composed& a, const Composed& b) { return a.energy < b.energy; }};
+  Hopeful fast_{[](const Composed& a, const Composed& b) { return a.latency < b.latency; }};
   std::vector<Factors> factors_;
   std::vector<double> margins_;
   double least_edge_energy_ = 0, most_edge_energy_ = 0;

@@ -276,13 +276,19 @@ double Corrections::margin(std::uint32_t index) const {
   return (1 - learnt) * deviations_ * row.spread + learnt * seen.quantile;
 }
 
-bool Corrections::worth_trying(std::uint32_t index) const {
+Look Corrections::look(std::uint32_t index) const {
   // Less than this is noise.
   constexpr double worse = 0.05;
+  // Who is late anyway pays little for a look.
+  constexpr double sooner = 8;
   const RowState& row = rows_[index];
-  return options_.explore && row.touched &&
-         static_cast<double>(requests_ - row.tried) >= options_.half_life &&
-         std::max({row.edge.mean, row.move.mean, row.cloud.mean}) > worse;
+  if (!options_.explore || !row.touched ||
+      std::max({row.edge.mean, row.move.mean, row.cloud.mean}) <= worse)
+    return Look::none;
+  const auto idle = static_cast<double>(requests_ - row.tried);
+  return idle >= options_.half_life            ? Look::any
+         : idle >= options_.half_life / sooner ? Look::if_late
+                                               : Look::none;
 }
 
 Factors Corrections::hopeful(std::uint32_t index) const {

@@ -20,6 +20,13 @@ struct Factors {
   double power = 1;  ///< the edge's watts, radio included
 };
 
+/// Which requests may run a row that was found worse, to see whether it still is.
+enum class Look : std::uint8_t {
+  none,
+  if_late,  ///< those that are late anyway
+  any,      ///< and those that have time for what it took
+};
+
 /// The row's ingredients as corrected.
 table::Ingredients corrected(const table::Ingredients& in, const Factors& factors);
 /// The link as corrected: with corrected() it makes compose() scale all of `move` alike.
@@ -36,8 +43,8 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 ///
 /// With every request observed, all errors drift back to what they were beforehand, at the
 /// half-lives given, a row's own the slowest; and all become uncertain again, so that what comes
-/// next is believed. A row that was once found slow, and therefore is not picked, is worth_trying()
-/// after a while.
+/// next is believed. A row that was once found slow, and therefore is not picked, is worth another
+/// look() after a while.
 ///
 /// What a meter counts is learnt the same way: measured joules over those that the table's watts
 /// give for the parts as they were measured, so that time and power are learnt apart. That error is
@@ -69,8 +76,8 @@ class Corrections {
   void miss(std::uint32_t row) { rows_[row].tried = requests_; }
 
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
-  /// It was found worse than predicted, and that is some time ago.
-  [[nodiscard]] bool worth_trying(std::uint32_t row) const;
+  /// Whether the row was found worse than predicted so long ago that it may have got better.
+  [[nodiscard]] Look look(std::uint32_t row) const;
   /// As if the row had no error of its own.
   [[nodiscard]] Factors hopeful(std::uint32_t row) const;
   /// By how much, relative to the corrected prediction, the row's latency is to be bounded: at

@@ -139,7 +139,7 @@ std::string_view to_string(Reason reason) {
     case Reason::fixed:
       return "fixed";
     case Reason::exploring:
-      return "in time, and cheapest if it has got better";
+      return "found worse a while ago, to see whether it has got better";
     case Reason::saving:
       return "what is in time is more than the energy budget leaves";
   }

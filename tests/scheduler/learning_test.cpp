@@ -22,6 +22,7 @@ using scheduler::make_policy;
 using scheduler::Outcome;
 using scheduler::Policy;
 using scheduler::PolicyOptions;
+using scheduler::Reason;
 using scheduler::Request;
 using table::LatencyParts;
 using table::ParetoTable;
@@ -246,8 +247,7 @@ TEST(Learning, ARowIsTriedAgainWhereThereIsTimeForIt) {
     for (int i = 0; i < 500; ++i) {
       const Seconds deadline = milliseconds(i % 2 == 0 ? 150 : 1000);
       const Decision got = decide(deadline);
-      EXPECT_EQ(got.reason,
-                got.row == 1 ? scheduler::Reason::exploring : scheduler::Reason::least_energy);
+      EXPECT_EQ(got.reason, got.row == 1 ? Reason::exploring : Reason::least_energy);
       const LatencyParts took = world.run(*table, got.row, state);
       EXPECT_LE(took.total(), deadline);
       tried += got.row == 1 ? 1 : 0;
@@ -260,6 +260,58 @@ TEST(Learning, ARowIsTriedAgainWhereThereIsTimeForIt) {
   }
 }
 
+// Row 1 alone is in time for short deadlines, but is slow for a while.
+TEST(Learning, ARequestThatIsLateAnywayLooksWhetherASlowRowHasGotBetter) {
+  ParetoTable slower = *three_rows();
+  slower.rows[2].ingredients.edge_compute = milliseconds(60);
+  const auto table = share(std::move(slower));
+  const LiveState state{.link = table->reference};
+  for (const bool explore : {true, false}) {
+    PolicyOptions options;
+    options.learning.half_life = 80;
+    options.learning.row_half_life = 1e9;
+    options.learning.explore = explore;
+    const auto policy = std::move(*make_policy("cleave", table, options));
+    bool broken = true;
+    int turn = 0;
+    const World world{.edge = [&](std::uint32_t row) {
+      return broken && row == 1 ? 8.0 : row == 2 && turn % 2 == 0 ? 1.2 : 1.0;
+    }};
+    const auto serve = [&](Seconds deadline) {
+      const Decision got = policy->decide({.deadline = deadline}, state);
+      ++turn;
+      policy->observe(
+          {.row = got.row, .link = state.link, .measured = world.run(*table, got.row, state)});
+      return got;
+    };
+    const auto tries = [&](Seconds deadline, int requests) {
+      int tried = 0;
+      for (int i = 0; i < requests; ++i) {
+        const Decision got = serve(deadline);
+        EXPECT_EQ(got.reason, got.row == 1 ? Reason::exploring : Reason::fastest);
+        EXPECT_FALSE(got.meets_deadline);
+        tried += got.row == 1 ? 1 : 0;
+      }
+      return tried;
+    };
+    const Seconds brief = milliseconds(100);
+    for (int i = 0; i < 200; ++i) serve(milliseconds(160));  // what each takes is known
+    ASSERT_EQ(policy->decide({.deadline = milliseconds(10)}, state).row, 2u);
+    // After every ten requests of others.
+    EXPECT_NEAR(tries(brief, 220), explore ? 20 : 0, 1);
+    // Not where it would be late even if it were what it was, nor where another may be in time.
+    const Decision other = policy->decide({.deadline = milliseconds(10)}, state);
+    ASSERT_GT(other.bound, other.latency * 1.02);
+    EXPECT_EQ(tries(milliseconds(30), 40), 0);
+    for (int i = 0; i < 40; ++i)
+      EXPECT_EQ(policy->decide({.deadline = other.latency * 1.02}, state).row, 2u);
+    broken = false;
+    int back = 0;
+    while (back < 100 && serve(brief).reason != Reason::least_energy) ++back;
+    EXPECT_EQ(back < 100, explore) << back;
+  }
+}
+
 // What became of it is not known: it has had its turn all the same.
 TEST(Learning, ATryThatFailsIsNotRepeatedAtOnce) {
   const auto table = three_rows();
@@ -269,12 +321,12 @@ TEST(Learning, ATryThatFailsIsNotRepeatedAtOnce) {
   const LiveState state{.link = table->reference};
   late(*policy, {.edge = [](std::uint32_t row) { return row == 1 ? 8.0 : 1.0; }}, Seconds(1), 80);
   Decision got;
-  for (int i = 0; i < 60 && got.reason != scheduler::Reason::exploring; ++i) {
+  for (int i = 0; i < 60 && got.reason != Reason::exploring; ++i) {
     got = policy->decide({.deadline = Seconds(1)}, state);
     if (got.row == 2)
       policy->observe({.row = 2, .link = state.link, .measured = World{}.run(*table, 2, state)});
   }
-  ASSERT_EQ(got.reason, scheduler::Reason::exploring);
+  ASSERT_EQ(got.reason, Reason::exploring);
   policy->observe({.row = 1, .link = state.link, .completed = false});
   EXPECT_EQ(policy->decide({.deadline = Seconds(1)}, state).row, 2u);
 }

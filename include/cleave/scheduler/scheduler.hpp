@@ -151,7 +151,9 @@ struct LearningOptions {
   double row_half_life = 1e5;
   /// A row that was found worse than predicted, was not run for half_life requests, and would be
   /// the cheapest if it were as predicted, is run once more where the deadline leaves time for what
-  /// it took. Requests that are decided before its outcome is observed may run it, too.
+  /// it took. After an eighth of that a request runs it that is expected to be late with any row,
+  /// and would be in time with this one if it were as predicted. Requests that are decided before
+  /// its outcome is observed may run it, too.
   bool explore = true;
   double largest_factor = 8;  ///< corrections stay within [1/this, this]
 };
