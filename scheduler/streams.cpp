@@ -335,6 +335,11 @@ void Streams::Ticket::compute_again(Seconds expected, Seconds now) {
   mine.until = (now + expected).count();
 }
 
+void Streams::Ticket::applied(std::span<const LevelIndex> levels) {
+  const std::lock_guard lock(streams_->impl_->mutex);
+  streams_->impl_->edge_levels.assign(levels.begin(), levels.end());
+}
+
 void Streams::Ticket::finish(const Outcome& outcome, core::Joules spent, Seconds now) {
   if (Streams* streams = std::exchange(streams_, nullptr))
     streams->impl_->finish(id_, &outcome, spent, now);

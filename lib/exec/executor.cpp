@@ -137,19 +137,14 @@ class Body final : public BodySource {
 // The right to compute here: the caller's turn, and the settings of this request.
 class Edge {
  public:
-  Edge(device::Arbiter* arbiter, const std::vector<core::LevelIndex>& levels, Turn* turn)
-      : arbiter_(arbiter), levels_(levels), turn_(turn) {}
+  using Levels = std::span<const core::LevelIndex>;
+
+  // `tail`: for what the edge does in the cloud's place; empty: the same.
+  Edge(device::Arbiter* arbiter, Levels levels, Levels tail, Turn* turn)
+      : arbiter_(arbiter), levels_(levels), tail_(tail.empty() ? levels : tail), turn_(turn) {}
 
   // The turn is the caller's already.
-  core::Result<void> begin() {
-    if (arbiter_ == nullptr)
-      return {};
-    auto granted = arbiter_->acquire(levels_);
-    if (!granted)
-      return core::fail(granted);
-    lease_ = std::move(*granted);
-    return {};
-  }
+  core::Result<void> begin() { return set(levels_); }
 
   void leave() {
     lease_.release();
@@ -157,14 +152,12 @@ class Edge {
       turn_->end();
   }
 
-  // False: `unless` came true before. A setting that cannot be had any more does not keep the
-  // request from its end.
-  bool come_back(const std::function<bool()>& unless = nullptr) {
-    if (turn_ != nullptr && !turn_->again(unless))
-      return false;
-    if (!lease_.held())
-      (void)begin();
-    return true;
+  // To encode again.
+  void come_back() { (void)come_back(levels_, nullptr); }
+
+  // For the tail. False: `unless` came true before.
+  bool come_back_for_tail(const std::function<bool()>& unless = nullptr) {
+    return come_back(tail_, unless);
   }
 
   [[nodiscard]] std::shared_ptr<Turns> turns() const {
@@ -172,8 +165,32 @@ class Edge {
   }
 
  private:
+  core::Result<void> set(Levels levels) {
+    if (arbiter_ == nullptr)
+      return {};
+    auto granted = arbiter_->acquire(levels);
+    if (!granted)
+      return core::fail(granted);
+    lease_ = std::move(*granted);
+    set_ = levels;
+    return {};
+  }
+
+  // A setting that cannot be had any more does not keep the request from its end.
+  bool come_back(Levels levels, const std::function<bool()>& unless) {
+    if (turn_ != nullptr && !turn_->again(unless))
+      return false;
+    if (!lease_.held() || !std::equal(set_.begin(), set_.end(), levels.begin(), levels.end())) {
+      // Beside a lease of its own the new one would only be a compromise.
+      lease_.release();
+      (void)set(levels);
+    }
+    return true;
+  }
+
   device::Arbiter* const arbiter_;
-  const std::vector<core::LevelIndex>& levels_;
+  const Levels levels_, tail_;
+  Levels set_;
   Turn* const turn_;
   device::Lease lease_;
 };
@@ -281,8 +298,11 @@ class Executor::Tail {
     if (remote_ == nullptr)
       why.what = "no cloud is configured";
     while (remote_ != nullptr && lost_ < options_.patience && remote_->available(choice)) {
-      if (left_)
-        come_back();
+      if (left_) {
+        const Stopwatch waiting(clock_);
+        edge_.come_back();
+        lost_ += waiting.elapsed();
+      }
       auto body = encode();
       if (!body) {
         why = body.error();
@@ -403,7 +423,7 @@ class Executor::Tail {
                     "no reply by the time the edge had to begin itself",
                     {},
                     "the link or the cloud is slow"};
-    edge_.come_back([&mailbox] { return mailbox.full(); });
+    edge_.come_back_for_tail([&mailbox] { return mailbox.full(); });
     const Seconds waited = round.elapsed();
     const Stopwatch tail(clock_);
     bool pending = true;
@@ -417,7 +437,7 @@ class Executor::Tail {
         return true;
       }
       why = done.error();
-      edge_.come_back();
+      edge_.come_back_for_tail();
       return false;
     };
     const core::CutId last = model_.cuts().back().id;
@@ -449,15 +469,10 @@ class Executor::Tail {
     return answer_here(std::move(values), tail, std::move(why));
   }
 
-  // After a call that failed: for the tail, or to encode again.
-  void come_back() {
-    const Stopwatch waiting(clock_);
-    edge_.come_back();
-    lost_ += waiting.elapsed();
-  }
-
   core::Result<void> run_here(core::Error why) {
-    come_back();  // a request without a head had no turn yet
+    const Stopwatch waiting(clock_);
+    edge_.come_back_for_tail();  // a request without a head had no turn yet
+    lost_ += waiting.elapsed();
     const Stopwatch tail(clock_);
     parts_.abandoned = lost_;
     return answer_here(model_.run(configuration_.cut(), model_.cuts().back().id, cut_values_), tail,
@@ -468,7 +483,8 @@ class Executor::Tail {
                                  core::Error why) {
     if (!outputs)
       return core::fail(outputs);
-    parts_.edge_compute += tail.elapsed();
+    parts_.local_tail = tail.elapsed();
+    parts_.edge_compute += parts_.local_tail;
     execution_.outputs = std::move(*outputs);
     execution_.fell_back = true;
     execution_.remote_error = std::move(why);
@@ -509,7 +525,7 @@ core::Result<Execution> Executor::execute(const core::Configuration& configurati
   Execution execution;
   MeasuredParts& parts = execution.parts;
 
-  Edge edge(arbiter_, configuration.stages.front().levels, options.turn);
+  Edge edge(arbiter_, configuration.stages.front().levels, options.tail_levels, options.turn);
   if (auto begun = edge.begin(); !begun)
     return core::fail(begun);
   parts.apply = whole.elapsed();

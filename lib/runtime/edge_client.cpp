@@ -1,4 +1,5 @@
 #include "lib/runtime/energy_split.hpp"
+#include "lib/runtime/local_tails.hpp"
 #include "lib/runtime/worker_pool.hpp"
 
 #include <cleave/runtime/cloud.hpp>
@@ -16,28 +17,6 @@ namespace {
 using core::Errc;
 using core::fail;
 using core::Seconds;
-
-// How long the edge would take for the part that a row leaves to the cloud: what an all-edge row at
-// the same levels computes beyond the head, or, if the table has none, the fastest all-edge row.
-std::vector<Seconds> local_tails(const table::ParetoTable& table) {
-  std::vector<Seconds> tails;
-  for (const table::TableRow& row : table.rows) {
-    std::optional<Seconds> same;
-    std::optional<Seconds> fastest;
-    for (const table::TableRow& other : table.rows) {
-      if (other.ingredients.uses_cloud)
-        continue;
-      const Seconds whole = other.ingredients.edge_compute;
-      if (other.configuration.stages.front().levels == row.configuration.stages.front().levels)
-        same = whole;
-      if (!fastest || whole < *fastest)
-        fastest = whole;
-    }
-    const Seconds whole = same.value_or(fastest.value_or(Seconds(0)));
-    tails.push_back(std::max(Seconds(0), whole - row.ingredients.edge_compute));
-  }
-  return tails;
-}
 
 class Counted {
  public:
@@ -173,6 +152,10 @@ struct EdgeClient::Impl {
         share->computes(held);
     });
     auto execution = executor.execute(row.configuration, request.inputs, execute);
+    const LocalTail& tail = tails.at(reply.decision.row);
+    // While the turn is this request's, nobody else has set the knobs.
+    if (execution && execution->parts.local_tail + execution->parts.hedged > Seconds(0))
+      ticket.applied(tail.levels);
     turn.end();
     if (!execution)
       return fail(execution);
@@ -183,10 +166,14 @@ struct EdgeClient::Impl {
     reply.energy =
         table::energy_of(row.ingredients, reply.latency, execution->sent, execution->received);
     reply.hedged = execution->parts.hedged;
-    // Busy while the request waited, or while its bytes were on their way.
-    const Seconds meanwhile = reply.hedged + execution->parts.encode_meanwhile;
-    reply.energy.edge_compute += row.ingredients.edge_busy * meanwhile;
-    reply.energy.edge_wait -= row.ingredients.edge_idle * meanwhile;
+    // Busy while the request waited, or while its bytes were on their way; and with the tail under
+    // its settings.
+    const exec::MeasuredParts& parts = execution->parts;
+    const table::Ingredients& watts = row.ingredients;
+    reply.energy.edge_compute += watts.edge_busy * parts.encode_meanwhile +
+                                 tail.busy * (parts.hedged + parts.local_tail) -
+                                 watts.edge_busy * parts.local_tail;
+    reply.energy.edge_wait -= watts.edge_idle * (parts.hedged + parts.encode_meanwhile);
     scheduler::Outcome outcome{reply.decision.row, state.link, reply.latency, !reply.fell_back,
                                std::nullopt};
     if (const auto counted_energy = share ? share->end() : std::nullopt) {
@@ -233,7 +220,9 @@ struct EdgeClient::Impl {
     const Seconds normal =
         2.0 * cloud_part * static_cast<double>(under_way) + core::milliseconds(20);
     exec::ExecuteOptions execute;
-    execute.local_tail = tails.at(decision.row);
+    const LocalTail& tail = tails.at(decision.row);
+    execute.local_tail = tail.time;
+    execute.tail_levels = tail.levels;
     execute.cloud_work = expected.decode + expected.cloud_compute;
     execute.patience = normal + Seconds(1);
     if (std::isfinite(request.deadline.count())) {
@@ -260,7 +249,7 @@ struct EdgeClient::Impl {
 
   EdgeOptions options;
   std::shared_ptr<const core::Clock> clock;
-  std::vector<Seconds> tails;
+  std::vector<LocalTail> tails;  // of the rows
   std::shared_ptr<SharedEdge> edge;
   scheduler::Streams::StreamId stream = 0;  // of the edge's
   scheduler::Policy* policy = nullptr;      // of the stream

@@ -3,6 +3,7 @@
 #include "tests/support/fake_executable.hpp"
 #include "tests/support/split_at.hpp"
 
+#include <cleave/device/governor.hpp>
 #include <cleave/exec/executor.hpp>
 #include <cleave/exec/infer_service.hpp>
 
@@ -256,6 +257,45 @@ TEST_F(HedgeTest, ManyEndpointsThatAllFailEndOnTheEdge) {
   EXPECT_TRUE(execution->fell_back);
   EXPECT_EQ(cloud.starts, 64u);
   EXPECT_EQ(floats_of(execution->outputs), fake->expected());
+}
+
+// The head at one level, what the edge does in the cloud's place at another.
+TEST_F(HedgeTest, TheTailRunsUnderItsOwnSettings) {
+  int level = -1;
+  std::vector<std::unique_ptr<device::Governor>> governors;
+  governors.push_back(std::make_unique<device::ThreadsGovernor>(
+      std::vector<int>{10, 11, 12}, 0, [&](int threads) -> core::Result<void> {
+        level = threads;
+        return {};
+      }));
+  device::Arbiter arbiter(std::move(governors));
+  std::vector<int> levels;  // as each run began
+  model->before_run = [&](int) -> core::Result<void> {
+    levels.push_back(level);
+    return {};
+  };
+  core::Configuration configuration = at(4);
+  configuration.stages.front().levels = {1};
+  const std::vector<core::LevelIndex> tail = {2};
+  const auto levels_of = [&](exec::Remote* remote, exec::ExecuteOptions options) {
+    levels.clear();
+    exec::Executor with_knobs(model, &arbiter, remote, {.clock = clock});
+    const auto execution = with_knobs.execute(configuration, fake->example(), options);
+    EXPECT_TRUE(execution && execution->fell_back);
+    EXPECT_NEAR(execution->parts.edge_compute.count(), 0.020, 1e-12);
+    EXPECT_NEAR(execution->parts.local_tail.count(), 0.016, 1e-12);
+    return levels;
+  };
+  const std::vector<int> silent = {11, 12, 12, 12, 12, 12, 12, 12, 12};  // in pieces
+  EXPECT_EQ(levels_of(&cloud, {.hedge = Seconds(0), .tail_levels = tail}), silent);
+  EXPECT_EQ(levels_of(nullptr, {.tail_levels = tail}), (std::vector<int>{11, 12}));
+  cloud.fail_first = 1;
+  cloud.starts = 0;
+  EXPECT_EQ(levels_of(&cloud, {.tail_levels = tail}), (std::vector<int>{11, 12}));
+  // None of its own, and one that there is not.
+  EXPECT_EQ(levels_of(nullptr, {}), (std::vector<int>{11, 11}));
+  const std::vector<core::LevelIndex> none = {7};
+  EXPECT_EQ(levels_of(nullptr, {.tail_levels = none}), (std::vector<int>{11, 11}));
 }
 
 TEST_F(HedgeTest, AReplyWithAnyBitFlippedIsNoAnswerAndCountsAgainstTheEndpoint) {

@@ -43,6 +43,7 @@ struct MeasuredParts {
   /// The edge's work on the tail that was not needed, since the reply came before it was done. It
   /// ran while the request waited, so it is no part of the total.
   core::Seconds hedged;
+  core::Seconds local_tail;  ///< of edge_compute, the tail: see ExecuteOptions::tail_levels
 };
 
 struct Execution {
@@ -71,6 +72,9 @@ struct ExecuteOptions {
   /// What the tail is expected to take here: an endpoint after the first is only tried if it is
   /// expected to be faster.
   core::Seconds local_tail = core::Seconds(std::numeric_limits<double>::infinity());
+  /// What the edge's knobs are set to for it. Empty: as for the head. Must live as long as the
+  /// call.
+  std::span<const core::LevelIndex> tail_levels = {};
   /// What the cloud is expected to take for it: decode, compute and encode.
   core::Seconds cloud_work = {};
   std::uint8_t priority = 1;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace cleave::inline v0::scheduler {
@@ -98,6 +99,8 @@ class CLEAVE_EXPORT Streams {
     void leave_edge(core::Seconds now);
     /// It computes on the edge again, for so long.
     void compute_again(core::Seconds expected, core::Seconds now);
+    /// The edge's knobs are set to these levels now, and not to those of the row decided on.
+    void applied(std::span<const core::LevelIndex> levels);
     /// The policy observes the outcome, the budget gets what was set aside less `spent`: the edge's
     /// joules. If they are not finite, what was set aside counts.
     void finish(const Outcome& outcome, core::Joules spent, core::Seconds now);

@@ -1,0 +1,138 @@
+// What the edge does in the cloud's place: under which settings, for how long, for how many joules.
+#include "lib/runtime/local_tails.hpp"
+#include "tests/support/fake_endpoint.hpp"
+#include "tests/support/fake_executable.hpp"
+#include "tests/support/fake_table.hpp"
+#include "tests/support/knob.hpp"
+
+#include <cleave/device/governor.hpp>
+#include <cleave/runtime/edge_client.hpp>
+
+#include <gtest/gtest.h>
+
+namespace cleave::tests {
+namespace {
+
+using core::milliseconds;
+using core::Seconds;
+using runtime::local_tails;
+using Levels = std::vector<core::LevelIndex>;
+
+// A network of four steps of 10 ms at level 1. At level 0 it takes twice as long.
+class LocalTailsTest : public testing::Test {
+ protected:
+  std::shared_ptr<core::ManualClock> clock = std::make_shared<core::ManualClock>();
+  std::shared_ptr<FakeExecutable> model =
+      std::make_shared<FakeExecutable>(std::vector<Seconds>(4, milliseconds(10)), 8, clock.get());
+
+  // Every cut at both levels, those of level 0 first.
+  [[nodiscard]] table::ParetoTable both_levels() const {
+    table::ParetoTable table = table_of(*model, milliseconds(20));
+    const table::ParetoTable fast = table_of(*model, milliseconds(10));
+    for (table::TableRow& row : table.rows) row.configuration.stages.front().levels = {0};
+    for (table::TableRow row : fast.rows) {
+      row.configuration.stages.front().levels = {1};
+      row.ingredients.edge_busy = core::Watts(16);
+      table.rows.push_back(row);
+    }
+    table.edge_knobs = {test::knob("clock", "MHz", {500, 1000})};
+    table.edge_knobs[0].switch_cost = milliseconds(3);
+    return table;
+  }
+};
+
+TEST_F(LocalTailsTest, ATailRunsWhereItIsDoneFirst) {
+  const table::ParetoTable table = both_levels();
+  const auto tails = local_tails(table);
+  ASSERT_EQ(tails.size(), 10u);
+  for (std::size_t cut = 0; cut < 4; ++cut) {
+    const double steps = 4.0 - static_cast<double>(cut);
+    // 20 ms a step, or 10 ms and 3 ms for the change.
+    EXPECT_EQ(tails[cut].levels, Levels{1});
+    EXPECT_NEAR(tails[cut].time.count(), steps * 0.010 + 0.003, 1e-12);
+    EXPECT_EQ(tails[cut].busy, core::Watts(16));
+    EXPECT_EQ(tails[5 + cut].levels, Levels{1});
+    EXPECT_NEAR(tails[5 + cut].time.count(), steps * 0.010, 1e-12);
+  }
+}
+
+TEST_F(LocalTailsTest, ItStaysWhereItIsIfTheChangeCostsMoreThanItSaves) {
+  table::ParetoTable table = both_levels();
+  table.edge_knobs[0].switch_cost = milliseconds(25);
+  const auto tails = local_tails(table);
+  EXPECT_EQ(tails[1].levels, Levels{1});  // 30 + 25 against 60 ms
+  EXPECT_EQ(tails[2].levels, Levels{0});  // 20 + 25 against 40 ms
+  EXPECT_NEAR(tails[2].time.count(), 0.040, 1e-12);
+  EXPECT_EQ(tails[2].busy, core::Watts(10));
+}
+
+TEST_F(LocalTailsTest, SettingsThatAreLessAccurateDoNotCount) {
+  table::ParetoTable table = both_levels();
+  table.rows.back().ingredients.accuracy.value = 0.8;  // all-edge at level 1
+  const auto tails = local_tails(table);
+  EXPECT_EQ(tails[0].levels, Levels{0});
+  EXPECT_NEAR(tails[0].time.count(), 0.080, 1e-12);
+  EXPECT_EQ(tails[5].levels, Levels{1});  // where it is
+  // A codec's luck is nothing that the edge must have.
+  table = both_levels();
+  table.rows[0].ingredients.accuracy.value = 2;
+  EXPECT_EQ(local_tails(table)[0].levels, Levels{1});
+  table.rows.erase(table.rows.begin() + 4);
+  EXPECT_EQ(local_tails(table)[0].levels, Levels{1});
+}
+
+TEST_F(LocalTailsTest, WithoutAnAllEdgeRowOfItsSettingsTheFastestCounts) {
+  table::ParetoTable table = both_levels();
+  table.rows.erase(table.rows.begin() + 4);  // all-edge at level 0
+  const auto tails = local_tails(table);
+  EXPECT_EQ(tails[0].levels, Levels{1});
+  EXPECT_NEAR(tails[0].time.count(), 0.043, 1e-12);
+  EXPECT_NEAR(tails[1].time.count(), 0.023, 1e-12);  // 40 - 20 ms, and the change
+  table.rows.pop_back();
+  const auto none = local_tails(table);
+  EXPECT_EQ(none[0].time, Seconds(0));
+  EXPECT_EQ(none[0].levels, Levels{0});
+}
+
+TEST_F(LocalTailsTest, AClientRunsItThereAndCountsItsJoules) {
+  int level = -1;
+  std::vector<std::unique_ptr<device::Governor>> governors;
+  governors.push_back(std::make_unique<device::ThreadsGovernor>(
+      std::vector<int>{500, 1000}, 0, [&](int threads) -> core::Result<void> {
+        level = threads;
+        return {};
+      }));
+  auto table = std::make_shared<table::ParetoTable>(both_levels());
+  device::ArbiterOptions timed;
+  timed.clock = clock;
+  auto arbiter = std::make_shared<device::Arbiter>(std::move(governors), timed);
+  table->edge_knobs = arbiter->knobs();
+  // The cheapest row, and the only one that keeps to the floor.
+  constexpr std::uint32_t row = 2;
+  table->rows[row].ingredients.accuracy.value = 1;
+  for (std::uint32_t other = 0; other < table->rows.size(); ++other)
+    if (other != row && table->rows[other].ingredients.uses_cloud)
+      table->rows[other].ingredients.accuracy.value = 0.5;
+  auto cloud = std::make_shared<FakeEndpoint>("cloud");  // every call fails
+  runtime::EdgeOptions options;
+  options.model = model;
+  options.table = table;
+  options.cloud = cloud;
+  options.knobs = arbiter;
+  options.clock = clock;
+  options.policy_options.learning.enabled = false;
+  const auto client = runtime::EdgeClient::open(std::move(options));
+  ASSERT_TRUE(client) << client.error().message();
+  const auto reply = (*client)->infer({.inputs = model->example(), .accuracy_floor = 0.9});
+  ASSERT_TRUE(reply) << reply.error().message();
+  ASSERT_EQ(reply->decision.row, row);
+  EXPECT_TRUE(reply->fell_back);
+  EXPECT_EQ(floats_of(reply->outputs), model->expected());
+  EXPECT_EQ(level, 1000);
+  // The clock moves only while steps run: two of 10 ms at 10 W, two at 16 W.
+  EXPECT_NEAR(reply->latency.edge_compute.count(), 0.040, 1e-12);
+  EXPECT_NEAR(reply->energy.edge_compute.count(), 0.020 * 10 + 0.020 * 16, 1e-9);
+}
+
+}  // namespace
+}  // namespace cleave::tests
