@@ -1,3 +1,5 @@
+#include "lib/exec/tail_pieces.hpp"
+
 #include <cleave/core/bytes.hpp>
 #include <cleave/core/hash.hpp>
 #include <cleave/exec/executor.hpp>
@@ -32,11 +34,13 @@ class Stopwatch {
 class Mailbox {
  public:
   // `turns`: whose caller may wait for a turn and for the reply at once; may be null.
-  explicit Mailbox(std::shared_ptr<Turns> turns) : turns_(std::move(turns)) {}
+  Mailbox(std::shared_ptr<const core::Clock> clock, std::shared_ptr<Turns> turns)
+      : clock_(std::move(clock)), turns_(std::move(turns)) {}
   void put(core::Result<RemoteReply> reply) {
     {
       const std::lock_guard lock(mutex_);
       reply_ = std::move(reply);
+      arrival_ = clock_->now();
     }
     arrived_.notify_all();
     if (turns_)
@@ -54,6 +58,11 @@ class Mailbox {
     const std::lock_guard lock(mutex_);
     return reply_.has_value();
   }
+  // Since it came; when it is full.
+  Seconds age() const {
+    const std::lock_guard lock(mutex_);
+    return clock_->now() - arrival_;
+  }
   // Once, when it is full.
   core::Result<RemoteReply> take() {
     const std::lock_guard lock(mutex_);
@@ -64,6 +73,8 @@ class Mailbox {
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
   std::optional<core::Result<RemoteReply>> reply_;
+  Seconds arrival_;
+  const std::shared_ptr<const core::Clock> clock_;
   const std::shared_ptr<Turns> turns_;
 };
 
@@ -195,32 +206,6 @@ class Edge {
   device::Lease lease_;
 };
 
-// The pieces in which the edge runs a tail while a reply may still come: so many that little work
-// is done after it has, so few that cutting costs nothing.
-constexpr std::size_t most_pieces = 8;
-
-// Where the pieces of a tail end, the network's end last.
-std::vector<core::CutId> pieces(const core::Executable& model, const core::Stage& head) {
-  const auto cuts = model.cuts();
-  std::uint32_t begin = 0;  // all of the head lies before
-  if (!head.head.empty())
-    begin = head.head.back().end;
-  else
-    for (const core::Cut& cut : cuts)
-      if (cut.id == head.end)
-        begin = cut.position;
-  std::vector<core::CutId> ends;
-  const std::uint32_t steps = cuts.back().position - begin;
-  std::uint32_t last = begin;
-  for (const core::Cut& cut : cuts)
-    if (&cut == &cuts.back() ||
-        (cut.position > begin && (cut.position - last) * most_pieces >= steps)) {
-      ends.push_back(cut.id);
-      last = cut.position;
-    }
-  return ends;
-}
-
 }  // namespace
 
 BodySource::~BodySource() = default;
@@ -278,7 +263,8 @@ class Executor::Tail {
   Tail(const Executor& executor, const core::Configuration& configuration,
        const core::Values& cut_values, const ExecuteOptions& options, const Stopwatch& request,
        Edge& edge, Execution& execution)
-      : model_(*executor.model_),
+      : executor_(executor),
+        model_(*executor.model_),
         remote_(executor.remote_),
         clock_(*executor.options_.clock),
         configuration_(configuration),
@@ -313,7 +299,7 @@ class Executor::Tail {
         why = call.error();
         break;
       }
-      const auto mailbox = std::make_shared<Mailbox>(edge_.turns());
+      const auto mailbox = std::make_shared<Mailbox>(executor_.options_.clock, edge_.turns());
       const Stopwatch round(clock_);
       const Seconds encoded = body->time();
       const RemoteStart started = remote_->start(
@@ -384,13 +370,14 @@ class Executor::Tail {
     return call;
   }
 
-  // The outputs of a reply, and what it says of its parts. Nothing answers a request whose end was
-  // never sent, and so has no check.
+  // The outputs of a reply, which nobody looked at for a while, and what it says of its parts.
+  // Nothing answers a request whose end was never sent, and so has no check.
   core::Result<void> accept(core::Result<RemoteReply> reply, const RemoteStart& started,
-                            const Stopwatch& round, std::optional<std::uint64_t> check) {
+                            const Stopwatch& round, std::optional<std::uint64_t> check,
+                            Seconds unread = {}) {
     if (!reply)
       return core::fail(reply);
-    const Seconds took = round.elapsed();
+    const Seconds took = round.elapsed() - unread;
     const Stopwatch receive(clock_);
     const auto sealed =
         check ? unseal(reply->body, *check)
@@ -431,9 +418,12 @@ class Executor::Tail {
     const auto answered = [&] {
       pending = false;
       const Seconds spent = tail.elapsed();
-      const auto done = accept(mailbox.take(), started, round, check);
+      // It may have come before the tail began.
+      const Seconds unread = std::min(mailbox.age(), spent);
+      const auto done = accept(mailbox.take(), started, round, check, unread);
       if (done) {
         parts_.hedged = spent;
+        parts_.unread = unread;
         return true;
       }
       why = done.error();
@@ -443,12 +433,13 @@ class Executor::Tail {
     const core::CutId last = model_.cuts().back().id;
     core::CutId from = configuration_.cut();
     core::Result<core::Values> values = cut_values_;
-    for (core::CutId to : pieces(model_, configuration_.stages.front())) {
+    TailPieces& pieces = *executor_.pieces_;
+    for (core::CutId to : pieces.ends(configuration_.stages.front())) {
       if (pending && mailbox.full() && answered()) {
         parts_.abandoned = lost_;
         return {};
       }
-      auto next = model_.run(from, to, *values);
+      auto next = pieces.run(from, to, *values);
       if (!next && to != last)  // not every network can be cut there for every size of inputs
         next = model_.run(from, to = last, *values);
       values = std::move(next);
@@ -491,6 +482,7 @@ class Executor::Tail {
     return {};
   }
 
+  const Executor& executor_;
   const core::Executable& model_;
   Remote* const remote_;
   const core::Clock& clock_;
@@ -507,7 +499,11 @@ class Executor::Tail {
 
 Executor::Executor(std::shared_ptr<const core::Executable> model, device::Arbiter* arbiter,
                    Remote* remote, ExecutorOptions options)
-    : model_(std::move(model)), arbiter_(arbiter), remote_(remote), options_(std::move(options)) {
+    : model_(std::move(model)),
+      arbiter_(arbiter),
+      remote_(remote),
+      options_(std::move(options)),
+      pieces_(std::make_shared<TailPieces>(*model_)) {
   if (!options_.clock)
     options_.clock = std::make_shared<core::SteadyClock>();
 }

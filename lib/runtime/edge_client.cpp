@@ -39,7 +39,7 @@ table::LatencyParts latency_parts(const exec::MeasuredParts& parts) {
   latency.queue = parts.queue;
   latency.cloud_compute = parts.cloud_compute;
   latency.reply = parts.reply;
-  latency.overhead = parts.apply + parts.abandoned;
+  latency.overhead = parts.apply + parts.abandoned + parts.unread;
   return latency;
 }
 
@@ -176,6 +176,8 @@ struct EdgeClient::Impl {
     reply.energy.edge_wait -= watts.edge_idle * (parts.hedged + parts.encode_meanwhile);
     scheduler::Outcome outcome{reply.decision.row, state.link, reply.latency, !reply.fell_back,
                                std::nullopt};
+    // That a reply waited for us says nothing of the link.
+    outcome.measured.overhead -= parts.unread;
     if (const auto counted_energy = share ? share->end() : std::nullopt) {
       outcome.energy = {*counted_energy, reply.energy.total(core::Boundary::edge)};
       use_measured(*counted_energy, reply.energy);

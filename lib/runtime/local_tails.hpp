@@ -13,8 +13,9 @@ struct LocalTail {
   /// From when the cloud is given up to the outputs, changing knobs included. 0 if the table has no
   /// all-edge row: nothing is known of it then.
   core::Seconds time;
-  core::Watts busy;                     ///< of the edge meanwhile
-  std::vector<core::LevelIndex> levels; ///< the settings it runs under: an all-edge row's, or the row's
+  core::Watts busy;  ///< of the edge meanwhile
+  std::vector<core::LevelIndex>
+      levels;  ///< the settings it runs under: an all-edge row's, or the row's
 };
 
 /// One for each row. It runs under the settings of the all-edge row with which it is done first,

@@ -1,5 +1,6 @@
 // What the edge does in the cloud's place: under which settings, for how long, for how many joules.
 #include "lib/runtime/local_tails.hpp"
+
 #include "tests/support/fake_endpoint.hpp"
 #include "tests/support/fake_executable.hpp"
 #include "tests/support/fake_table.hpp"

@@ -36,6 +36,8 @@ struct MeasuredParts {
   core::Seconds network;  ///< the rest: round trip, framing, hand-overs between threads
   /// Waiting for a cloud that did not answer, and then for another turn (ExecuteOptions::turn).
   core::Seconds abandoned;
+  /// A reply that had come while the edge ran a piece of the tail, until that piece was done.
+  core::Seconds unread;
   core::Seconds total;
   /// Encoding what followed the first bytes. It ran while these were sent, so it is no part of the
   /// total.
@@ -45,6 +47,8 @@ struct MeasuredParts {
   core::Seconds hedged;
   core::Seconds local_tail;  ///< of edge_compute, the tail: see ExecuteOptions::tail_levels
 };
+
+class TailPieces;
 
 struct Execution {
   core::Values outputs;
@@ -120,6 +124,7 @@ class CLEAVE_EXPORT Executor {
   device::Arbiter* arbiter_;
   Remote* remote_;
   ExecutorOptions options_;
+  std::shared_ptr<TailPieces> pieces_;
 };
 
 }  // namespace cleave::inline v0::exec
