@@ -36,6 +36,7 @@
 #include <deque>
 #include <future>
 #include <iostream>
+#include <map>
 #include <thread>
 
 namespace cleave::cli {
@@ -55,6 +56,7 @@ struct Options {
   std::size_t requests = 1, block = 20, in_flight = 1;
   std::uint64_t seed = 1;
   double accuracy_floor = 0, confidence = 0.95;
+  runtime::Hedge hedge = runtime::Hedge::last_moment;
   bool json = false, quiet = false, explain = false, accept_foreign = false;
 };
 
@@ -245,6 +247,7 @@ class Experiment {
       edge.meter = meter;
       edge.policy = policy;
       edge.policy_options.confidence = options_.confidence;
+      edge.hedge = options_.hedge;
       edge.workers = options_.in_flight > 1 ? static_cast<int>(options_.in_flight) : 0;
       auto client = runtime::EdgeClient::open(std::move(edge));
       if (!client)
@@ -498,6 +501,15 @@ void add_run(CLI::App& app, int& result) {
   command->add_option("--confidence", options->confidence, "How sure a deadline is to be met")
       ->check(CLI::Range(0.5, 0.9999) & finite())
       ->capture_default_str();
+  command
+      ->add_option("--hedge", options->hedge,
+                   "When the edge begins beside a cloud that has not answered: at the last-moment "
+                   "for the deadline, or not before the reply is overdue")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, runtime::Hedge>{
+                                              {"last-moment", runtime::Hedge::last_moment},
+                                              {"overdue", runtime::Hedge::overdue}})
+                      .description(""))
+      ->default_str("last-moment");
   command->add_option("--block", options->block, "Requests before the policies take turns")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();

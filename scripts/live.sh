@@ -22,6 +22,7 @@ LEVELS=${LEVELS:-1400,1600,1800,2000}
 RADIO=${RADIO:-wifi}
 BOUNDARY=${BOUNDARY:-machine}   # whose energy
 SAMPLES=${SAMPLES:-400}         # inputs that accuracy is counted on
+HEDGE=${HEDGE:-last-moment}     # when the edge begins beside a slow cloud: or overdue
 OPTIMIZE=${OPTIMIZE:-}          # further options of cleave optimize, as a list of words
 SEED=${SEED:-1}
 OUT=${OUT:-build/live}
@@ -102,7 +103,7 @@ for name in $MODELS; do
     run "$CLEAVE" run --model "$model" --table "$OUT/$name.table" \
       --cloud "127.0.0.1:$(cat "$OUT/link.port")" "${edge[@]}" "${inputs[@]}" \
       --requests "$REQUESTS" --seed "$SEED" --deadlines "$DEADLINES" \
-      --policies "$POLICIES" --log "$OUT/run.$name.$(basename "$trace" .csv).json"
+      --hedge "$HEDGE" --policies "$POLICIES" --log "$OUT/run.$name.$(basename "$trace" .csv).json"
     stop_after "$served"
   done
   stop_after "$awake"

@@ -4,8 +4,7 @@
 
 namespace cleave::inline v0::exec {
 
-TailPieces::TailPieces(const core::Executable& model)
-    : model_(model), steps_(model.step_count()) {}
+TailPieces::TailPieces(const core::Executable& model) : model_(model), steps_(model.step_count()) {}
 
 std::optional<std::uint32_t> TailPieces::position(core::CutId cut) const {
   for (const core::Cut& known : model_.cuts())
@@ -17,9 +16,9 @@ std::optional<std::uint32_t> TailPieces::position(core::CutId cut) const {
 std::vector<core::CutId> TailPieces::ends(const core::Stage& head) const {
   const auto cuts = model_.cuts();
   // All of the head lies before.
-  const std::uint32_t begin =
-      head.head.empty() ? position(head.end).value_or(0)
-                        : std::min(head.head.back().end, cuts.back().position);
+  const std::uint32_t begin = head.head.empty()
+                                  ? position(head.end).value_or(0)
+                                  : std::min(head.head.back().end, cuts.back().position);
   // By step: when it is done.
   std::vector<double> done(steps_.size() + 1);
   {

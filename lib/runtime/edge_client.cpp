@@ -1,5 +1,6 @@
 #include "lib/runtime/energy_split.hpp"
 #include "lib/runtime/local_tails.hpp"
+#include "lib/runtime/waiting.hpp"
 #include "lib/runtime/worker_pool.hpp"
 
 #include <cleave/runtime/cloud.hpp>
@@ -138,7 +139,9 @@ struct EdgeClient::Impl {
     }
     const table::TableRow& row = options.table->rows.at(reply.decision.row);
 
-    execute = waiting(request, wanted.elapsed, reply.decision);
+    const LocalTail& tail = tails.at(reply.decision.row);
+    execute = waiting(request.deadline - wanted.elapsed, reply.decision, row.ingredients, tail,
+                      under_way, options.hedge);
     execute.priority = request.priority;
     execute.turn = &turn;
     if (EnergySplit* metered = edge->metered())
@@ -152,7 +155,6 @@ struct EdgeClient::Impl {
         share->computes(held);
     });
     auto execution = executor.execute(row.configuration, request.inputs, execute);
-    const LocalTail& tail = tails.at(reply.decision.row);
     // While the turn is this request's, nobody else has set the knobs.
     if (execution && execution->parts.local_tail + execution->parts.hedged > Seconds(0))
       ticket.applied(tail.levels);
@@ -206,38 +208,6 @@ struct EdgeClient::Impl {
       if (const auto estimate = options.cloud->estimate())
         return *estimate;
     return options.table->reference;
-  }
-
-  // How long to wait for the cloud, and when the edge begins with the tail itself.
-  [[nodiscard]] exec::ExecuteOptions waiting(const Request& request, Seconds elapsed,
-                                             const scheduler::Decision& decision) const {
-    const table::LatencyParts& expected = decision.prediction.latency;
-    // The rest is encoded while the first bytes are on their way.
-    const Seconds encode =
-        std::min(expected.encode, options.table->rows.at(decision.row).ingredients.encode_first);
-    const Seconds cloud_part =
-        std::max(Seconds(0), decision.bound - decision.edge_wait - expected.edge_compute - encode);
-    // Longer than this is not normal for the cloud's part. Requests before this one may take their
-    // share of the link, and their turns in the cloud.
-    const Seconds normal =
-        2.0 * cloud_part * static_cast<double>(under_way) + core::milliseconds(20);
-    exec::ExecuteOptions execute;
-    const LocalTail& tail = tails.at(decision.row);
-    execute.local_tail = tail.time;
-    execute.tail_levels = tail.levels;
-    execute.cloud_work = expected.decode + expected.cloud_compute;
-    execute.patience = normal + Seconds(1);
-    if (std::isfinite(request.deadline.count())) {
-      const Seconds left = request.deadline - elapsed;
-      const Seconds last_moment = left - execute.local_tail;
-      // Too late to make the deadline alone: the cloud is the better hope, as long as it is normal.
-      execute.hedge =
-          last_moment > Seconds(0) ? last_moment : expected.edge_compute + encode + normal;
-      // Kept for as long as the edge may need, since its reply still counts then.
-      execute.patience = std::max(normal, execute.hedge) + execute.local_tail;
-    }
-    execute.remaining = execute.patience;
-    return execute;
   }
 
   // A meter knows the edge's joules as a whole, not what they were spent on. What it cannot resolve

@@ -1,4 +1,5 @@
 #include "lib/exec/tail_pieces.hpp"
+
 #include "tests/support/fake_executable.hpp"
 #include "tests/support/split_at.hpp"
 
@@ -40,8 +41,7 @@ void run(exec::TailPieces& pieces, const FakeExecutable& model) {
 TEST(TailPieces, AreOfAsManyStepsUntilTheirTimesAreKnown) {
   const FakeExecutable model(std::vector<Seconds>(20, milliseconds(1)), 4);
   const exec::TailPieces pieces(model);
-  EXPECT_EQ(positions(pieces, model, 0),
-            (std::vector<std::uint32_t>{3, 6, 9, 12, 15, 18, 20}));
+  EXPECT_EQ(positions(pieces, model, 0), (std::vector<std::uint32_t>{3, 6, 9, 12, 15, 18, 20}));
   EXPECT_EQ(positions(pieces, model, 12),
             (std::vector<std::uint32_t>{13, 14, 15, 16, 17, 18, 19, 20}));
   EXPECT_EQ(positions(pieces, model, 19), (std::vector<std::uint32_t>{20}));

@@ -29,6 +29,20 @@ namespace cleave::inline v0::runtime {
 class Cloud;
 class SharedEdge;
 
+/// When the edge begins with the tail of a request that waits for the cloud (Dean and Barroso, The
+/// Tail at Scale, 2013: hedged requests). Whoever is done first answers; what the other did costs
+/// energy.
+enum class Hedge : std::uint8_t {
+  /// At the last moment at which it can still make the deadline alone: a cloud that goes silent
+  /// costs no deadline that the edge could have met. Where deadlines are hardly longer than the
+  /// edge needs, that is before any reply can have come.
+  last_moment,
+  /// Then, but not before the reply is overdue (Decision::bound): only for the few requests that
+  /// are (1 - confidence). A cloud that goes silent costs deadlines until the link is known to be
+  /// down.
+  overdue,
+};
+
 struct EdgeOptions {
   std::shared_ptr<const core::Executable> model;    ///< required
   std::shared_ptr<const table::ParetoTable> table;  ///< required; of the model's structure
@@ -55,6 +69,7 @@ struct EdgeOptions {
   core::Seconds usual_deadline = core::Seconds(std::numeric_limits<double>::infinity());
   std::string policy = "cleave";  ///< one of scheduler::policy_names()
   scheduler::PolicyOptions policy_options;
+  Hedge hedge = Hedge::last_moment;
   /// Threads for submit(), and so how many of its requests may be in flight: three or four keep
   /// head, link and tail at work at once.
   int workers = 1;
