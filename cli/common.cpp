@@ -1,5 +1,7 @@
 #include "cli/common.hpp"
 
+#include "cli/finite.hpp"
+
 #include <cleave/core/version.hpp>
 
 #include <poll.h>
@@ -103,6 +105,13 @@ bool reader_has_gone(int descriptor) {
   return ::poll(&polled, 1, 0) == 1 && (polled.revents & POLLERR) != 0;
 }
 
+void check_unsigned(CLI::App& app) {
+  for (CLI::Option* option : app.get_options())
+    if (option->get_type_name().starts_with("UINT"))
+      option->check(whole_number());
+  for (CLI::App* sub : app.get_subcommands({})) check_unsigned(*sub);
+}
+
 }  // namespace
 
 int print_error(const core::Error& error) {
@@ -120,6 +129,7 @@ void add_json_flag(CLI::App& app, bool& json) {
 
 int run_app(CLI::App& app, int argc, char** argv, const int& result) {
   try {
+    check_unsigned(app);
     app.parse(argc, argv);
     std::cout.flush();
     if (!std::cout && !reader_has_gone(STDOUT_FILENO)) {

@@ -3,9 +3,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
+#include <system_error>
 
 namespace cleave::cli {
 
@@ -15,6 +18,20 @@ inline CLI::Validator finite() {
             return std::isfinite(std::strtod(text.c_str(), nullptr))
                        ? std::string()
                        : text + " is not a finite number";
+          },
+          ""};
+}
+
+/// For options that are unsigned: CLI11 takes -5 for 2^64 - 5, and what is too large for 2^64 - 1.
+inline CLI::Validator whole_number() {
+  return {[](std::string& text) {
+            const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+            std::uint64_t value = 0;
+            const bool fits = std::from_chars(text.data(), text.data() + text.size(), value).ec !=
+                              std::errc::result_out_of_range;
+            return text.find('-') == std::string::npos && (!digits || fits)
+                       ? std::string()
+                       : text + " is no whole number from 0 to 2^64 - 1";
           },
           ""};
 }

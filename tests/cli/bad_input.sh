@@ -24,6 +24,14 @@ expect 3 'truncated.pt' "$cleave" inspect truncated.pt
 expect 2 '' "$cleave" inspect "$model" --input 1xx3
 expect 2 '' "$cleave" frobnicate
 
+# What CLI11 would bend: a number below 0 for an unsigned option, and one beyond 64 bits.
+expect 2 'seed: -5 is no whole number' "$cleave" workload weibull --seed -5 -o w.csv
+expect 2 'requests: -1 is no whole number' "$cleave" workload weibull --requests -1 -o w.csv
+expect 2 'seed: 9+ is no whole number' "$cleave" workload weibull --seed 99999999999999999999 -o w.csv
+expect 2 'seed' "$cleave" verify "$model" --seed -1
+expect 2 'hedge: .*overdue' "$cleave" run --model "$model" --table p.table --hedge sometimes
+[ ! -e w.csv ] || fail "a wrong command line wrote w.csv"
+
 # A profile and a table to spoil.
 start cloud.port "$cleave" serve --model "$model" --listen 127.0.0.1:0
 cloud=127.0.0.1:$(cat cloud.port)

@@ -32,7 +32,7 @@ class SharedEdge;
 /// When the edge begins with the tail of a request that waits for the cloud (Dean and Barroso, The
 /// Tail at Scale, 2013: hedged requests). Whoever is done first answers; what the other did costs
 /// energy.
-enum class Hedge : std::uint8_t {
+enum class Hedge {
   /// At the last moment at which it can still make the deadline alone: a cloud that goes silent
   /// costs no deadline that the edge could have met. Where deadlines are hardly longer than the
   /// edge needs, that is before any reply can have come.
