@@ -2,8 +2,9 @@
 // grows, the edge slows down. Tables of a made-up network's 52 rows, truth known; each case over
 // all seeds, with learning and without, where the link's estimate (transport::LinkEstimator) and
 // the queue (transport::QueueEstimator) are seen, and where neither is, so that only what requests
-// took can tell. "last": the queue is taken for what was told last, for ever; "fading": for that
-// times exp(-age / 1 s).
+// took can tell. "asked": as "yes", and while no request is in the cloud, an empty one asks for the
+// queue now and then, as runtime::CloudLink does. "last": the queue is taken for what was told
+// last, for ever; "fading": for that times exp(-age / 1 s).
 //
 //   cleave_bench_adapt [--seeds 50]
 //
@@ -20,7 +21,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 namespace {
 
@@ -66,10 +69,10 @@ constexpr Case cases[] = {
      }},
 };
 
-enum class Seen { yes, last, fading, no };
+enum class Seen { yes, asked, last, fading, no };
 
 const char* name_of(Seen seen) {
-  constexpr const char* names[] = {"yes", "last", "fading", "no"};
+  constexpr const char* names[] = {"yes", "asked", "last", "fading", "no"};
   return names[static_cast<int>(seen)];
 }
 
@@ -103,7 +106,7 @@ int main(int argc, char** argv) {
   std::printf("%-24s %-6s %-9s %12s %12s %9s\n", "change", "seen", "learning", "first 10",
               "next 90", "energy");
   for (const Case& one : cases)
-    for (const Seen seen : {Seen::yes, Seen::last, Seen::fading, Seen::no})
+    for (const Seen seen : {Seen::yes, Seen::asked, Seen::last, Seen::fading, Seen::no})
       for (const bool learning : {true, false}) {
         Sum sum;
         for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
@@ -113,9 +116,25 @@ int main(int argc, char** argv) {
           const auto policy = scheduler::make_policy("cleave", table, options).value();
           transport::LinkEstimator estimator;
           transport::QueueEstimator waits;
-          Seconds queue, told, moment;
+          Seconds queue, told, moment, looked;
+          Truth meanwhile;                                  // of the request before
+          std::optional<std::pair<Seconds, Seconds>> news;  // when it comes, and of what
           test::ChangingWorld world;
-          world.truth = [&](std::size_t i) { return one.truth(table->reference, i); };
+          world.truth = [&](std::size_t i) {
+            const Truth before_this = std::exchange(meanwhile, one.truth(table->reference, i));
+            constexpr Seconds look_again = core::milliseconds(50);
+            for (; seen == Seen::asked && looked + look_again <= moment; looked += look_again) {
+              if (news && news->first <= looked) {
+                waits.add(news->second, looked);
+                news.reset();
+              } else if (!news && waits.wants_news(looked)) {
+                waits.asked(looked);
+                const Seconds waited = before_this.queue;
+                news = {looked + waited + before_this.link.round_trip, waited};
+              }
+            }
+            return meanwhile;
+          };
           world.saw = [&](const table::Ingredients& in, const Truth& truth, Seconds now) {
             estimator.add_upload(in.up, in.up / truth.link.up, now);
             estimator.add_download(in.down, in.down / truth.link.down, now);
@@ -134,6 +153,7 @@ int main(int argc, char** argv) {
           world.queue = [&] {
             switch (seen) {
               case Seen::yes:
+              case Seen::asked:
                 return waits.estimate(moment);
               case Seen::last:
                 return queue;

@@ -29,6 +29,8 @@ constexpr Seconds least_silence = core::milliseconds(20);
 constexpr std::uint8_t probe_priority = 255;
 // Measuring the link gives way to requests.
 constexpr std::uint8_t measure_priority = 0;
+// Who asks for the queue waits in it as a request does (runtime::Request::priority).
+constexpr std::uint8_t usual_priority = 1;
 
 std::chrono::duration<double> duration(Seconds time) {
   return std::chrono::duration<double>(time.count());
@@ -52,6 +54,7 @@ struct Sending {
   std::atomic<bool> over{false};
   std::atomic<std::size_t> bytes{0};
   std::atomic<double> made_in{0};  // seconds; 0: it was there before
+  bool asks_for_queue = false;     // and is no news of the link
 };
 
 transport::Call probe_call(Seconds timeout) {
@@ -117,6 +120,11 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
           measure(*wanted, lock);
           continue;
         }
+      if (usable() && options.probe_idle && channel->pending() == 0 && queue.wants_news(now)) {
+        queue.asked(now);
+        ask_for_queue(lock);
+        continue;
+      }
       const Seconds wait = breaker.closed() ? look_again : breaker.retry_at() - now;
       const auto opened = breaker.opened();
       changed.wait_for(lock, duration(std::clamp(wait, Seconds(0), look_again)), [&] {
@@ -218,24 +226,43 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
 
   // Sends what the estimate asks for; the answers are learnt from like those of any call.
   void measure(const transport::LinkProbe& wanted, std::unique_lock<std::mutex>& lock) {
-    const Seconds now = clock->now();
-    const auto call_of = [&](std::string_view method, std::vector<std::byte> body) {
-      transport::Call call;
-      call.service = exec::link_service;
-      call.method = method;
-      call.body = std::move(body);
-      call.priority = measure_priority;
-      call.timeout = call.remaining = options.probe_timeout;
-      return call;
-    };
     std::vector<transport::Call> calls;
     if (wanted.up > 0 || wanted.down == 0)
-      calls.push_back(call_of(exec::sink_method, std::vector<std::byte>(wanted.up)));
+      calls.push_back(link_call(exec::sink_method, std::vector<std::byte>(wanted.up)));
     if (wanted.down > 0) {
       std::vector<std::byte> count;
       core::ByteWriter(count).put(std::uint64_t{wanted.down});
-      calls.push_back(call_of(exec::source_method, std::move(count)));
+      calls.push_back(link_call(exec::source_method, std::move(count)));
     }
+    send(std::move(calls), false, lock);
+  }
+
+  // Sends a request of nothing. It waits for as long as one would.
+  void ask_for_queue(std::unique_lock<std::mutex>& lock) {
+    std::vector<transport::Call> calls;
+    calls.push_back(link_call(exec::sink_method, {}));
+    calls.back().priority = usual_priority;
+    // Its answer is to be had however long the queue is.
+    calls.back().timeout = calls.back().remaining =
+        options.probe_timeout + 2.0 * queue.estimate(clock->now());
+    send(std::move(calls), true, lock);
+  }
+
+  [[nodiscard]] transport::Call link_call(std::string_view method,
+                                          std::vector<std::byte> body) const {
+    transport::Call call;
+    call.service = exec::link_service;
+    call.method = method;
+    call.body = std::move(body);
+    call.priority = measure_priority;
+    call.timeout = call.remaining = options.probe_timeout;
+    return call;
+  }
+
+  // Answers are learnt from, and nobody waits for them.
+  void send(std::vector<transport::Call> calls, bool for_queue,
+            std::unique_lock<std::mutex>& lock) {
+    const Seconds now = clock->now();
     const ChannelPtr over = channel;
     const std::uint64_t over_epoch = epoch;
     if (!waiting_since)
@@ -244,6 +271,7 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     for (transport::Call& call : calls) {
       const auto sending = std::make_shared<Sending>();
       sending->bytes = call.body.bytes.size();
+      sending->asks_for_queue = for_queue;
       over->start(std::move(call), ended(over_epoch, now, sending, Seconds(0), [](const auto&) {}));
     }
     lock.lock();
@@ -350,6 +378,9 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
 
   // Feeds the estimates with what a call showed. Needs the mutex.
   void learn(const Sending& sent, const transport::Response& reply, Seconds took, Seconds now) {
+    queue.add(reply.queue, now);
+    if (sent.asks_for_queue)
+      return;
     const core::Bytes up(static_cast<double>(sent.bytes));
     if (reply.upload > Seconds(clearly_slower * sent.made_in))
       estimator.add_upload(up, reply.upload, now);
@@ -361,7 +392,6 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     const Seconds round = took - reply.upload - reply.queue - reply.handler - reply.download;
     if (round > Seconds(0))
       estimator.add_round_trip(round, now);
-    queue.add(reply.queue, now);
   }
 
   const CloudLinkOptions options;

@@ -23,6 +23,15 @@ void QueueEstimator::add(core::Seconds waited, core::Seconds now) {
   any_ = true;
 }
 
+bool QueueEstimator::wants_news(core::Seconds now) const {
+  return any_ && level_ > ignored.count() &&
+         now.count() - std::max(at_, asked_) >= interval.count();
+}
+
+void QueueEstimator::asked(core::Seconds now) {
+  asked_ = now.count();
+}
+
 core::Seconds QueueEstimator::estimate(core::Seconds now) const {
   const double age = std::max(0.0, now.count() - at_);
   const double carried = level_ + std::max(0.0, trend_) * std::min(age, hold_);

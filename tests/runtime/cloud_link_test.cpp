@@ -3,6 +3,7 @@
 
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/cloud_server.hpp>
+#include <cleave/transport/queue_estimator.hpp>
 #include <cleave/transport/relay.hpp>
 
 #include <gtest/gtest.h>
@@ -241,6 +242,36 @@ TEST_F(CloudLinkTest, AnIdleLinkIsMeasuredAndItsChangeNoticedWithoutARequest) {
   ASSERT_TRUE(relay->set_link(fast, slow, milliseconds(2), Seconds(0)));
   EXPECT_TRUE(comes_true([&] { return is(fast, slow); }));
   EXPECT_EQ(echoed + held, 0);
+}
+
+// Two calls of somebody else keep both workers, and a third one waits.
+TEST_F(CloudLinkTest, AQueueThatIsGoneIsNoticedWithoutARequest) {
+  const auto other = connect();
+  options.probe_idle = true;
+  options.estimator.first_probe = options.estimator.last_probe = hour;
+  const auto time = std::make_shared<core::ManualClock>();
+  options.clock = time;
+  const auto link = connect();
+  std::vector<std::future<Reply>> calls;
+  for (int i = 0; i < 2; ++i)
+    calls.push_back(
+        std::async(std::launch::async, [&] { return other->call(call_of("hold", hour)); }));
+  wait_until_held(2);
+  std::promise<Reply> third;
+  link->start(call_of("echo", hour), [&](Reply reply) { third.set_value(std::move(reply)); });
+  // If it is not there by then its wait is short, and there is nothing to notice.
+  const core::SteadyClock clock;
+  const Seconds enough = clock.now() + 10.0 * transport::QueueEstimator::ignored;
+  EXPECT_TRUE(comes_true([&] { return clock.now() > enough; }));
+  opened.set_value();
+  for (auto& call : calls) EXPECT_TRUE(call.get());
+  EXPECT_TRUE(third.get_future().get());
+  opened = {};
+  // Too little time for it to fade.
+  time->advance(transport::QueueEstimator::interval);
+  ASSERT_LT(transport::QueueEstimator::interval, transport::QueueEstimator::first_hold);
+  EXPECT_TRUE(comes_true([&] { return link->queue() < transport::QueueEstimator::ignored; }));
+  EXPECT_EQ(echoed, 1);
 }
 
 TEST_F(CloudLinkTest, ACloudWhoseWorkersAreAllStuckIsLeftAlone) {

@@ -80,6 +80,28 @@ TEST(QueueEstimator, FadesWithoutNewsAndMoreSlowlyWhereItWasWrongTo) {
   EXPECT_LT(queue.estimate(Seconds(at + 1000 + 2 * hold + 9)), milliseconds(100));
 }
 
+TEST(QueueEstimator, WantsNewsOfAQueueNowAndThen) {
+  const Seconds interval = QueueEstimator::interval;
+  QueueEstimator queue;
+  EXPECT_FALSE(queue.wants_news(Seconds(1000)));  // nothing is known of any
+  queue.add(QueueEstimator::ignored, Seconds(1));
+  EXPECT_FALSE(queue.wants_news(Seconds(1000)));
+  queue.add(milliseconds(30), Seconds(2));
+  EXPECT_FALSE(queue.wants_news(Seconds(2) + interval * 0.99));
+  EXPECT_TRUE(queue.wants_news(Seconds(2) + interval));
+  // Not again until there was time for an answer.
+  queue.asked(Seconds(5));
+  EXPECT_FALSE(queue.wants_news(Seconds(5) + interval * 0.99));
+  EXPECT_TRUE(queue.wants_news(Seconds(5) + interval));
+  // With news it neither fades nor, once it is gone, is asked for.
+  for (int i = 1; i < 100; ++i) {
+    queue.add(milliseconds(30), Seconds(5) + interval * i);
+    EXPECT_GE(queue.estimate(Seconds(5) + interval * (i + 0.9)), milliseconds(30));
+  }
+  queue.add(Seconds(0), Seconds(100));
+  EXPECT_FALSE(queue.wants_news(Seconds(200)));
+}
+
 TEST(QueueEstimator, LeavesOutWhatCannotBe) {
   QueueEstimator queue;
   queue.add(milliseconds(50), Seconds(2));

@@ -31,7 +31,9 @@ struct CloudLinkOptions {
   /// time it is not reachable.
   core::Seconds probe_timeout = core::Seconds(1);
   /// While no call is under way, small messages tell how the link is (see
-  /// transport::LinkEstimator): one after half a second of quiet, then less and less often.
+  /// transport::LinkEstimator): one after half a second of quiet, then less and less often. Where
+  /// the last that was heard of the cloud's queue is that there is one, an empty message four times
+  /// a second tells how long it is (transport::QueueEstimator).
   bool probe_idle = true;
   transport::LinkEstimatorOptions estimator;
   /// Calls in a row that are late, refused or answered with nonsense before the cloud is left alone

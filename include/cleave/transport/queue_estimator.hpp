@@ -14,8 +14,9 @@ namespace cleave::inline v0::transport {
 ///   estimate = level + max(0, trend) x min(age, hold)
 ///
 /// A queue that shrinks is not carried on: who believes in less is late if that is wrong, who does
-/// not has spent some energy. After `hold` without news the estimate fades, as somebody has to find
-/// out that a queue is gone; if it is not gone, the next time is twice as far away, up to
+/// not has spent some energy. Whoever sends no requests, since the queue is long, asks now and then
+/// with an empty one (wants_news()). After `hold` without news the estimate fades, as somebody has
+/// to find out that a queue is gone; if it is not gone, the next time is twice as far away, up to
 /// `longest_hold`, until a queue of less than half is seen. Not thread-safe; no clock.
 class CLEAVE_EXPORT QueueEstimator {
  public:
@@ -27,6 +28,10 @@ class CLEAVE_EXPORT QueueEstimator {
   static constexpr core::Seconds least_interval = core::milliseconds(20);
   static constexpr core::Seconds first_hold = core::Seconds(4), longest_hold = core::Seconds(32);
   static constexpr core::Seconds memory = core::Seconds(1);  ///< of the fading, to 1/e
+  /// Between the last news, or question, and the next question; of a queue shorter than `ignored`
+  /// nobody need hear.
+  static constexpr core::Seconds interval = core::milliseconds(250);
+  static constexpr core::Seconds ignored = core::milliseconds(2);
 
   /// A request that ended at `now` had waited so long. Negative ones, and those of earlier than the
   /// last, are left out.
@@ -34,8 +39,12 @@ class CLEAVE_EXPORT QueueEstimator {
   /// 0 before anything was told.
   [[nodiscard]] core::Seconds estimate(core::Seconds now) const;
 
+  /// Whether to send an empty request now, so that its wait can be added. asked(): it was sent.
+  [[nodiscard]] bool wants_news(core::Seconds now) const;
+  void asked(core::Seconds now);
+
  private:
-  double level_ = 0, trend_ = 0, at_ = 0;
+  double level_ = 0, trend_ = 0, at_ = 0, asked_ = 0;
   double hold_ = first_hold.count();
   bool any_ = false;
 };
