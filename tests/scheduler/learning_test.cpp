@@ -312,6 +312,29 @@ TEST(Learning, ARequestThatIsLateAnywayLooksWhetherASlowRowHasGotBetter) {
   }
 }
 
+// More urgent streams want the edge back soon, and no row is short enough for them.
+TEST(Learning, NobodyLooksAtTheCostOfMoreUrgentStreams) {
+  ParetoTable slower = *three_rows();
+  slower.rows[2].ingredients.edge_compute = milliseconds(60);
+  const auto table = share(std::move(slower));
+  PolicyOptions options;
+  options.learning.half_life = 80;
+  options.learning.row_half_life = 1e9;
+  const auto policy = std::move(*make_policy("cleave", table, options));
+  const World world{.edge = [](std::uint32_t row) { return row == 1 ? 8.0 : 1.0; }};
+  late(*policy, world, milliseconds(160), 200);
+  LiveState state{.link = table->reference};
+  const Request request{.deadline = milliseconds(100)};
+  const Decision look = policy->decide(request, state);
+  ASSERT_EQ(look.row, 1u);
+  ASSERT_EQ(look.reason, Reason::exploring);
+  state.edge_limit = milliseconds(10);
+  const Decision got = policy->decide(request, state);
+  EXPECT_EQ(got.row, 2u);
+  EXPECT_EQ(got.reason, Reason::fastest);
+  EXPECT_LT(got.edge_hold * 2, look.edge_hold);
+}
+
 // What became of it is not known: it has had its turn all the same.
 TEST(Learning, ATryThatFailsIsNotRepeatedAtOnce) {
   const auto table = three_rows();
