@@ -38,7 +38,8 @@ bool CleavePolicy::close(const table::LinkState& a, const table::LinkState& b) c
 }
 
 CleavePolicy::Choice CleavePolicy::choose(const ComposedTable& composed, double joules,
-                                          const Request& request, const LiveState& state) const {
+                                          const Request& request, const LiveState& state,
+                                          bool late_look) const {
   const core::Seconds remaining = request.deadline - request.elapsed;
   const auto in_time = composed.cheapest(joules, request, remaining, state, switching_);
   if (in_time.row != no_row) {
@@ -53,7 +54,7 @@ CleavePolicy::Choice CleavePolicy::choose(const ComposedTable& composed, double 
   if (fastest.cost.edge_energy <= joules) {
     // Who may still be lucky does not give that away for a look.
     const auto other =
-        fastest.cost.latency <= remaining.count()
+        !late_look || fastest.cost.latency <= remaining.count()
             ? ComposedTable::Pick()
             : composed.worth_a_late_look(fastest, joules, request, remaining, state, switching_);
     return other.row == no_row ? Choice{fastest, Reason::fastest}
@@ -109,15 +110,16 @@ Decision CleavePolicy::decide(const Request& request, const LiveState& state) {
   const bool composed_for = close(state.link, composed->link()) || !state.cloud_reachable;
   if (!composed_for)
     scanned_.store(true, std::memory_order_relaxed);
-  const auto pick_for = [&](const LiveState& now) {
-    return composed_for ? choose(*composed, joules, request, now)
+  const auto pick_for = [&](const LiveState& now, bool late_look) {
+    return composed_for ? choose(*composed, joules, request, now, late_look)
                         : scan(*composed, joules, request, now);
   };
-  Choice choice = pick_for(state);
+  Choice choice = pick_for(state, true);
   if (!choice.any && std::isfinite(state.edge_limit.count())) {
     LiveState unlimited = state;
     unlimited.edge_limit = LiveState().edge_limit;
-    choice = pick_for(unlimited);
+    // More urgent requests may be kept waiting: not for a look.
+    choice = pick_for(unlimited, false);
   }
   Decision decision;
   const auto& [row, cost] = choice.pick;

@@ -36,9 +36,10 @@ class CleavePolicy final : public Policy {
     Reason reason = Reason::refused;
     bool any = true;  // whether there was a row to pick from
   };
-  /// By the precomposed order.
+  /// By the precomposed order. `late_look`: who is late anyway may look whether a row has got
+  /// better.
   [[nodiscard]] Choice choose(const ComposedTable& composed, double joules, const Request& request,
-                              const LiveState& state) const;
+                              const LiveState& state, bool late_look) const;
   /// Row by row, for a link that the rows were not composed for.
   [[nodiscard]] Choice scan(const ComposedTable& composed, double joules, const Request& request,
                             const LiveState& state) const;

@@ -263,12 +263,21 @@ ComposedTable::Pick ComposedTable::cheapest(double joules, const Request& reques
   return best;
 }
 
+void ComposedTable::Hopeful::reserve() {
+  for (auto& rows : rows_) rows.reserve(most + 1);
+}
+
+void ComposedTable::Hopeful::clear() {
+  for (auto& rows : rows_) rows.clear();
+}
+
 void ComposedTable::Hopeful::add(const Composed& row) {
-  if (rows_.size() == most && !less_(row, rows_.back()))
+  auto& rows = rows_[row.cloud ? 1 : 0];
+  if (rows.size() == most && !less_(row, rows.back()))
     return;
-  rows_.insert(std::upper_bound(rows_.begin(), rows_.end(), row, less_), row);
-  if (rows_.size() > most)
-    rows_.pop_back();
+  rows.insert(std::upper_bound(rows.begin(), rows.end(), row, less_), row);
+  if (rows.size() > most)
+    rows.pop_back();
 }
 
 ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
@@ -277,18 +286,19 @@ ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
                                                 const SwitchingCosts& switching) const {
   Pick best;
   double least = pick.cost.energy;
-  for (const Composed& hopeful : cheap_.rows()) {
-    const Composed& row = rows_[hopeful.row];
-    if (row.row == pick.row || !usable(row, request, state))
-      continue;
-    const Switching change = switching.of(row.row, state);
-    const double hoped = cost_of(hopeful, change, state).energy;
-    const Cost cost = cost_of(row, change, state);
-    if (hoped < least && cost.bound <= remaining.count() && cost.edge_energy <= joules) {
-      best = {row.row, cost};
-      least = hoped;
+  for (const auto& rows : cheap_.rows())
+    for (const Composed& hopeful : rows) {
+      const Composed& row = rows_[hopeful.row];
+      if (row.row == pick.row || !usable(row, request, state))
+        continue;
+      const Switching change = switching.of(row.row, state);
+      const double hoped = cost_of(hopeful, change, state).energy;
+      const Cost cost = cost_of(row, change, state);
+      if (hoped < least && cost.bound <= remaining.count() && cost.edge_energy <= joules) {
+        best = {row.row, cost};
+        least = hoped;
+      }
     }
-  }
   return best;
 }
 
@@ -299,18 +309,19 @@ ComposedTable::Pick ComposedTable::worth_a_late_look(const Pick& pick, double jo
                                                      const SwitchingCosts& switching) const {
   Pick best;
   double least = std::min(pick.cost.latency, remaining.count());
-  for (const Composed& hopeful : fast_.rows()) {
-    const Composed& row = rows_[hopeful.row];
-    if (row.row == pick.row || !usable(row, request, state))
-      continue;
-    const Switching change = switching.of(row.row, state);
-    const double hoped = cost_of(hopeful, change, state).latency;
-    const Cost cost = cost_of(row, change, state);
-    if (hoped < least && cost.edge_energy <= joules) {
-      best = {row.row, cost};
-      least = hoped;
+  for (const auto& rows : fast_.rows())
+    for (const Composed& hopeful : rows) {
+      const Composed& row = rows_[hopeful.row];
+      if (row.row == pick.row || !usable(row, request, state))
+        continue;
+      const Switching change = switching.of(row.row, state);
+      const double hoped = cost_of(hopeful, change, state).latency;
+      const Cost cost = cost_of(row, change, state);
+      if (hoped < least && cost.edge_energy <= joules) {
+        best = {row.row, cost};
+        least = hoped;
+      }
     }
-  }
   return best;
 }
 

@@ -9,6 +9,7 @@
 #include <cleave/table/pareto_table.hpp>
 #include <cleave/table/predictor.hpp>
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -147,20 +148,21 @@ class ComposedTable {
     float best_accuracy;
   };
 
-  // The least by energy or latency, as rows would be without errors of their own.
+  // The least by energy or latency, as rows would be without errors of their own. Those of the edge
+  // and those of the cloud apart: while the cloud is out of reach its rows must not be in the way.
   class Hopeful {
    public:
     using Less = bool (*)(const Composed&, const Composed&);
     explicit Hopeful(Less less) : less_(less) {}
-    void reserve() { rows_.reserve(most + 1); }
-    void clear() { rows_.clear(); }
+    void reserve();
+    void clear();
     void add(const Composed& row);
-    [[nodiscard]] const std::vector<Composed>& rows() const { return rows_; }
+    [[nodiscard]] std::span<const std::vector<Composed>> rows() const { return rows_; }
 
    private:
     static constexpr std::size_t most = 8;
     Less less_;
-    std::vector<Composed> rows_;
+    std::array<std::vector<Composed>, 2> rows_;
   };
 
   table::LinkState link_;

@@ -171,11 +171,18 @@ class Edge {
     return come_back(tail_, unless);
   }
 
+  // Whether they are set, by this request alone.
+  [[nodiscard]] bool has_tail_levels() const { return lease_.held() && same(set_, tail_); }
+
   [[nodiscard]] std::shared_ptr<Turns> turns() const {
     return turn_ != nullptr ? turn_->turns() : nullptr;
   }
 
  private:
+  static bool same(Levels a, Levels b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
+
   core::Result<void> set(Levels levels) {
     if (arbiter_ == nullptr)
       return {};
@@ -187,14 +194,16 @@ class Edge {
     return {};
   }
 
-  // A setting that cannot be had any more does not keep the request from its end.
+  // A setting that cannot be had any more does not keep the request from its end; the head's are
+  // the next best.
   bool come_back(Levels levels, const std::function<bool()>& unless) {
     if (turn_ != nullptr && !turn_->again(unless))
       return false;
-    if (!lease_.held() || !std::equal(set_.begin(), set_.end(), levels.begin(), levels.end())) {
+    if (!lease_.held() || !same(set_, levels)) {
       // Beside a lease of its own the new one would only be a compromise.
       lease_.release();
-      (void)set(levels);
+      if (!set(levels) && !same(levels, levels_))
+        (void)set(levels_);
     }
     return true;
   }
@@ -413,13 +422,13 @@ class Executor::Tail {
     edge_.come_back_for_tail([&mailbox] { return mailbox.full(); });
     const Seconds waited = round.elapsed();
     const Stopwatch tail(clock_);
+    Seconds waited_again;
     bool pending = true;
     // Whether a reply has come that is one.
     const auto answered = [&] {
       pending = false;
       const Seconds spent = tail.elapsed();
-      // It may have come before the tail began.
-      const Seconds unread = std::min(mailbox.age(), spent);
+      const Seconds unread = mailbox.age();
       const auto done = accept(mailbox.take(), started, round, check, unread);
       if (done) {
         parts_.hedged = spent;
@@ -427,7 +436,10 @@ class Executor::Tail {
         return true;
       }
       why = done.error();
+      // For a turn, if it was this reply that ended the wait for one.
+      const Stopwatch again(clock_);
       edge_.come_back_for_tail();
+      waited_again = again.elapsed();
       return false;
     };
     const core::CutId last = model_.cuts().back().id;
@@ -456,8 +468,8 @@ class Executor::Tail {
     }
     if (pending && started.cancel)
       started.cancel();
-    parts_.abandoned = lost_ + waited;
-    return answer_here(std::move(values), tail, std::move(why));
+    parts_.abandoned = lost_ + waited + waited_again;
+    return answer_here(std::move(values), tail.elapsed() - waited_again, std::move(why));
   }
 
   core::Result<void> run_here(core::Error why) {
@@ -466,16 +478,16 @@ class Executor::Tail {
     lost_ += waiting.elapsed();
     const Stopwatch tail(clock_);
     parts_.abandoned = lost_;
-    return answer_here(model_.run(configuration_.cut(), model_.cuts().back().id, cut_values_), tail,
-                       std::move(why));
+    auto outputs = model_.run(configuration_.cut(), model_.cuts().back().id, cut_values_);
+    return answer_here(std::move(outputs), tail.elapsed(), std::move(why));
   }
 
-  core::Result<void> answer_here(core::Result<core::Values> outputs, const Stopwatch& tail,
+  core::Result<void> answer_here(core::Result<core::Values> outputs, Seconds took,
                                  core::Error why) {
     if (!outputs)
       return core::fail(outputs);
-    parts_.local_tail = tail.elapsed();
-    parts_.edge_compute += parts_.local_tail;
+    parts_.local_tail = took;
+    parts_.edge_compute += took;
     execution_.outputs = std::move(*outputs);
     execution_.fell_back = true;
     execution_.remote_error = std::move(why);
@@ -541,6 +553,7 @@ core::Result<Execution> Executor::execute(const core::Configuration& configurati
              !finished) {
     return core::fail(finished);
   }
+  execution.at_tail_levels = edge.has_tail_levels();
   parts.total = whole.elapsed();
   options_.metrics->observe("exec.total_seconds", parts.total.count());
   return execution;

@@ -29,9 +29,10 @@ std::vector<core::CutId> TailPieces::ends(const core::Stage& head) const {
         sum += step.least.count();
         ++runs;
       }
-    const double usual = sum > 0 ? sum / runs : 1;
+    const bool timed = sum > 0;  // and not by a clock too coarse for any
+    const double usual = timed ? sum / runs : 1;
     for (std::size_t i = 0; i < steps_.size(); ++i)
-      done[i + 1] = done[i] + (steps_[i].runs > 0 ? steps_[i].least.count() : usual);
+      done[i + 1] = done[i] + (timed && steps_[i].runs > 0 ? steps_[i].least.count() : usual);
   }
   const auto at = [&](const core::Cut& cut) { return done[cut.position]; };
   const double piece = (done.back() - done[begin]) / most;
@@ -39,7 +40,7 @@ std::vector<core::CutId> TailPieces::ends(const core::Stage& head) const {
   double last = done[begin];
   for (const core::Cut& cut : cuts) {
     const bool end = &cut == &cuts.back();
-    if (end || (cut.position > begin && at(cut) - last >= piece * (1 - 1e-9))) {
+    if (end || (cut.position > begin && at(cut) > last && at(cut) - last >= piece * (1 - 1e-9))) {
       ends.push_back(cut.id);
       last = at(cut);
     }

@@ -156,7 +156,7 @@ struct EdgeClient::Impl {
     });
     auto execution = executor.execute(row.configuration, request.inputs, execute);
     // While the turn is this request's, nobody else has set the knobs.
-    if (execution && execution->parts.local_tail + execution->parts.hedged > Seconds(0))
+    if (execution && execution->at_tail_levels)
       ticket.applied(tail.levels);
     turn.end();
     if (!execution)

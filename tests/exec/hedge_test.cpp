@@ -1,6 +1,7 @@
 // The edge and a cloud that is silent, fails or answers late: who finishes a request, and how
 // often.
 #include "tests/support/fake_executable.hpp"
+#include "tests/support/knob.hpp"
 #include "tests/support/split_at.hpp"
 
 #include <cleave/device/governor.hpp>
@@ -9,7 +10,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
+#include <thread>
 
 namespace cleave::tests {
 namespace {
@@ -79,7 +82,10 @@ class HeldRemote final : public exec::Remote {
     ++asked;
     return endpoints > starts && (choice.avoid == 0 || other_takes < choice.alternative);
   }
-  void distrust(unsigned endpoint) override { distrusted.push_back(endpoint); }
+  void distrust(unsigned endpoint) override {
+    distrusted.push_back(endpoint);
+    ++distrusts;
+  }
 
   void answer() { answer_with(service_.tail(body)); }
   void answer_with(core::Result<std::vector<std::byte>> reply) {
@@ -96,6 +102,7 @@ class HeldRemote final : public exec::Remote {
   bool answers_at_once = false;
   Seconds other_takes = milliseconds(1);
   std::vector<unsigned> distrusted;
+  std::atomic<int> distrusts = 0;
   std::vector<std::byte> body;
   exec::RemoteChoice seen;
   Done done;
@@ -300,6 +307,127 @@ TEST_F(HedgeTest, TheTailRunsUnderItsOwnSettings) {
   EXPECT_EQ(levels_of(nullptr, {}), (std::vector<int>{11, 11}));
   const std::vector<core::LevelIndex> none = {7};
   EXPECT_EQ(levels_of(nullptr, {.tail_levels = none}), (std::vector<int>{11, 11}));
+}
+
+// A machine's setting that takes time, or cannot be had.
+class FakeGovernor final : public device::Governor {
+ public:
+  explicit FakeGovernor(std::function<core::Result<void>(core::LevelIndex)> set)
+      : knob_(test::knob("clock", "MHz", {500, 1000, 2000})), set_(std::move(set)) {}
+  const core::Knob& knob() const override { return knob_; }
+  core::Result<void> apply(core::LevelIndex level) override { return set_(level); }
+  core::Result<std::optional<core::LevelIndex>> current() override { return std::nullopt; }
+  core::Result<void> restore() override { return {}; }
+
+ private:
+  const core::Knob knob_;
+  const std::function<core::Result<void>(core::LevelIndex)> set_;
+};
+
+std::vector<std::unique_ptr<device::Governor>> one_governor(
+    std::function<core::Result<void>(core::LevelIndex)> set) {
+  std::vector<std::unique_ptr<device::Governor>> governors;
+  governors.push_back(std::make_unique<FakeGovernor>(std::move(set)));
+  return governors;
+}
+
+// It came after 2 ms: the 7 ms behind them say nothing of the link.
+TEST_F(HedgeTest, AReplyThatComesWhileTheKnobsAreSetWasUnreadUntilTheyWere) {
+  device::Arbiter arbiter(one_governor([&](core::LevelIndex level) -> core::Result<void> {
+    if (level == 2) {
+      clock->advance(milliseconds(2));
+      cloud.answer();
+      clock->advance(milliseconds(7));
+    }
+    return {};
+  }));
+  exec::Executor with_knobs(model, &arbiter, &cloud, {.clock = clock});
+  core::Configuration configuration = at(4);
+  configuration.stages.front().levels = {1};
+  const std::vector<core::LevelIndex> tail = {2};
+  const auto execution = with_knobs.execute(configuration, fake->example(),
+                                            {.hedge = Seconds(0), .tail_levels = tail});
+  ASSERT_TRUE(execution);
+  EXPECT_FALSE(execution->fell_back);
+  EXPECT_NEAR(execution->parts.network.count(), 0.002, 1e-12);
+  EXPECT_NEAR(execution->parts.unread.count(), 0.007, 1e-12);
+  EXPECT_NEAR(execution->parts.hedged.count(), 0, 1e-12);
+  EXPECT_NEAR(execution->parts.total.count(), sum(execution->parts).count(), 1e-12);
+}
+
+// Another request holds this one at the lowest level unless it keeps what it was promised.
+TEST_F(HedgeTest, WhereTheTailsSettingsCannotBeHadItKeepsItsOwn) {
+  core::LevelIndex level = 0;
+  device::Arbiter arbiter(one_governor([&](core::LevelIndex wanted) -> core::Result<void> {
+    if (wanted == 2)
+      return core::fail(Errc::refused, "too hot");
+    level = wanted;
+    return {};
+  }));
+  const std::vector<core::LevelIndex> low = {0}, tail = {2};
+  const auto other = arbiter.acquire(low);
+  std::vector<core::LevelIndex> levels;
+  model->before_run = [&](int) -> core::Result<void> {
+    levels.push_back(level);
+    return {};
+  };
+  core::Configuration configuration = at(4);
+  configuration.stages.front().levels = {1};
+  exec::Executor with_knobs(model, &arbiter, nullptr, {.clock = clock});
+  const auto execution = with_knobs.execute(configuration, fake->example(), {.tail_levels = tail});
+  ASSERT_TRUE(execution && execution->fell_back);
+  EXPECT_EQ(levels, (std::vector<core::LevelIndex>{1, 1}));
+  EXPECT_EQ(level, 0u);
+}
+
+// Its reply came while it waited for its turn, and was none: it waits again.
+TEST_F(HedgeTest, WaitingForATurnBehindABadReplyIsNoComputing) {
+  const auto turns = std::make_shared<exec::Turns>();
+  exec::Turn other(turns), mine(turns, exec::Urgency());
+  std::thread meanwhile([&] {
+    while (turns->waiting() == 0) std::this_thread::yield();
+    clock->advance(milliseconds(3));
+    cloud.answer_with(std::vector<std::byte>(20));
+    // It leaves the queue for the reply.
+    while (cloud.distrusts == 0 || turns->waiting() == 0) std::this_thread::yield();
+    clock->advance(milliseconds(30));
+    other.end();
+  });
+  const auto execution =
+      executor.execute(at(0), fake->example(), {.hedge = Seconds(0), .turn = &mine});
+  meanwhile.join();
+  ASSERT_TRUE(execution);
+  EXPECT_TRUE(execution->fell_back);
+  EXPECT_EQ(execution->remote_error->code, Errc::corrupt);
+  EXPECT_NEAR(execution->parts.local_tail.count(), 0.020, 1e-12);
+  EXPECT_NEAR(execution->parts.edge_compute.count(), 0.020, 1e-12);
+  EXPECT_NEAR(execution->parts.abandoned.count(), 0.033, 1e-12);
+  EXPECT_NEAR(execution->parts.total.count(), sum(execution->parts).count(), 1e-12);
+}
+
+// What the executor has learnt of its steps is shared.
+TEST_F(HedgeTest, RequestsOfSeveralThreadsRunTheirTailsAtOnce) {
+  class Silent final : public exec::Remote {
+   public:
+    core::Result<exec::RemoteReply> call(exec::RemoteCall) override {
+      return core::fail(Errc::internal, "not used");
+    }
+    exec::RemoteStart start(exec::RemoteCall, Done) override { return {0, {}}; }
+  };
+  Silent silent;
+  exec::Executor shared(fake, nullptr, &silent, {.clock = clock});
+  std::vector<std::thread> threads;
+  std::atomic<int> right = 0;
+  for (std::size_t thread = 0; thread < 4; ++thread)
+    threads.emplace_back([&, thread] {
+      for (std::size_t i = 0; i < 20; ++i) {
+        const auto execution = shared.execute(split_at(*fake, (thread + i) % 20), fake->example(),
+                                              {.hedge = Seconds(0)});
+        right += execution && floats_of(execution->outputs) == fake->expected() ? 1 : 0;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 80);
 }
 
 TEST_F(HedgeTest, AReplyWithAnyBitFlippedIsNoAnswerAndCountsAgainstTheEndpoint) {

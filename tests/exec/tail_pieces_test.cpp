@@ -76,6 +76,24 @@ TEST(TailPieces, OfLongAndShortStepsTakeAsLong) {
   }
 }
 
+// Or a clock that is too coarse for them.
+TEST(TailPieces, StepsThatTakeNoTimeMakeNoMorePieces) {
+  const FakeExecutable model(std::vector<Seconds>(20), 4);
+  exec::TailPieces pieces(model);
+  const auto before = positions(pieces, model, 0);
+  run(pieces, model);
+  EXPECT_EQ(positions(pieces, model, 0), before);
+  // Nor do those before and behind the ones that do.
+  std::vector<Seconds> steps(40);
+  for (std::size_t i = 16; i < 24; ++i) steps[i] = milliseconds(1);
+  const FakeExecutable some(steps, 4);
+  exec::TailPieces of_some(some);
+  run(of_some, some);
+  EXPECT_EQ(positions(of_some, some, 0),
+            (std::vector<std::uint32_t>{17, 18, 19, 20, 21, 22, 23, 24, 40}));
+  EXPECT_EQ(positions(of_some, some, 30), (std::vector<std::uint32_t>{40}));
+}
+
 // As the first run of a step is on a real device.
 TEST(TailPieces, TheLeastOfTheFirstRunsCounts) {
   class Cold final : public core::Executable {

@@ -7,9 +7,15 @@
 #include "tests/support/knob.hpp"
 
 #include <cleave/device/governor.hpp>
+#include <cleave/exec/infer_service.hpp>
+#include <cleave/runtime/cloud.hpp>
 #include <cleave/runtime/edge_client.hpp>
+#include <cleave/runtime/shared_edge.hpp>
 
 #include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
 
 namespace cleave::tests {
 namespace {
@@ -133,6 +139,98 @@ TEST_F(LocalTailsTest, AClientRunsItThereAndCountsItsJoules) {
   // The clock moves only while steps run: two of 10 ms at 10 W, two at 16 W.
   EXPECT_NEAR(reply->latency.edge_compute.count(), 0.040, 1e-12);
   EXPECT_NEAR(reply->energy.edge_compute.count(), 0.020 * 10 + 0.020 * 16, 1e-9);
+}
+
+// Moves a little with each look at it, as real ones do.
+class TickingClock final : public core::Clock {
+ public:
+  Seconds now() const override { return core::microseconds(static_cast<double>(++looks_)); }
+
+ private:
+  mutable std::atomic<int> looks_ = 0;
+};
+
+// Answers a call when the test says so.
+class HeldCloud final : public runtime::Cloud {
+ public:
+  HeldCloud(std::shared_ptr<const core::Executable> model, std::shared_ptr<const core::Clock> clock)
+      : service_(models_, nullptr, std::move(clock)) {
+    models_.put(std::move(model));
+  }
+  exec::RemoteStart start(exec::RemoteCall call, Done done) override {
+    EXPECT_TRUE(exec::gather(call));
+    body_ = std::move(call.body);
+    done_ = std::move(done);
+    if (answers_at_once)
+      answer();
+    return {0, {}};
+  }
+  void answer() { done_(exec::RemoteReply{*service_.tail(body_), {}, {}, {}, {}}); }
+  [[nodiscard]] bool reachable() const override { return true; }
+  [[nodiscard]] std::optional<table::LinkState> estimate() const override { return std::nullopt; }
+  [[nodiscard]] Seconds queue() const override { return {}; }
+  [[nodiscard]] bool serves(core::Fingerprint) const override { return true; }
+  [[nodiscard]] core::Result<void> require(core::Fingerprint) override { return {}; }
+  [[nodiscard]] std::string where() const override { return "held"; }
+  bool answers_at_once = false;
+
+ private:
+  exec::ModelStore models_;
+  exec::InferService service_;
+  std::vector<std::byte> body_;
+  Done done_;
+};
+
+// It waits for its turn behind another request when its reply comes, and changes no knob.
+TEST_F(LocalTailsTest, ATailThatDidNotBeginHasChangedNoKnob) {
+  const auto ticking = std::make_shared<TickingClock>();
+  int level = -1;
+  std::vector<std::unique_ptr<device::Governor>> governors;
+  governors.push_back(std::make_unique<device::ThreadsGovernor>(
+      std::vector<int>{500, 1000}, 0, [&](int threads) -> core::Result<void> {
+        level = threads;
+        return {};
+      }));
+  auto table = std::make_shared<table::ParetoTable>(both_levels());
+  const auto arbiter = std::make_shared<device::Arbiter>(std::move(governors));
+  table->edge_knobs = arbiter->knobs();
+  table->edge_knobs[0].switch_cost = milliseconds(3);
+  for (table::TableRow& row : table->rows)
+    if (&row != &table->rows[0] && row.ingredients.uses_cloud)
+      row.ingredients.accuracy.value = 0.5;
+  const auto cloud = std::make_shared<HeldCloud>(model, ticking);
+  runtime::EdgeOptions options;
+  options.model = model;
+  options.table = table;
+  options.cloud = cloud;
+  options.knobs = arbiter;
+  options.clock = ticking;
+  options.edge = std::make_shared<runtime::SharedEdge>();
+  options.policy_options.learning.enabled = false;
+  const auto turns = options.edge->turns();
+  const auto client = runtime::EdgeClient::open(std::move(options));
+  ASSERT_TRUE(client) << client.error().message();
+  // All in the cloud, at level 0. The last moment for the tail at level 1, 43 ms, is soon.
+  const runtime::Request request{
+      .inputs = model->example(), .deadline = milliseconds(44), .accuracy_floor = 0.9};
+  {
+    exec::Turn other(turns);
+    std::thread answers([&] {
+      while (turns->waiting() == 0) std::this_thread::yield();
+      cloud->answer();
+    });
+    const auto reply = (*client)->infer(request);
+    answers.join();
+    ASSERT_TRUE(reply) << reply.error().message();
+    ASSERT_EQ(reply->decision.row, 0u);
+    EXPECT_FALSE(reply->fell_back);
+    EXPECT_EQ(level, 500);
+  }
+  cloud->answers_at_once = true;
+  const auto next = (*client)->infer(request);
+  ASSERT_TRUE(next) << next.error().message();
+  EXPECT_EQ(next->decision.row, 0u);
+  EXPECT_EQ(next->decision.switching, Seconds(0));
 }
 
 }  // namespace

@@ -312,6 +312,63 @@ TEST(Learning, ARequestThatIsLateAnywayLooksWhetherASlowRowHasGotBetter) {
   }
 }
 
+// More urgent streams want the edge back soon, and no row is short enough for them.
+TEST(Learning, NobodyLooksAtTheCostOfMoreUrgentStreams) {
+  ParetoTable slower = *three_rows();
+  slower.rows[2].ingredients.edge_compute = milliseconds(60);
+  const auto table = share(std::move(slower));
+  PolicyOptions options;
+  options.learning.half_life = 80;
+  options.learning.row_half_life = 1e9;
+  const auto policy = std::move(*make_policy("cleave", table, options));
+  const World world{.edge = [](std::uint32_t row) { return row == 1 ? 8.0 : 1.0; }};
+  late(*policy, world, milliseconds(160), 200);
+  LiveState state{.link = table->reference};
+  const Request request{.deadline = milliseconds(100)};
+  const Decision look = policy->decide(request, state);
+  ASSERT_EQ(look.row, 1u);
+  ASSERT_EQ(look.reason, Reason::exploring);
+  state.edge_limit = milliseconds(10);
+  const Decision got = policy->decide(request, state);
+  EXPECT_EQ(got.row, 2u);
+  EXPECT_EQ(got.reason, Reason::fastest);
+  EXPECT_LT(got.edge_hold * 2, look.edge_hold);
+}
+
+// Nine rows that nobody can run, and that would be faster.
+TEST(Learning, RowsOfACloudThatIsAwayDoNotKeepAnEdgeRowFromBeingLookedAt) {
+  ParetoTable made = random_table(12, 4);
+  for (std::size_t i = 0; i < 12; ++i) {
+    table::Ingredients& in = made.rows[i].ingredients;
+    const bool edge = i == 0 || i == 11;
+    in = made.rows[edge ? 0 : 1].ingredients;
+    in.edge_compute = milliseconds(i == 0 ? 60 : i == 11 ? 120 : 5);
+    in.cloud_compute = milliseconds(edge ? 0 : 5);
+    in.up = core::Bytes(edge ? 0 : 10e3);
+    in.spread = 0.03;
+    made.rows[i].configuration.stages[0].levels = {static_cast<core::LevelIndex>(edge ? i / 11 : 2),
+                                                   0};
+    made.rows[i].configuration.stages[1].levels = {1};
+  }
+  const auto table = share(std::move(made));
+  const auto policy = policy_of(table);
+  LiveState state{.link = table->reference};
+  const World world{.edge = [](std::uint32_t row) { return row == 1 || row == 11 ? 1.0 : 6.0; }};
+  const auto observe = [&](std::uint32_t row) {
+    policy->observe({.row = row, .link = state.link, .measured = world.run(*table, row, state)});
+  };
+  for (int round = 0; round < 5; ++round)
+    for (std::uint32_t row = 0; row < 11; ++row) {
+      observe(row);
+      observe(1);  // what they share is right
+    }
+  for (int i = 0; i < 60; ++i) observe(11);
+  state.cloud_reachable = false;
+  const Decision got = policy->decide({.deadline = milliseconds(100)}, state);
+  EXPECT_EQ(got.row, 0u);
+  EXPECT_EQ(got.reason, Reason::exploring);
+}
+
 // What became of it is not known: it has had its turn all the same.
 TEST(Learning, ATryThatFailsIsNotRepeatedAtOnce) {
   const auto table = three_rows();

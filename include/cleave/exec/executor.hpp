@@ -34,9 +34,11 @@ struct MeasuredParts {
   core::Seconds cloud_compute;
   core::Seconds reply;    ///< encoding the outputs there, receiving and decoding them here
   core::Seconds network;  ///< the rest: round trip, framing, hand-overs between threads
-  /// Waiting for a cloud that did not answer, and then for another turn (ExecuteOptions::turn).
+  /// Waiting for a cloud that did not answer, and then for another turn (ExecuteOptions::turn) and
+  /// the tail's settings.
   core::Seconds abandoned;
-  /// A reply that had come while the edge ran a piece of the tail, until that piece was done.
+  /// A reply that had come while the edge changed its knobs for the tail, or ran a piece of it,
+  /// until that was done.
   core::Seconds unread;
   core::Seconds total;
   /// Encoding what followed the first bytes. It ran while these were sent, so it is no part of the
@@ -56,6 +58,8 @@ struct Execution {
   core::Bytes sent, received;  ///< bodies of the cloud's request and reply
   bool fell_back = false;      ///< the cloud did not deliver; the edge ran the tail itself
   std::optional<core::Error> remote_error;  ///< why
+  /// The knobs were left at ExecuteOptions::tail_levels, and not at those of the head.
+  bool at_tail_levels = false;
 };
 
 struct ExecutorOptions {
@@ -76,8 +80,8 @@ struct ExecuteOptions {
   /// What the tail is expected to take here: an endpoint after the first is only tried if it is
   /// expected to be faster.
   core::Seconds local_tail = core::Seconds(std::numeric_limits<double>::infinity());
-  /// What the edge's knobs are set to for it. Empty: as for the head. Must live as long as the
-  /// call.
+  /// What the edge's knobs are set to for it. Empty, or if they cannot be had: as for the head.
+  /// Must live as long as the call.
   std::span<const core::LevelIndex> tail_levels = {};
   /// What the cloud is expected to take for it: decode, compute and encode.
   core::Seconds cloud_work = {};

@@ -51,7 +51,8 @@ struct StreamsOptions {
 /// - Knobs: while a head computes, the knobs are what it was decided for. What overlaps (more than
 ///   one computing, a row without a head that encodes, the tail of a request whose cloud fails)
 ///   gets what device::Arbiter makes of it: by default the highest level asked for. The next
-///   decision counts the cost of switching from what the last request to begin was decided for.
+///   decision counts the cost of switching from what the last request to begin was decided for, or
+///   what Ticket::applied() told since.
 /// - Energy: what a decision expects the edge to take is set aside in the budget when the request
 ///   begins, and settled when it ends.
 ///
