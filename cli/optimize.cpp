@@ -29,7 +29,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> profiles;
-  std::string observations, out, algorithm = "nsga2", budget = "20%", boundary = "device",
+  std::string observations, out, algorithm = "auto", budget = "20%", boundary = "device",
                                  origin = "measured";
   std::uint64_t seed = 1;
   unsigned threads = 1;
@@ -40,6 +40,8 @@ struct Options {
   JointOptions joint;
   // What means something with several profiles, with profiles, with observations only.
   std::vector<const CLI::Option*> for_several, for_profiles, for_observations;
+  // What asks for a search of a part.
+  std::vector<const CLI::Option*> for_a_part;
 };
 
 #ifdef CLEAVE_WITH_OPTIMIZER
@@ -108,10 +110,12 @@ core::Result<SearchOptions> search_options(const Options& given, const Interrupt
   options.boundary = *boundary;
   if (auto parsed = parse_budget(given.budget, options); !parsed)
     return core::fail(parsed);
-  const auto algorithm = optimizer::parse_algorithm(given.algorithm);
-  if (!algorithm)
-    return core::fail(algorithm);
-  options.algorithm = *algorithm;
+  if (given.algorithm != "auto") {
+    const auto algorithm = optimizer::parse_algorithm(given.algorithm);
+    if (!algorithm)
+      return core::fail(algorithm);
+    options.algorithm = *algorithm;
+  }
   options.seed = given.seed;
   options.accuracy_floor = given.accuracy_floor;
   options.margin = given.margin;
@@ -134,6 +138,20 @@ void print_search(const table::ParetoTable& table, const std::string& out) {
               static_cast<unsigned long long>(table.search.space), table.rows.size(), out.c_str());
 }
 
+// Whether to look at everything, unless asked otherwise: predicting a million takes a second or
+// two.
+bool looks_at_all(const Options& given, const table::Profile& profile,
+                  const optimizer::OptimizeOptions& options) {
+  constexpr std::uint64_t most = 1'000'000;
+  if (given.algorithm != "auto" ||
+      std::any_of(given.for_a_part.begin(), given.for_a_part.end(),
+                  [](const CLI::Option* option) { return option->count() > 0; }))
+    return false;
+  // What is wrong with the profile or the constraints, the search tells.
+  return optimizer::count_configurations(profile, options.accuracy_floor, options.constraints)
+             .value_or(most + 1) <= most;
+}
+
 core::Result<void> search_profile(const Options& given, const Interrupt& interrupt) {
   auto options = search_options<optimizer::OptimizeOptions>(given, interrupt);
   if (!options)
@@ -148,6 +166,8 @@ core::Result<void> search_profile(const Options& given, const Interrupt& interru
     return core::fail(profile);
   if (auto ranged = apply_range(given.constraints, table::link_of(*profile), *options); !ranged)
     return ranged;
+  if (looks_at_all(given, *profile, *options))
+    options->algorithm = optimizer::Algorithm::exhaustive;
   if (given.profiles.size() > 1)
     return optimize_jointly(given.profiles, given.joint, *options, given.out, given.json);
   // A warning: the table stays that machine's, and `cleave run` looks at it again.
@@ -255,14 +275,18 @@ void add_optimize(CLI::App& app, int& result) {
       ->required();
   command
       ->add_option("--algorithm", options->algorithm,
-                   "nsga2, moead, nspso, maco, random or exhaustive")
+                   "nsga2, moead, nspso, maco, random or exhaustive. auto: nsga2, but exhaustive "
+                   "for a profile that allows a million configurations or fewer, unless there is a "
+                   "--budget or --population")
       ->capture_default_str();
-  command
-      ->add_option("--budget", options->budget,
-                   "Evaluate at most this share of the configurations (20%), or this many (500)")
-      ->capture_default_str();
-  command->add_option("--population", options->population, "Of the algorithm")
-      ->capture_default_str();
+  options->for_a_part = {
+      command
+          ->add_option(
+              "--budget", options->budget,
+              "Evaluate at most this share of the configurations (20%), or this many (500)")
+          ->capture_default_str(),
+      command->add_option("--population", options->population, "Of the algorithm")
+          ->capture_default_str()};
   command->add_option("--seed", options->seed, "Equal seeds give equal tables")
       ->capture_default_str();
   options->for_profiles.push_back(

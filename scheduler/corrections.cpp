@@ -206,6 +206,8 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   drift(link_, keep_);
   for (Belief& belief : power_) drift(belief, keep_row_);
   drift(all_power_, keep_row_);
+  if (look(index) != Look::none)
+    looked_ = requests_ + 1;
   ++requests_;
   settle_some();
 
@@ -279,16 +281,19 @@ double Corrections::margin(std::uint32_t index) const {
 Look Corrections::look(std::uint32_t index) const {
   // Less than this is noise.
   constexpr double worse = 0.05;
-  // Who is late anyway pays little for a look.
-  constexpr double sooner = 8;
+  // Who is late anyway pays little for a look, but for being later still: one of many slow rows at
+  // a time.
+  constexpr double sooner = 8, apart = 40;
   const RowState& row = rows_[index];
   if (!options_.explore || !row.touched ||
       std::max({row.edge.mean, row.move.mean, row.cloud.mean}) <= worse)
     return Look::none;
   const auto idle = static_cast<double>(requests_ - row.tried);
-  return idle >= options_.half_life            ? Look::any
-         : idle >= options_.half_life / sooner ? Look::if_late
-                                               : Look::none;
+  return idle >= options_.half_life ? Look::any
+         : idle >= options_.half_life / sooner &&
+                 static_cast<double>(requests_ - looked_) >= options_.half_life / apart
+             ? Look::if_late
+             : Look::none;
 }
 
 Factors Corrections::hopeful(std::uint32_t index) const {

@@ -73,7 +73,7 @@ class Corrections {
   void link_moved();
 
   /// The row ran and nothing can be told of it.
-  void miss(std::uint32_t row) { rows_[row].tried = requests_; }
+  void miss(std::uint32_t row) { rows_[row].tried = looked_ = requests_; }
 
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
   /// Whether the row was found worse than predicted so long ago that it may have got better.
@@ -135,7 +135,8 @@ class Corrections {
   double deviations_;       // of a normal variable, within which it stays so often
   double keep_, keep_row_;  // of a mean, from one request to the next; of a row's own
   std::uint64_t requests_ = 0;
-  std::uint64_t table_;  // a digest of the rows that this is about
+  std::uint64_t looked_ = 0;  // of them, when a row last had the look() that it was worth
+  std::uint64_t table_;       // a digest of the rows that this is about
   std::vector<RowState> rows_;
   std::vector<Belief> edge_settings_, cloud_settings_;
   Belief link_;

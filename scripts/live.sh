@@ -15,6 +15,7 @@ MODELS=${MODELS:-fashion detypify}
 POLICIES=${POLICIES:-cleave,all-cloud,all-edge,fastest,frugal}
 RATE=${RATE:-20mbit}            # of the link that is profiled, each way
 DELAY=${DELAY:-5ms}             # one way
+CLOUD_THREADS=${CLOUD_THREADS:-1} # edge, relay and cloud share this machine
 SHARE=${SHARE:-0.05}            # of one CPU: the edge board at its highest frequency
 DEADLINES=${DEADLINES:-40ms:300ms} # of both networks, Weibull-distributed
 BOARD=${BOARD:-odroid_hc2}
@@ -80,11 +81,11 @@ began=$SECONDS
 for name in $MODELS; do
   describe "$name"
   start "$OUT/cloud.port" "$CLEAVE" serve --model "$model" --listen 127.0.0.1:0 \
-    --port-file "$OUT/cloud.port" --board server_xeon --threads 1,2
+    --port-file "$OUT/cloud.port" --board server_xeon --threads "$CLOUD_THREADS"
   cloud=127.0.0.1:$(cat "$OUT/cloud.port")
   served=${#background[@]}
   # A table is used again where nothing that it was made with has changed.
-  made_with="$RATE $DELAY ${edge[*]} ${inputs[*]} $SAMPLES $SEED $BOUNDARY $floor $OPTIMIZE"
+  made_with="$CLOUD_THREADS $RATE $DELAY ${edge[*]} ${inputs[*]} $SAMPLES $SEED $BOUNDARY $floor $OPTIMIZE"
   if [ ! -s "$OUT/$name.table" ] || [ "$made_with" != "$(cat "$OUT/$name.made_with" 2>/dev/null)" ]; then
     rm -f "$OUT/$name.table"
     start "$OUT/link.port" "$CLEAVE" link --listen 127.0.0.1:0 --port-file "$OUT/link.port" \

@@ -9,6 +9,14 @@ work=$3
 "$make_profile" b.profile 2 16
 
 # An option that would do nothing is refused.
+# All of a small space, unless a search of a part is asked for.
+expect 0 "$cleave" optimize a.profile --quiet -o auto.table
+grep -Eq '^exhaustive, seed 1: ([0-9]+) of \1 ' out.txt || fail "not all was looked at: $(cat out.txt)"
+for part in "--budget 20%" "--population 8" "--algorithm nsga2"; do
+  # shellcheck disable=SC2086 # two words
+  expect 0 "$cleave" optimize a.profile $part --quiet -o part.table
+  grep -q '^nsga2, seed 1: ' out.txt || fail "not a search: $(cat out.txt)"
+done
 expect 2 "$cleave" optimize a.profile --rate 5 -o no.table
 grep -q -- '--rate: it is for several networks' err.txt || fail "$(cat err.txt)"
 expect 2 "$cleave" optimize a.profile --origin measured -o no.table

@@ -37,8 +37,9 @@ enum class Hedge {
   /// costs no deadline that the edge could have met. Where deadlines are hardly longer than the
   /// edge needs, that is before any reply can have come.
   last_moment,
-  /// Then, but not before the reply is overdue (Decision::bound): only for the few requests that
-  /// are (1 - confidence). A cloud that goes silent costs deadlines until the link is known to be
+  /// Then, but not before the reply is overdue: later than Decision::bound, of which the cloud's
+  /// part counts once for each request under way. That are few (1 - confidence). A cloud that goes
+  /// silent costs deadlines until the link is known to be
   /// down.
   overdue,
 };

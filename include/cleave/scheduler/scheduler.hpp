@@ -152,7 +152,8 @@ struct LearningOptions {
   /// A row that was found worse than predicted, was not run for half_life requests, and would be
   /// the cheapest if it were as predicted, is run once more where the deadline leaves time for what
   /// it took. After an eighth of that a request runs it that is expected to be late with any row,
-  /// and would be in time with this one if it were as predicted. Requests that are decided before
+  /// and would be in time with this one if it were as predicted; looks of these at several rows
+  /// are a fortieth apart. Requests that are decided before
   /// its outcome is observed may run it, too.
   bool explore = true;
   double largest_factor = 8;  ///< corrections stay within [1/this, this]
