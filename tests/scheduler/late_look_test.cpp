@@ -72,8 +72,8 @@ TEST(LateLook, KeepsWhatIsPromisedWithoutOne) {
       const scheduler::Outcome outcome{
           .row = row,
           .link = state.link,
-          .measured = i < 60 ? took
-                             : table::compose(table->rows[0].ingredients, state.link, {}).latency,
+          .measured =
+              i < 60 ? took : table::compose(table->rows[0].ingredients, state.link, {}).latency,
           .completed = dice.chance(0.95)};
       curious->observe(outcome);
       steady->observe(outcome);
