@@ -169,11 +169,12 @@ struct EdgeClient::Impl {
         table::energy_of(row.ingredients, reply.latency, execution->sent, execution->received);
     reply.hedged = execution->parts.hedged;
     // Busy while the request waited, or while its bytes were on their way; and with the tail under
-    // its settings.
+    // its settings, if they could be had.
     const exec::MeasuredParts& parts = execution->parts;
     const table::Ingredients& watts = row.ingredients;
+    const core::Watts tail_busy = execution->at_tail_levels ? tail.busy : watts.edge_busy;
     reply.energy.edge_compute += watts.edge_busy * parts.encode_meanwhile +
-                                 tail.busy * (parts.hedged + parts.local_tail) -
+                                 tail_busy * (parts.hedged + parts.local_tail) -
                                  watts.edge_busy * parts.local_tail;
     reply.energy.edge_wait -= watts.edge_idle * (parts.hedged + parts.encode_meanwhile);
     scheduler::Outcome outcome{reply.decision.row, state.link, reply.latency, !reply.fell_back,

@@ -101,44 +101,49 @@ TEST_F(LocalTailsTest, WithoutAnAllEdgeRowOfItsSettingsTheFastestCounts) {
   EXPECT_EQ(none[0].levels, Levels{0});
 }
 
+// Or under those of the head, where its own cannot be had.
 TEST_F(LocalTailsTest, AClientRunsItThereAndCountsItsJoules) {
-  int level = -1;
-  std::vector<std::unique_ptr<device::Governor>> governors;
-  governors.push_back(std::make_unique<device::ThreadsGovernor>(
-      std::vector<int>{500, 1000}, 0, [&](int threads) -> core::Result<void> {
-        level = threads;
-        return {};
-      }));
-  auto table = std::make_shared<table::ParetoTable>(both_levels());
-  device::ArbiterOptions timed;
-  timed.clock = clock;
-  auto arbiter = std::make_shared<device::Arbiter>(std::move(governors), timed);
-  table->edge_knobs = arbiter->knobs();
-  // The cheapest row, and the only one that keeps to the floor.
-  constexpr std::uint32_t row = 2;
-  table->rows[row].ingredients.accuracy.value = 1;
-  for (std::uint32_t other = 0; other < table->rows.size(); ++other)
-    if (other != row && table->rows[other].ingredients.uses_cloud)
-      table->rows[other].ingredients.accuracy.value = 0.5;
-  auto cloud = std::make_shared<FakeEndpoint>("cloud");  // every call fails
-  runtime::EdgeOptions options;
-  options.model = model;
-  options.table = table;
-  options.cloud = cloud;
-  options.knobs = arbiter;
-  options.clock = clock;
-  options.policy_options.learning.enabled = false;
-  const auto client = runtime::EdgeClient::open(std::move(options));
-  ASSERT_TRUE(client) << client.error().message();
-  const auto reply = (*client)->infer({.inputs = model->example(), .accuracy_floor = 0.9});
-  ASSERT_TRUE(reply) << reply.error().message();
-  ASSERT_EQ(reply->decision.row, row);
-  EXPECT_TRUE(reply->fell_back);
-  EXPECT_EQ(floats_of(reply->outputs), model->expected());
-  EXPECT_EQ(level, 1000);
-  // The clock moves only while steps run: two of 10 ms at 10 W, two at 16 W.
-  EXPECT_NEAR(reply->latency.edge_compute.count(), 0.040, 1e-12);
-  EXPECT_NEAR(reply->energy.edge_compute.count(), 0.020 * 10 + 0.020 * 16, 1e-9);
+  for (const bool hot : {false, true}) {
+    int level = -1;
+    std::vector<std::unique_ptr<device::Governor>> governors;
+    governors.push_back(std::make_unique<device::ThreadsGovernor>(
+        std::vector<int>{500, 1000}, 0, [&](int threads) -> core::Result<void> {
+          if (hot && threads == 1000)
+            return core::fail(core::Errc::refused, "too hot");
+          level = threads;
+          return {};
+        }));
+    auto table = std::make_shared<table::ParetoTable>(both_levels());
+    device::ArbiterOptions timed;
+    timed.clock = clock;
+    auto arbiter = std::make_shared<device::Arbiter>(std::move(governors), timed);
+    table->edge_knobs = arbiter->knobs();
+    // The cheapest row, and the only one that keeps to the floor.
+    constexpr std::uint32_t row = 2;
+    table->rows[row].ingredients.accuracy.value = 1;
+    for (std::uint32_t other = 0; other < table->rows.size(); ++other)
+      if (other != row && table->rows[other].ingredients.uses_cloud)
+        table->rows[other].ingredients.accuracy.value = 0.5;
+    auto cloud = std::make_shared<FakeEndpoint>("cloud");  // every call fails
+    runtime::EdgeOptions options;
+    options.model = model;
+    options.table = table;
+    options.cloud = cloud;
+    options.knobs = arbiter;
+    options.clock = clock;
+    options.policy_options.learning.enabled = false;
+    const auto client = runtime::EdgeClient::open(std::move(options));
+    ASSERT_TRUE(client) << client.error().message();
+    const auto reply = (*client)->infer({.inputs = model->example(), .accuracy_floor = 0.9});
+    ASSERT_TRUE(reply) << reply.error().message();
+    ASSERT_EQ(reply->decision.row, row);
+    EXPECT_TRUE(reply->fell_back);
+    EXPECT_EQ(floats_of(reply->outputs), model->expected());
+    EXPECT_EQ(level, hot ? 500 : 1000);
+    // The clock moves only while steps run: two of 10 ms at 10 W, two at 16 W.
+    EXPECT_NEAR(reply->latency.edge_compute.count(), 0.040, 1e-12);
+    EXPECT_NEAR(reply->energy.edge_compute.count(), 0.020 * 10 + 0.020 * (hot ? 10 : 16), 1e-9);
+  }
 }
 
 // Moves a little with each look at it, as real ones do.
