@@ -1,8 +1,9 @@
 #include "optimizer/objective_model.hpp"
 
 #include <algorithm>
-#include <cstdlib>
+#include <cmath>
 #include <optional>
+#include <utility>
 
 namespace cleave::inline v0::optimizer {
 namespace {
@@ -13,10 +14,9 @@ constexpr std::size_t most_compared = 40;
 constexpr std::size_t most_by_parts = 200;
 // Values further apart are no logarithms of a cost, or of no use as one.
 constexpr double widest = 30;
-// A variable of more levels does not divide the work; of fewer than three it has nothing between.
+// Of fewer levels little lies between the ends; the tables of more would be large.
 constexpr std::uint32_t least_levels = 4, most_levels = 256;
 
-double E(const char* n, double d) { const char* v = std::getenv(n); return v ? std::atof(v) : d; }
 }  // namespace
 
 ObjectiveModel::ObjectiveModel(std::span<const Variable> variables) : whole_(variables) {
@@ -37,7 +37,7 @@ void ObjectiveModel::fit(const std::vector<Point>& points, const std::vector<dou
     whole_.fit(points, values, true);
     whole_tuned_ = compared_ = true;
     chosen_ = parts_.size();
-    double best = whole_.log_likelihood() - E("HANDICAP", 0);
+    double best = whole_.log_likelihood();
     for (std::size_t p = 0; p < parts_.size(); ++p) {
       parts_[p].fit(points, values, true);
       if (parts_[p].log_likelihood() > best) {
@@ -45,13 +45,13 @@ void ObjectiveModel::fit(const std::vector<Point>& points, const std::vector<dou
         chosen_ = p;
       }
     }
-    if (E("FORCE", -1) >= 0) chosen_ = E("FORCE", 0);
-    if (E("SHOWM", 0)) { std::printf("%zu: whole %.1f", points.size(), whole_.log_likelihood()); for (auto& p : parts_) std::printf(" %.1f", p.log_likelihood()); std::printf(" -> %zu\n", chosen_); }
     return;
   }
   if (by_parts()) {
     parts_[chosen_].fit(points, values, tune);
-    return;
+    if (std::isfinite(parts_[chosen_].log_likelihood()))
+      return;
+    chosen_ = parts_.size();
   }
   whole_.fit(points, values, tune || !whole_tuned_);
   whole_tuned_ = true;

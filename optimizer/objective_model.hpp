@@ -14,7 +14,8 @@ namespace cleave::inline v0::optimizer {
 
 /// Chooses by likelihood, given at most a few dozen points, among a Surrogate of the objective as
 /// it is and PartsSurrogates of its exponential: one for each number that may divide the work, and
-/// one without. Of hundreds of points it is the Surrogate. What variables are called plays no part.
+/// one without. From hundreds of points, or of values too far apart for logarithms of a cost, it is
+/// the Surrogate. What variables are called plays no part.
 ///
 /// Not thread-safe.
 class ObjectiveModel {

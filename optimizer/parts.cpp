@@ -67,10 +67,13 @@ PartsSurrogate::PartsSurrogate(std::span<const Variable> variables,
       parts_.push_back({.trend = trend, .at = settings});
   settings.amplitude = divides ? first_amplitude - 1 : first_amplitude + 1;
   parts_.push_back({.trend = Trend::flat, .at = settings});
-  for (Part& part : parts_) prepare(part);
+  for (Part& part : parts_) {
+    set_along(part);
+    set_decay(part);
+  }
 }
 
-void PartsSurrogate::prepare(Part& part) const {
+void PartsSurrogate::set_decay(Part& part) const {
   const Settings& at = part.at;
   part.decay.resize(features_.size());
   for (std::size_t f = 0; f < features_.size(); ++f) {
@@ -87,9 +90,13 @@ void PartsSurrogate::prepare(Part& part) const {
                       relevance *
                           matern(distance / ((feature.levels - 1) * lengths[at.length[f]])));
   }
+}
+
+void PartsSurrogate::set_along(Part& part) const {
+  const double amplitude = amplitudes[part.at.amplitude];
   part.along.clear();
   if (!divides_) {
-    part.along = {amplitudes[at.amplitude] * amplitudes[at.amplitude]};
+    part.along = {amplitude * amplitude};
     return;
   }
   for (std::uint32_t a = 0; a <= last_; ++a)
@@ -171,7 +178,11 @@ double PartsSurrogate::posterior() {
 bool PartsSurrogate::attempt(std::size_t part, Settings settings) {
   const Part kept = parts_[part];
   parts_[part].at = std::move(settings);
-  prepare(parts_[part]);
+  if (parts_[part].at.amplitude != kept.at.amplitude ||
+      parts_[part].at.roughness != kept.at.roughness)
+    set_along(parts_[part]);
+  else
+    set_decay(parts_[part]);
   Eigen::MatrixXd covariances = this->covariances(parts_[part]);
   covariances.swap(covariances_[part]);
   const double found = posterior();
@@ -262,12 +273,8 @@ Eigen::VectorXd PartsSurrogate::against(const Point& point) const {
   return out;
 }
 
-double PartsSurrogate::logarithm(double cost) const {
-  return scale_ + std::log(std::max(cost, least_));
-}
-
 double PartsSurrogate::mean(const Point& point) const {
-  return logarithm(against(point).dot(weights_));
+  return scale_ + std::log(std::max(least_, against(point).dot(weights_)));
 }
 
 PartsSurrogate::Prediction PartsSurrogate::predict(const std::vector<Point>& points) const {
@@ -283,11 +290,13 @@ PartsSurrogate::Prediction PartsSurrogate::predict(const std::vector<Point>& poi
     const Point& point = points[static_cast<std::size_t>(i)];
     double variance = 0;
     for (const Part& part : parts_) variance += covariance(part, point, point);
-    const double deviation = std::sqrt(std::max(1e-9, variance - known[i]));
-    out.means.push_back(logarithm(means[i]));
+    const double mean = std::max(least_, means[i]);
+    // By how much the mean had to be moved it is off at least.
+    const double deviation = std::sqrt(std::max(1e-9, variance - known[i])) + mean - means[i];
+    out.means.push_back(scale_ + std::log(mean));
     // Half of what lies between a deviation less and a deviation more.
     out.deviations.push_back(
-        std::max(1e-4, (logarithm(means[i] + deviation) - logarithm(means[i] - deviation)) / 2));
+        std::log((mean + deviation) / std::max(least_ / 2, mean - deviation)) / 2);
   }
   return out;
 }

@@ -44,7 +44,8 @@ class PartsSurrogate {
   /// point, as many finite values.
   void fit(const std::vector<Point>& points, const std::vector<double>& values, bool tune);
 
-  /// Of the values, as logarithms, at the parameters found; -infinity if they cannot be fitted.
+  /// Of the values, as logarithms, at the parameters found, less n/2 ln 2 pi; -infinity if they
+  /// cannot be fitted, and then nothing can be predicted.
   [[nodiscard]] double log_likelihood() const { return log_likelihood_; }
   /// Of the logarithm. A mean that is not above half of the least cost known counts as that.
   [[nodiscard]] double mean(const Point& point) const;
@@ -74,7 +75,8 @@ class PartsSurrogate {
     std::vector<std::vector<double>> decay{};  // of a feature, by distance in levels
   };
 
-  void prepare(Part& part) const;
+  void set_along(Part& part) const;
+  void set_decay(Part& part) const;
   [[nodiscard]] double along(const Part& part, std::uint32_t a, std::uint32_t b) const;
   [[nodiscard]] double covariance(const Part& part, const Point& a, const Point& b) const;
   [[nodiscard]] Eigen::MatrixXd covariances(const Part& part) const;
@@ -84,7 +86,6 @@ class PartsSurrogate {
   double posterior();
   void tune(int sweeps);
   bool attempt(std::size_t part, Settings settings);
-  [[nodiscard]] double logarithm(double cost) const;
 
   std::optional<std::size_t> divides_;
   std::uint32_t last_ = 1;  // the dividing variable's last level

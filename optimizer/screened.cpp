@@ -15,7 +15,6 @@
 namespace cleave::inline v0::optimizer {
 namespace {
 
-double EE(const char* n, double d) { const char* v = std::getenv(n); return v ? std::atof(v) : d; }
 // Points that the surrogates are fitted to: beyond these, the best known and a sample of the rest.
 constexpr std::size_t most_fitted = 400;
 // Points at random among the candidates: few, so that it is the algorithm's offspring that the
@@ -79,7 +78,7 @@ class Screening {
     const std::vector<std::size_t> any = best_of(points.size());
     std::vector<Point> chosen;
     for (std::size_t i = 0; i < std::max(near.size(), any.size()); ++i) {
-      const bool neighbour = ++turn_ % int(EE("NTH",4)) == 0;
+      const bool neighbour = ++turn_ % 4 == 0;
       if (neighbour && i < near.size())
         chosen.push_back(points[near[i]]);
       if (i < any.size())
@@ -237,7 +236,7 @@ double expected_improvement(const std::vector<Objectives>& front, const Objectiv
 }
 
 std::size_t screened_start(std::uint64_t budget) {
-  return static_cast<std::size_t>(std::clamp<std::uint64_t>(budget * EE("START",1.0/3), 1, 100));
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(budget / 3, 1, 100));
 }
 
 void screened_stage(Stage& stage, const SearchOptions& options, std::size_t size, Random& random,

@@ -41,7 +41,7 @@ class Surrogate {
   /// else kept. Preconditions: at least one point, as many finite values.
   void fit(const std::vector<Point>& points, const std::vector<double>& values, bool tune);
 
-  /// Of the values, at the parameters found.
+  /// Of the values, at the parameters found, less n/2 ln 2 pi.
   [[nodiscard]] double log_likelihood() const { return log_likelihood_; }
   [[nodiscard]] double mean(const Point& point) const;
   struct Prediction {
