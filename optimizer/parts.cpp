@@ -148,8 +148,8 @@ double PartsSurrogate::prior() const {
   double out = log_prior(noises[noise_], 0.012, 0.7);
   for (const Part& part : parts_) {
     const Settings& at = part.at;
-    out += log_prior(amplitudes[at.amplitude], 0.3, 2) +
-           log_prior(roughnesses[at.roughness], 0.3, 2);
+    out +=
+        log_prior(amplitudes[at.amplitude], 0.3, 2) + log_prior(roughnesses[at.roughness], 0.3, 2);
     for (std::size_t f = 0; f < features_.size(); ++f)
       out += features_[f].word ? log_prior(word_relevances[at.relevance[f]], 0.02, 2)
                                : log_prior(number_relevances[at.relevance[f]], 0.05, 2) +
@@ -212,14 +212,18 @@ void PartsSurrogate::tune(int sweeps) {
   for (int sweep = 0; sweep < sweeps; ++sweep) {
     const double before = posterior_;
     for (std::size_t p = 0; p < parts_.size(); ++p) {
-      walk(p, amplitudes.size(), [](Settings& at) -> auto& { return at.amplitude; });
+      walk(
+          p, amplitudes.size(), [](Settings & at) -> auto& { return at.amplitude; });
       if (divides_)
-        walk(p, roughnesses.size(), [](Settings& at) -> auto& { return at.roughness; });
+        walk(
+            p, roughnesses.size(), [](Settings & at) -> auto& { return at.roughness; });
       for (std::size_t f = 0; f < features_.size(); ++f) {
-        walk(p, features_[f].word ? word_relevances.size() : number_relevances.size(),
-             [f](Settings& at) -> auto& { return at.relevance[f]; });
+        walk(
+            p, features_[f].word ? word_relevances.size() : number_relevances.size(),
+            [f](Settings & at) -> auto& { return at.relevance[f]; });
         if (!features_[f].word)
-          walk(p, lengths.size(), [f](Settings& at) -> auto& { return at.length[f]; });
+          walk(
+              p, lengths.size(), [f](Settings & at) -> auto& { return at.length[f]; });
       }
     }
     for (const bool up : {false, true})
@@ -295,8 +299,8 @@ PartsSurrogate::Prediction PartsSurrogate::predict(const std::vector<Point>& poi
     const double deviation = std::sqrt(std::max(1e-9, variance - known[i])) + mean - means[i];
     out.means.push_back(scale_ + std::log(mean));
     // Half of what lies between a deviation less and a deviation more.
-    out.deviations.push_back(
-        std::log((mean + deviation) / std::max(least_ / 2, mean - deviation)) / 2);
+    out.deviations.push_back(std::log((mean + deviation) / std::max(least_ / 2, mean - deviation)) /
+                             2);
   }
   return out;
 }

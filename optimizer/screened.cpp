@@ -118,8 +118,7 @@ class Screening {
     const bool tune = known < always_tuned || 10 * known >= 11 * tuned_;
     if (tune)
       tuned_ = known;
-    for (std::size_t k = 0; k < models_.size(); ++k)
-      models_[k].fit(points, values[k], tune);
+    for (std::size_t k = 0; k < models_.size(); ++k) models_[k].fit(points, values[k], tune);
     front_.clear();
     for (const std::size_t entry : stage_.front())
       front_.push_back(stage_.archive.objectives(entry, stage_.context));
@@ -162,8 +161,7 @@ class Screening {
                  [&](const std::vector<Point>& points) {
                    pagmo::vector_double out;
                    for (const Point& point : points)
-                     for (const ObjectiveModel& model : models_)
-                       out.push_back(model.mean(point));
+                     for (const ObjectiveModel& model : models_) out.push_back(model.mean(point));
                    return out;
                  });
   }

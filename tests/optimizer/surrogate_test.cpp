@@ -1,6 +1,7 @@
+#include "optimizer/surrogate.hpp"
+
 #include "optimizer/objective_model.hpp"
 #include "optimizer/parts.hpp"
-#include "optimizer/surrogate.hpp"
 
 #include <gtest/gtest.h>
 
@@ -85,8 +86,7 @@ TEST(PartsSurrogate, OfTwoPointsIsTheProcessByHand) {
   const double w0 = (d * y0 - b * y1) / determinant, w1 = (a * y1 - b * y0) / determinant;
   const double k0 = kernel(4), k1 = kernel(2);
   const double mean = k0 * w0 + k1 * w1;
-  const double variance =
-      1 - (k0 * (d * k0 - b * k1) + k1 * (a * k1 - b * k0)) / determinant;
+  const double variance = 1 - (k0 * (d * k0 - b * k1) + k1 * (a * k1 - b * k0)) / determinant;
   const double deviation = std::sqrt(variance);
 
   EXPECT_NEAR(surrogate.mean({4}), std::log(mean * root), 1e-9);
