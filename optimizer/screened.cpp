@@ -1,8 +1,8 @@
 #include "optimizer/screened.hpp"
 
 #include "optimizer/breeding.hpp"
+#include "optimizer/objective_model.hpp"
 #include "optimizer/start.hpp"
-#include "optimizer/surrogate.hpp"
 
 #include <cleave/optimizer/front.hpp>
 
@@ -53,7 +53,7 @@ class Screening {
  public:
   Screening(Stage& stage, const SearchOptions& options, std::size_t size, Random& random)
       : stage_(stage), options_(options), size_(size), random_(random) {
-    surrogates_.assign(stage.space.objectives(), Surrogate(stage.space.variables()));
+    models_.assign(stage.space.objectives(), ObjectiveModel(stage.space.variables()));
   }
 
   /// Evaluates at most `batch` new points; gives how many.
@@ -103,7 +103,7 @@ class Screening {
       entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
     }
     std::vector<Point> points;
-    std::vector<std::vector<double>> values(surrogates_.size());
+    std::vector<std::vector<double>> values(models_.size());
     for (const std::size_t entry : entries) {
       const Objectives f = stage_.archive.objectives(entry, stage_.context);
       if (!std::all_of(f.begin(), f.end(), [](double value) { return std::isfinite(value); }))
@@ -118,8 +118,7 @@ class Screening {
     const bool tune = known < always_tuned || 10 * known >= 11 * tuned_;
     if (tune)
       tuned_ = known;
-    for (std::size_t k = 0; k < surrogates_.size(); ++k)
-      surrogates_[k].fit(points, values[k], tune);
+    for (std::size_t k = 0; k < models_.size(); ++k) models_[k].fit(points, values[k], tune);
     front_.clear();
     for (const std::size_t entry : stage_.front())
       front_.push_back(stage_.archive.objectives(entry, stage_.context));
@@ -162,8 +161,7 @@ class Screening {
                  [&](const std::vector<Point>& points) {
                    pagmo::vector_double out;
                    for (const Point& point : points)
-                     for (const Surrogate& surrogate : surrogates_)
-                       out.push_back(surrogate.mean(point));
+                     for (const ObjectiveModel& model : models_) out.push_back(model.mean(point));
                    return out;
                  });
   }
@@ -172,15 +170,19 @@ class Screening {
     std::vector<double> scores(points.size(), 0);
     if (!fitted_)
       return scores;
-    std::vector<Surrogate::Prediction> predicted;
-    for (const Surrogate& surrogate : surrogates_) predicted.push_back(surrogate.predict(points));
-    Objectives means(surrogates_.size()), deviations(surrogates_.size());
+    std::vector<ObjectiveModel::Prediction> predicted;
+    for (const ObjectiveModel& model : models_) predicted.push_back(model.predict(points));
+    // What bounds the front may lie beyond all that is known: the slowest is often the most frugal.
+    Objectives reference = reference_;
+    for (std::size_t k = 0; k < models_.size(); ++k)
+      for (const double mean : predicted[k].means) reference[k] = std::max(reference[k], mean);
+    Objectives means(models_.size()), deviations(models_.size());
     for (std::size_t i = 0; i < points.size(); ++i) {
-      for (std::size_t k = 0; k < surrogates_.size(); ++k) {
+      for (std::size_t k = 0; k < models_.size(); ++k) {
         means[k] = predicted[k].means[i];
         deviations[k] = predicted[k].deviations[i];
       }
-      scores[i] = expected_improvement(front_, reference_, means, deviations);
+      scores[i] = expected_improvement(front_, reference, means, deviations);
     }
     return scores;
   }
@@ -189,7 +191,7 @@ class Screening {
   const SearchOptions& options_;
   std::size_t size_;
   Random& random_;
-  std::vector<Surrogate> surrogates_;
+  std::vector<ObjectiveModel> models_;
   bool fitted_ = false;
   std::size_t tuned_ = 0;
   std::size_t turn_ = 0;
@@ -232,7 +234,7 @@ double expected_improvement(const std::vector<Objectives>& front, const Objectiv
 }
 
 std::size_t screened_start(std::uint64_t budget) {
-  return static_cast<std::size_t>(std::clamp<std::uint64_t>(budget / 4, 1, 100));
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(budget / 3, 1, 100));
 }
 
 void screened_stage(Stage& stage, const SearchOptions& options, std::size_t size, Random& random,

@@ -13,7 +13,7 @@ namespace cleave::inline v0::optimizer {
 /// How many points of seeded_start() a screened search begins with.
 std::size_t screened_start(std::uint64_t budget);
 
-/// Spends the stage's budget in small batches. Before each, a surrogate of every objective is
+/// Spends the stage's budget in small batches. Before each, an ObjectiveModel of every objective is
 /// fitted to what is known, and SearchOptions::algorithm breeds on it, at no cost, from the best
 /// known points. What it looks at there, the one-knob neighbours of the front and a few points at
 /// random are ranked by the hypervolume that they are expected to add (Emmerich, Giannakoglou and

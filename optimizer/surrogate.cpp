@@ -194,6 +194,7 @@ void Surrogate::solve() {
   const Likelihood found = likelihood_of(factor, values_);
   mean_ = found.mean;
   variance_ = found.variance;
+  log_likelihood_ = found.logarithm - 0.5 * static_cast<double>(n);
   factor_ = factor.matrixL();
   weights_ = factor.solve(values_ - Eigen::VectorXd::Constant(n, mean_));
 }

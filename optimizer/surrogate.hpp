@@ -41,6 +41,8 @@ class Surrogate {
   /// else kept. Preconditions: at least one point, as many finite values.
   void fit(const std::vector<Point>& points, const std::vector<double>& values, bool tune);
 
+  /// Of the values, at the parameters found, less n/2 ln 2 pi.
+  [[nodiscard]] double log_likelihood() const { return log_likelihood_; }
   [[nodiscard]] double mean(const Point& point) const;
   struct Prediction {
     std::vector<double> means, deviations;  ///< of what the point costs, noise not included
@@ -77,7 +79,7 @@ class Surrogate {
   double noise_ = 1e-2;        // as a share of the variance
   std::vector<Point> points_;  // as features
   Eigen::VectorXd values_;
-  double mean_ = 0, variance_ = 1;
+  double mean_ = 0, variance_ = 1, log_likelihood_ = 0;
   Eigen::MatrixXd factor_;   // lower Cholesky factor of the correlations with noise
   Eigen::VectorXd weights_;  // the correlations' inverse times the values less their mean
 };
