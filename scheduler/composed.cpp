@@ -181,7 +181,7 @@ void ComposedTable::compose(const table::ParetoTable& table, const std::vector<R
       const std::uint32_t row = begin + i;
       factors_[row] = corrections.factors(row);
       factors.set(i, factors_[row]);
-      if (corrections.look(row) != Look::none) {
+      if (corrections.look(row).any()) {
         hope = true;
         hopes.set(i, corrections.hopeful(row));
       }
@@ -205,11 +205,12 @@ void ComposedTable::compose(const table::ParetoTable& table, const std::vector<R
     for (std::uint32_t i = 0; i < count; ++i) {
       const std::uint32_t row = begin + i;
       const Look look = corrections.look(row);
-      if (rows_[row].latency == infinity || look == Look::none)
+      if (rows_[row].latency == infinity || !look.any())
         continue;
       const Composed hoped = composed_of(made, i, table.rows[row].ingredients, row, margins_[row]);
-      fast_.add(hoped);
-      if (look == Look::any)
+      if (look.if_late)
+        fast_.add(hoped);
+      if (look.if_time)
         cheap_.add(hoped);
     }
   }

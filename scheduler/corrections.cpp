@@ -206,7 +206,7 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   drift(link_, keep_);
   for (Belief& belief : power_) drift(belief, keep_row_);
   drift(all_power_, keep_row_);
-  if (look(index) != Look::none)
+  if (look(index).any())
     looked_ = requests_ + 1;
   ++requests_;
   settle_some();
@@ -287,13 +287,11 @@ Look Corrections::look(std::uint32_t index) const {
   const RowState& row = rows_[index];
   if (!options_.explore || !row.touched ||
       std::max({row.edge.mean, row.move.mean, row.cloud.mean}) <= worse)
-    return Look::none;
-  const auto idle = static_cast<double>(requests_ - row.tried);
-  return idle >= options_.half_life ? Look::any
-         : idle >= options_.half_life / sooner &&
-                 static_cast<double>(requests_ - looked_) >= options_.half_life / apart
-             ? Look::if_late
-             : Look::none;
+    return {};
+  const auto since = [this](std::uint64_t then) { return static_cast<double>(requests_ - then); };
+  return {.if_late = since(row.tried) >= options_.half_life / sooner &&
+                     since(looked_) >= options_.half_life / apart,
+          .if_time = since(row.tried) >= options_.half_life};
 }
 
 Factors Corrections::hopeful(std::uint32_t index) const {

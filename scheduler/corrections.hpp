@@ -21,10 +21,10 @@ struct Factors {
 };
 
 /// Which requests may run a row that was found worse, to see whether it still is.
-enum class Look : std::uint8_t {
-  none,
-  if_late,  ///< those that are late anyway
-  any,      ///< and those that have time for what it took
+struct Look {
+  bool if_late = false;  ///< those that are late anyway
+  bool if_time = false;  ///< those that have time for what it took
+  [[nodiscard]] bool any() const { return if_late || if_time; }
 };
 
 /// The row's ingredients as corrected.

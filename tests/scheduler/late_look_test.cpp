@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -19,6 +20,38 @@ using scheduler::LiveState;
 using scheduler::PolicyOptions;
 using scheduler::Reason;
 using scheduler::Request;
+
+// Twenty rows that would be in time were found slow; twenty others are late by a little.
+TEST(LateLook, SeveralRowsAreLookedAtOneAfterTheOther) {
+  constexpr std::uint32_t slow = 20;
+  table::ParetoTable rows = test::random_table(2 * slow, 3);
+  for (std::uint32_t i = 0; i < rows.rows.size(); ++i) {
+    table::Ingredients& in = rows.rows[i].ingredients;
+    in = rows.rows[0].ingredients;
+    in.uses_cloud = false;
+    in.edge_compute = milliseconds(i < slow ? 60 : 100);
+    rows.rows[i].configuration = rows.rows[0].configuration;
+  }
+  const auto table = test::share(std::move(rows));
+  const LiveState state{.link = table->reference};
+  const auto policy = std::move(*scheduler::make_policy("cleave", table, {}));
+  int looks = 0, last = -1000, least_apart = 1000;
+  for (int i = 0; i < 1000; ++i) {
+    const Decision got = policy->decide({.deadline = milliseconds(80)}, state);
+    table::LatencyParts took =
+        table::compose(table->rows[got.row].ingredients, state.link, Seconds()).latency;
+    if (got.row < slow)
+      took.edge_compute = took.edge_compute * 4.0;
+    if (got.reason == Reason::exploring) {
+      ++looks;
+      least_apart = std::min(least_apart, i - last);
+      last = i;
+    }
+    policy->observe({.row = got.row, .link = state.link, .measured = took});
+  }
+  EXPECT_GT(looks, 10);
+  EXPECT_GE(least_apart, 10);
+}
 
 // Two policies that see the same, one of which never looks.
 TEST(LateLook, KeepsWhatIsPromisedWithoutOne) {
