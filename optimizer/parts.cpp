@@ -1,5 +1,7 @@
 #include "optimizer/parts.hpp"
 
+#include <Eigen/Cholesky>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -163,14 +165,14 @@ double PartsSurrogate::posterior() {
   for (std::size_t p = 1; p < covariances_.size(); ++p) sum += covariances_[p];
   // A part that is nothing at an end leaves no variance there, hence the little that is added.
   sum.diagonal().array() += (noises[noise_] * values_.array()).square() + 1e-9;
-  factor_.compute(sum);
+  const Eigen::LLT<Eigen::MatrixXd> factor(sum);
   log_likelihood_ = -std::numeric_limits<double>::infinity();
-  if (factor_.info() != Eigen::Success)
+  if (factor.info() != Eigen::Success)
     return log_likelihood_;
-  weights_ = factor_.solve(values_);
+  factor_ = factor.matrixL();
+  weights_ = factor.solve(values_);
   // The density of a logarithm is that of the cost times the cost.
-  log_likelihood_ = -0.5 * values_.dot(weights_) -
-                    factor_.matrixLLT().diagonal().array().log().sum() +
+  log_likelihood_ = -0.5 * values_.dot(weights_) - factor_.diagonal().array().log().sum() +
                     values_.array().log().sum();
   return log_likelihood_ + prior();
 }
@@ -287,7 +289,7 @@ PartsSurrogate::Prediction PartsSurrogate::predict(const std::vector<Point>& poi
   for (std::size_t i = 0; i < points.size(); ++i)
     cross.col(static_cast<Eigen::Index>(i)) = against(points[i]);
   const Eigen::VectorXd means = cross.transpose() * weights_;
-  factor_.matrixL().solveInPlace(cross);
+  factor_.triangularView<Eigen::Lower>().solveInPlace(cross);
   const Eigen::VectorXd known = cross.colwise().squaredNorm();
   Prediction out;
   for (Eigen::Index i = 0; i < means.size(); ++i) {

@@ -3,7 +3,6 @@
 
 #include <cleave/optimizer/search.hpp>
 
-#include <Eigen/Cholesky>
 #include <Eigen/Core>
 
 #include <cstddef>
@@ -98,7 +97,7 @@ class PartsSurrogate {
   double scale_ = 1, least_ = 1;
   std::vector<Eigen::MatrixXd> covariances_;  // of the parts
   double posterior_ = 0, log_likelihood_ = 0;
-  Eigen::LLT<Eigen::MatrixXd> factor_;
+  Eigen::MatrixXd factor_;  // lower Cholesky factor of the covariances with noise
   Eigen::VectorXd weights_;
 };
 
