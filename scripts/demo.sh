@@ -50,7 +50,7 @@ run cleave optimize "$out/demo.profile" --algorithm nsga2 --seed 1 --boundary "$
   --accuracy-floor "$FLOOR" -o "$out/demo.table"
 run cleave run --model "$model" --table "$out/demo.table" --cloud "$link" "${edge[@]}" \
   --data "$images" --labels "$labels" --requests "$REQUESTS" --seed 1 --profile "$out/demo.profile" \
-  --policies cleave,all-cloud,all-edge,fastest,frugal --log "$out/demo.json"
+  --hedge overdue --policies cleave,all-cloud,all-edge,fastest,frugal --log "$out/demo.json"
 run cleave report --profile "$out/demo.profile" --table "$out/demo.table" \
   --runs "$out/demo.json" --title "cleave demo: Fashion-MNIST over $RATE" -o "$out/report.html" \
   >/dev/null
