@@ -267,10 +267,17 @@ TEST_F(CloudLinkTest, AQueueThatIsGoneIsNoticedWithoutARequest) {
   for (auto& call : calls) EXPECT_TRUE(call.get());
   EXPECT_TRUE(third.get_future().get());
   opened = {};
-  // Too little time for it to fade.
-  time->advance(transport::QueueEstimator::interval);
-  ASSERT_LT(transport::QueueEstimator::interval, transport::QueueEstimator::first_hold);
-  EXPECT_TRUE(comes_true([&] { return link->queue() < transport::QueueEstimator::ignored; }));
+  // On a busy machine what asks may wait for a while, too. All in all too little time for the queue
+  // to fade.
+  using Estimator = transport::QueueEstimator;
+  constexpr int times = 15;
+  ASSERT_LT(Estimator::interval * times, Estimator::first_hold);
+  for (int i = 0; i < times && link->queue() >= Estimator::ignored; ++i) {
+    time->advance(Estimator::interval);
+    const Seconds before = link->queue();  // the clock stands: from now on only news changes it
+    (void)comes_true([&] { return link->queue() != before || before < Estimator::ignored; });
+  }
+  EXPECT_LT(link->queue(), Estimator::ignored);
   EXPECT_EQ(echoed, 1);
 }
 
