@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <utility>
 
 namespace cleave::inline v0::optimizer {
 namespace {
@@ -61,13 +60,8 @@ double ObjectiveModel::mean(const Point& point) const {
   return by_parts() ? parts_[chosen_].mean(point) : whole_.mean(point);
 }
 
-ObjectiveModel::Prediction ObjectiveModel::predict(const std::vector<Point>& points) const {
-  if (by_parts()) {
-    auto [means, deviations] = parts_[chosen_].predict(points);
-    return {std::move(means), std::move(deviations)};
-  }
-  auto [means, deviations] = whole_.predict(points);
-  return {std::move(means), std::move(deviations)};
+Prediction ObjectiveModel::predict(const std::vector<Point>& points) const {
+  return by_parts() ? parts_[chosen_].predict(points) : whole_.predict(points);
 }
 
 }  // namespace cleave::inline v0::optimizer

@@ -26,9 +26,6 @@ class ObjectiveModel {
   void fit(const std::vector<Point>& points, const std::vector<double>& values, bool tune);
 
   [[nodiscard]] double mean(const Point& point) const;
-  struct Prediction {
-    std::vector<double> means, deviations;
-  };
   [[nodiscard]] Prediction predict(const std::vector<Point>& points) const;
 
  private:

@@ -283,7 +283,7 @@ double PartsSurrogate::mean(const Point& point) const {
   return scale_ + std::log(std::max(least_, against(point).dot(weights_)));
 }
 
-PartsSurrogate::Prediction PartsSurrogate::predict(const std::vector<Point>& points) const {
+Prediction PartsSurrogate::predict(const std::vector<Point>& points) const {
   Eigen::MatrixXd cross(static_cast<Eigen::Index>(points_.size()),
                         static_cast<Eigen::Index>(points.size()));
   for (std::size_t i = 0; i < points.size(); ++i)

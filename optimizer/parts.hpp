@@ -1,6 +1,8 @@
 // A sum of costs, each of which depends on few of the variables, told from few points.
 #pragma once
 
+#include "optimizer/surrogate.hpp"
+
 #include <cleave/optimizer/search.hpp>
 
 #include <Eigen/Core>
@@ -48,9 +50,7 @@ class PartsSurrogate {
   [[nodiscard]] double log_likelihood() const { return log_likelihood_; }
   /// Of the logarithm. A mean that is not above half of the least cost known counts as that.
   [[nodiscard]] double mean(const Point& point) const;
-  struct Prediction {
-    std::vector<double> means, deviations;  ///< of the logarithm, noise not included
-  };
+  /// Of the logarithm.
   [[nodiscard]] Prediction predict(const std::vector<Point>& points) const;
 
  private:

@@ -170,7 +170,7 @@ class Screening {
     std::vector<double> scores(points.size(), 0);
     if (!fitted_)
       return scores;
-    std::vector<ObjectiveModel::Prediction> predicted;
+    std::vector<Prediction> predicted;
     for (const ObjectiveModel& model : models_) predicted.push_back(model.predict(points));
     // What bounds the front may lie beyond all that is known: the slowest is often the most frugal.
     Objectives reference = reference_;

@@ -215,7 +215,7 @@ double Surrogate::mean(const Point& point) const {
   return mean_ + against(point).dot(weights_);
 }
 
-Surrogate::Prediction Surrogate::predict(const std::vector<Point>& points) const {
+Prediction Surrogate::predict(const std::vector<Point>& points) const {
   Eigen::MatrixXd cross(factor_.rows(), static_cast<Eigen::Index>(points.size()));
   for (std::size_t i = 0; i < points.size(); ++i)
     cross.col(static_cast<Eigen::Index>(i)) = against(points[i]);

@@ -12,6 +12,11 @@
 
 namespace cleave::inline v0::optimizer {
 
+/// Of points, noise not included.
+struct Prediction {
+  std::vector<double> means, deviations;
+};
+
 /// A Gaussian process over one objective (Rasmussen and Williams, Gaussian Processes for Machine
 /// Learning, 2006, algorithm 2.1): a constant mean, and a covariance that is a product over
 /// features of the variables.
@@ -44,9 +49,6 @@ class Surrogate {
   /// Of the values, at the parameters found, less n/2 ln 2 pi.
   [[nodiscard]] double log_likelihood() const { return log_likelihood_; }
   [[nodiscard]] double mean(const Point& point) const;
-  struct Prediction {
-    std::vector<double> means, deviations;  ///< of what the point costs, noise not included
-  };
   [[nodiscard]] Prediction predict(const std::vector<Point>& points) const;
 
  private:

@@ -281,21 +281,21 @@ void ComposedTable::Hopeful::add(const Composed& row) {
     rows.pop_back();
 }
 
-ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
-                                                const Request& request, core::Seconds remaining,
-                                                const LiveState& state,
+template <class Of, class Fits>
+ComposedTable::Pick ComposedTable::most_hopeful(const Hopeful& hopefuls, double least, Of of,
+                                                Fits fits, const Pick& pick, double joules,
+                                                const Request& request, const LiveState& state,
                                                 const SwitchingCosts& switching) const {
   Pick best;
-  double least = pick.cost.energy;
-  for (const auto& rows : cheap_.rows())
+  for (const auto& rows : hopefuls.rows())
     for (const Composed& hopeful : rows) {
       const Composed& row = rows_[hopeful.row];
       if (row.row == pick.row || !usable(row, request, state))
         continue;
       const Switching change = switching.of(row.row, state);
-      const double hoped = cost_of(hopeful, change, state).energy;
+      const double hoped = of(cost_of(hopeful, change, state));
       const Cost cost = cost_of(row, change, state);
-      if (hoped < least && cost.bound <= remaining.count() && cost.edge_energy <= joules) {
+      if (hoped < least && fits(cost) && cost.edge_energy <= joules) {
         best = {row.row, cost};
         least = hoped;
       }
@@ -303,27 +303,25 @@ ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
   return best;
 }
 
+ComposedTable::Pick ComposedTable::worth_trying(const Pick& pick, double joules,
+                                                const Request& request, core::Seconds remaining,
+                                                const LiveState& state,
+                                                const SwitchingCosts& switching) const {
+  return most_hopeful(
+      cheap_, pick.cost.energy, [](const Cost& cost) { return cost.energy; },
+      [&](const Cost& cost) { return cost.bound <= remaining.count(); }, pick, joules, request,
+      state, switching);
+}
+
 ComposedTable::Pick ComposedTable::worth_a_late_look(const Pick& pick, double joules,
                                                      const Request& request,
                                                      core::Seconds remaining,
                                                      const LiveState& state,
                                                      const SwitchingCosts& switching) const {
-  Pick best;
-  double least = std::min(pick.cost.latency, remaining.count());
-  for (const auto& rows : fast_.rows())
-    for (const Composed& hopeful : rows) {
-      const Composed& row = rows_[hopeful.row];
-      if (row.row == pick.row || !usable(row, request, state))
-        continue;
-      const Switching change = switching.of(row.row, state);
-      const double hoped = cost_of(hopeful, change, state).latency;
-      const Cost cost = cost_of(row, change, state);
-      if (hoped < least && cost.edge_energy <= joules) {
-        best = {row.row, cost};
-        least = hoped;
-      }
-    }
-  return best;
+  return most_hopeful(
+      fast_, std::min(pick.cost.latency, remaining.count()),
+      [](const Cost& cost) { return cost.latency; }, [](const Cost&) { return true; }, pick, joules,
+      request, state, switching);
 }
 
 ComposedTable::Pick ComposedTable::fastest(const Request& request, const LiveState& state,

@@ -164,6 +164,12 @@ class ComposedTable {
     Less less_;
     std::array<std::vector<Composed>, 2> rows_;
   };
+  /// Of these, without `pick`, the one with the least `of` its hoped cost below `least`, whose cost
+  /// fits and is within the joules.
+  template <class Of, class Fits>
+  [[nodiscard]] Pick most_hopeful(const Hopeful& hopefuls, double least, Of of, Fits fits,
+                                  const Pick& pick, double joules, const Request& request,
+                                  const LiveState& state, const SwitchingCosts& switching) const;
 
   table::LinkState link_;
   std::vector<Composed> rows_;  // as in the table

@@ -102,8 +102,8 @@ struct Reply {
   core::Seconds total;           ///< the request, from call to return
   table::EnergyParts energy;
   bool fell_back = false;  ///< decided for the cloud, finished on the edge
-  /// What the edge computed for nothing: it had begun with the tail, since the deadline would not
-  /// have let it begin later, when the cloud's reply came. Its energy is counted.
+  /// What the edge computed for nothing: it had begun with the tail (EdgeOptions::hedge) when the
+  /// cloud's reply came. Its energy is counted.
   core::Seconds hedged;
   std::optional<core::Error> cloud_error;  ///< why
   [[nodiscard]] bool met(core::Seconds deadline) const { return total <= deadline; }
