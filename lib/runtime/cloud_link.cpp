@@ -84,6 +84,7 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     pthread_setname_np(keeper.native_handle(), "cleave-link");
   }
 
+  // Afterwards nobody else owns this, and so nothing is left on the I/O thread.
   void close() {
     ChannelPtr last;
     {
@@ -178,17 +179,23 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     using Connected = core::Result<ChannelPtr>;
     const auto connected = std::make_shared<std::optional<Connected>>();
     lock.unlock();
-    transport::Channel::connect_async(wanted, [self = shared_from_this(), connected](Connected c) {
-      {
-        const std::lock_guard guard(self->mutex);
-        *connected = std::move(c);
-      }
-      self->changed.notify_all();
-    });
+    const auto cancel = transport::Channel::connect_async(
+        wanted, [self = shared_from_this(), connected](Connected c) {
+          {
+            const std::lock_guard guard(self->mutex);
+            *connected = std::move(c);
+          }
+          self->changed.notify_all();
+        });
     lock.lock();
     changed.wait(lock, [&] { return closing || connected->has_value(); });
-    if (!connected->has_value())
+    if (closing) {
+      lock.unlock();
+      cancel();
+      connected->reset();
+      lock.lock();
       return fail(Errc::cancelled, "closing");
+    }
     if (!**connected)
       return fail(**connected);
     channel = std::move(***connected);

@@ -200,6 +200,8 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
 
   // On the I/O thread.
   void start() {
+    if (!done_)
+      return;
     timer_.expires_after(duration_of(options_.connect_timeout));
     timer_.async_wait([self = shared_from_this()](const error_code& error) {
       if (!error)
@@ -209,6 +211,9 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
     asio::co_spawn(
         io_->executor(), [self = shared_from_this()] { return self->connect(); }, asio::detached);
   }
+
+  // On the I/O thread.
+  void cancel() { finish(fail(Errc::cancelled, "cancelled", where_)); }
 
  private:
   asio::awaitable<void> connect() {
@@ -317,17 +322,19 @@ Result<std::shared_ptr<const TlsContext>> open_tls(const ChannelOptions& options
   return nullptr;
 }
 
-void begin_attempt(const std::shared_ptr<IoContext>& io, ChannelOptions options,
-                   Attempt::Done done) {
+// Null where the options are no good: `done` is told so.
+std::shared_ptr<Attempt> begin_attempt(const std::shared_ptr<IoContext>& io, ChannelOptions options,
+                                       Attempt::Done done) {
   auto tls = open_tls(options);
   if (!tls) {
     asio::post(io->impl()->executor(),
                [done = std::move(done), error = tls.error()] { done(tl::unexpected(error)); });
-    return;
+    return nullptr;
   }
   const auto attempt = std::make_shared<Attempt>(io->impl(), completed(std::move(options)),
                                                  std::move(*tls), std::move(done));
   asio::post(io->impl()->executor(), [attempt] { attempt->start(); });
+  return attempt;
 }
 
 }  // namespace
@@ -335,19 +342,10 @@ void begin_attempt(const std::shared_ptr<IoContext>& io, ChannelOptions options,
 Channel::Channel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Channel::~Channel() {
-  const auto close = [core = impl_->core] {
-    core->close(error_of(Errc::unavailable, "the channel was closed"));
-  };
-  if (impl_->io->on_thread()) {
-    close();
-    return;
-  }
-  std::promise<void> closed;
-  asio::post(impl_->io->impl()->executor(), [&] {
-    close();
-    closed.set_value();
-  });
-  closed.get_future().wait();
+  const auto& io = impl_->io->impl();
+  io->run([&] { impl_->core->close(error_of(Errc::unavailable, "the channel was closed")); });
+  // What was begun on a connection that was closed already is refused after that (Calls::refuse).
+  io->run([] {});
 }
 
 Result<std::shared_ptr<Channel>> Channel::connect(ChannelOptions options) {
@@ -366,15 +364,22 @@ Result<std::shared_ptr<Channel>> Channel::connect(ChannelOptions options) {
   return std::make_shared<Channel>(std::make_unique<Impl>(Impl{io, std::move(*core)}));
 }
 
-void Channel::connect_async(ChannelOptions options, ConnectCallback done) {
+std::function<void()> Channel::connect_async(ChannelOptions options, ConnectCallback done) {
   const auto io = or_own(options.io);
-  begin_attempt(
+  const std::weak_ptr<Attempt> attempt = begin_attempt(
       io, std::move(options), [io, done = std::move(done)](Result<std::shared_ptr<Core>> core) {
         if (core)
           done(std::make_shared<Channel>(std::make_unique<Impl>(Impl{io, std::move(*core)})));
         else
           done(fail(core));
       });
+  return [attempt, weak_io = std::weak_ptr(io)] {
+    if (const auto alive = weak_io.lock())
+      alive->impl()->run([&] {
+        if (const auto under_way = attempt.lock())
+          under_way->cancel();
+      });
+  };
 }
 
 CallId Channel::start(Call call, Callback done) {

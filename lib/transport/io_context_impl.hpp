@@ -4,6 +4,7 @@
 
 #include <cleave/transport/io_context.hpp>
 
+#include <future>
 #include <thread>
 
 namespace cleave::inline v0::transport {
@@ -17,6 +18,22 @@ struct IoContext::Impl {
   }
 
   [[nodiscard]] Section& section() { return place_.section; }
+
+  // Does it in the section, on the thread unless this is as good as a callback, and returns then:
+  // what was posted before has been done too.
+  template <class F>
+  void run(F work) {
+    if (on_thread()) {
+      work();
+      return;
+    }
+    std::promise<void> done;
+    asio::post(executor(), [&] {
+      work();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
 
  private:
   friend class IoContext;

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cmath>
 #include <deque>
-#include <future>
 #include <limits>
 #include <set>
 #include <vector>
@@ -449,12 +448,7 @@ struct Relay::Impl {
   // Returns when it has been done.
   template <class F>
   void run(F f) const {
-    std::promise<void> done;
-    asio::post(io->impl()->executor(), [&] {
-      f(*emulator);
-      done.set_value();
-    });
-    done.get_future().wait();
+    io->impl()->run([&] { f(*emulator); });
   }
 };
 

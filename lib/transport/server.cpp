@@ -587,14 +587,10 @@ void Server::stop() {
   std::call_once(impl_->stopped, [this] {
     const auto executor = impl_->io->impl()->executor();
     const auto& core = impl_->core;
-    std::promise<void> told, drained;
-    asio::post(executor, [&] {
-      core->stop_accepting();
-      told.set_value();
-    });
-    told.get_future().wait();
+    impl_->io->impl()->run([&] { core->stop_accepting(); });
     core->decoder.finish();  // what it has may still go to a worker
     core->pool.finish();
+    std::promise<void> drained;
     asio::post(executor, [&] { core->drain([&] { drained.set_value(); }); });
     drained.get_future().wait();
   });

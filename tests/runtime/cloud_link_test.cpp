@@ -1,11 +1,15 @@
+#include "lib/transport/asio.hpp"
 #include "tests/support/fake_executable.hpp"
 #include "tests/support/quick_link.hpp"
 
+#include <cleave/exec/infer_protocol.hpp>
 #include <cleave/runtime/cloud_link.hpp>
 #include <cleave/runtime/cloud_server.hpp>
+#include <cleave/transport/protocol.hpp>
 #include <cleave/transport/queue_estimator.hpp>
 #include <cleave/transport/relay.hpp>
 
+#include <boost/asio/read_until.hpp>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -279,6 +283,45 @@ TEST_F(CloudLinkTest, AQueueThatIsGoneIsNoticedWithoutARequest) {
   }
   EXPECT_LT(link->queue(), Estimator::ignored);
   EXPECT_EQ(echoed, 1);
+}
+
+TEST_F(CloudLinkTest, NothingOfALinkIsLeftWhenItHasGone) {
+  // Connecting to somebody who says nothing, asking a cloud that does not answer, and in use.
+  boost::asio::io_context context;
+  boost::asio::ip::tcp::acceptor mute(context, {boost::asio::ip::address_v4::loopback(), 0});
+  const auto clock = std::make_shared<core::SteadyClock>();
+  options.clock = clock;
+  options.connect_timeout = options.probe_timeout = hour;
+  const auto with_port = [this](std::uint16_t port) {
+    auto with = options;
+    with.port = port;
+    return with;
+  };
+  {
+    const runtime::CloudLink link(with_port(mute.local_endpoint().port()));
+    (void)mute.accept();
+  }
+  EXPECT_EQ(clock.use_count(), 2) << "held by more than this test";
+  {
+    const runtime::CloudLink link(with_port(mute.local_endpoint().port()));
+    auto socket = mute.accept();
+    transport::Protocol protocol{transport::Limits{}};
+    transport::OutgoingFrame hello;
+    ASSERT_TRUE(protocol.next(hello));
+    boost::asio::write(socket, boost::asio::buffer(hello.head));
+    std::string heard;
+    boost::asio::read_until(socket, boost::asio::dynamic_buffer(heard),
+                            std::string(exec::models_method));
+  }
+  EXPECT_EQ(clock.use_count(), 2);
+  Reply reply;
+  {
+    const auto link = connect();
+    link->start(call_of("hold", hour), [&](Reply r) { reply = std::move(r); });
+    wait_until_held(1);
+  }
+  EXPECT_EQ(reply.error().code, Errc::unavailable);
+  EXPECT_EQ(clock.use_count(), 2);
 }
 
 TEST_F(CloudLinkTest, ACloudWhoseWorkersAreAllStuckIsLeftAlone) {

@@ -424,6 +424,65 @@ TEST(Loopback, ChannelsShareAnIoThreadAndConnectWithoutBlocking) {
   EXPECT_EQ(blocked.future.get().error().code, Errc::invalid_argument);
 }
 
+TEST(Loopback, AnAttemptToConnectCanBeCancelled) {
+  asio::io_context context;
+  const tcp::acceptor mute(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  const auto io = std::make_shared<transport::IoContext>();
+  transport::ChannelOptions options;
+  options.port = mute.local_endpoint().port();
+  options.connect_timeout = Seconds(3600);
+  options.io = io;
+  std::vector<Result<std::shared_ptr<Channel>>> told;
+  const auto connect = [&, held = std::make_shared<int>()] {
+    const std::weak_ptr<int> callback = held;
+    return std::pair(
+        Channel::connect_async(options, [&told, held](auto c) { told.push_back(std::move(c)); }),
+        callback);
+  };
+  const auto [cancel, callback] = connect();
+  cancel();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told.front().error().code, Errc::cancelled);
+  cancel();
+  EXPECT_EQ(told.size(), 1u);
+
+  // One that is there already is not taken away.
+  const auto server = serve();
+  options.port = server->port();
+  std::promise<Result<std::shared_ptr<Channel>>> connected;
+  const auto late = Channel::connect_async(
+      options, [&](auto channel) { connected.set_value(std::move(channel)); });
+  const auto channel = connected.get_future().get();
+  late();
+  ASSERT_TRUE(channel);
+  EXPECT_TRUE((*channel)->call(call_of("echo")));
+}
+
+TEST(Loopback, AChannelThatHasGoneHasToldAllItsCallers) {
+  const auto server = serve();
+  const auto io = std::make_shared<transport::IoContext>();
+  transport::ChannelOptions options;
+  options.io = io;
+  for (const bool lost : {false, true}) {
+    auto channel = open(server->port(), options);
+    ASSERT_TRUE(channel);
+    if (lost) {
+      Outcome cut;
+      server->handle_async("test", "never", [](const Incoming&, const transport::Responder&) {});
+      server->stop();
+      channel->start(call_of("never"), cut.callback());
+      EXPECT_EQ(cut.future.get().error().code, Errc::unavailable);
+    }
+    const auto told = std::make_shared<std::atomic<int>>(0);
+    // Too large to be begun at once: the I/O thread does it, and refuses them where all is lost.
+    const Call large = call_of("echo", body_of(70000));
+    for (int i = 0; i < 200; ++i) channel->start(large, [told](const auto&) { ++*told; });
+    channel.reset();
+    EXPECT_EQ(*told, 200);
+    EXPECT_EQ(told.use_count(), 1);
+  }
+}
+
 TEST(Relay, ForwardsAndLosesNothing) {
   const auto server = serve();
   transport::RelayOptions options;

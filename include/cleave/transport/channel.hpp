@@ -80,11 +80,13 @@ class CLEAVE_EXPORT Channel {
   /// a callback.
   static core::Result<std::shared_ptr<Channel>> connect(ChannelOptions options);
   /// The same without blocking, for probing in the background. `done` is called once, on the I/O
-  /// thread, and must not block.
-  static void connect_async(ChannelOptions options, ConnectCallback done);
+  /// thread, and must not block. What it returns cancels the attempt, from any thread: `done` is
+  /// then told Errc::cancelled, unless it was told something before; from another thread than the
+  /// I/O thread that returns when `done` has been called and is gone.
+  static std::function<void()> connect_async(ChannelOptions options, ConnectCallback done);
 
   /// Completes what is pending with Errc::unavailable and closes the connection. From another
-  /// thread than the I/O thread it returns when all callbacks have been called.
+  /// thread than the I/O thread it returns when all callbacks have been called and are gone.
   ~Channel();
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
