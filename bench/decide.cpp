@@ -148,6 +148,31 @@ void decide_1000_random_rows(benchmark::State& bench) {
 }
 BENCHMARK(decide_1000_random_rows)->Iterations(200'000);
 
+// With what the edge does beside the cloud counted, which the order of rows does not know.
+void decide_hedged(benchmark::State& bench) {
+  ParetoTable made =
+      bench.range(0) != 0 ? cleave::test::random_table(row_count, 3) : ParetoTable(*front_table());
+  // An edge that is slow by itself, so that its last moment comes before the reply.
+  for (auto& row : made.rows)
+    if (!row.ingredients.uses_cloud)
+      row.ingredients.edge_compute += milliseconds(300);
+  const auto table = cleave::test::share(std::move(made));
+  cleave::scheduler::PolicyOptions options;
+  options.hedged = true;
+  const auto policy = cleave::scheduler::make_policy("cleave", table, options).value();
+  const Workload work = workload();
+  std::size_t hedged = 0;
+  auto times = timed(bench, work, [&](const Request& request, std::size_t i) {
+    const auto decision = policy->decide(request, work.state(*table, i));
+    hedged += decision.hedging > cleave::core::Joules();
+    return decision;
+  });
+  bench.counters["median_ns"] = quantile(times, 0.5);
+  bench.counters["p99_ns"] = quantile(times, 0.99);
+  bench.counters["hedged"] = static_cast<double>(hedged) / static_cast<double>(times.size());
+}
+BENCHMARK(decide_hedged)->ArgName("random")->Arg(0)->Arg(1)->Iterations(200'000);
+
 // A busy edge, more urgent streams and a short budget: every limit that there is.
 void decide_under_limits(benchmark::State& bench) {
   const auto table = front_table();

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <system_error>
+#include <type_traits>
 
 namespace cleave::cli {
 
@@ -32,6 +34,23 @@ inline CLI::Validator whole_number() {
             return text.find('-') == std::string::npos && (!digits || fits)
                        ? std::string()
                        : text + " is no whole number from 0 to 2^64 - 1";
+          },
+          ""};
+}
+
+/// For options that are one of these words, in upper or lower case: CLI::CheckedTransformer takes
+/// the numbers that stand for them, too.
+template <class E>
+CLI::Validator one_of(const std::map<std::string, E>& words) {
+  return {[words](std::string& text) {
+            const auto found = words.find(CLI::detail::to_lower(text));
+            if (found != words.end()) {
+              text = std::to_string(static_cast<std::underlying_type_t<E>>(found->second));
+              return std::string();
+            }
+            std::string known;
+            for (const auto& [word, value] : words) known += (known.empty() ? "" : ", ") + word;
+            return text + " is none of " + known;
           },
           ""};
 }

@@ -34,11 +34,8 @@ void add_host_options(CLI::App& app, device::HostOptions& options, core::HostInd
                  "How the share is kept: pace (cleave sleeps after each part of the network; "
                  "steady, needs no rights) or quota (a control group's; what other programs under "
                  "a quota see)")
-      ->transform(CLI::CheckedTransformer(
-                      std::map<std::string, device::Emulation>{{"pace", device::Emulation::pace},
-                                                               {"quota", device::Emulation::quota}},
-                      CLI::ignore_case)
-                      .description(""))
+      ->transform(one_of<device::Emulation>(
+          {{"pace", device::Emulation::pace}, {"quota", device::Emulation::quota}}))
       ->default_str("pace");
   app.add_option("--levels", options.levels,
                  "Use only these levels of the board: frequencies in MHz, or power modes by "

@@ -1,5 +1,7 @@
 #include "cli/model_options.hpp"
 
+#include "cli/finite.hpp"
+
 #include <cleave/device/provenance.hpp>
 #include <cleave/model/libraries.hpp>
 
@@ -29,21 +31,15 @@ void add_loading_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--plan", options.plan,
                  "fused: convolutions and the like are one step with what follows them, fastest; "
                  "unfused: one operator a step, more places to cut. Both sides need the same")
-      ->transform(CLI::CheckedTransformer(
-                      std::map<std::string, model::PlanKind>{{"fused", model::PlanKind::fused},
-                                                             {"unfused", model::PlanKind::unfused}},
-                      CLI::ignore_case)
-                      .description(""))
+      ->transform(one_of<model::PlanKind>(
+          {{"fused", model::PlanKind::fused}, {"unfused", model::PlanKind::unfused}}))
       ->default_str("fused");
   app.add_option("--untrusted", options.untrusted,
                  "What becomes of a file that is not on the trusted list: check (a child process "
                  "opens it first), refuse or load")
-      ->transform(CLI::CheckedTransformer(
-                      std::map<std::string, model::Untrusted>{{"check", model::Untrusted::check},
-                                                              {"refuse", model::Untrusted::refuse},
-                                                              {"load", model::Untrusted::load}},
-                      CLI::ignore_case)
-                      .description(""))
+      ->transform(one_of<model::Untrusted>({{"check", model::Untrusted::check},
+                                            {"refuse", model::Untrusted::refuse},
+                                            {"load", model::Untrusted::load}}))
       ->default_str("check");
   app.add_flag("--trust", options.trust,
                "Put the file on the trusted list, unchecked: a TorchScript file is code");

@@ -505,10 +505,8 @@ void add_run(CLI::App& app, int& result) {
       ->add_option("--hedge", options->hedge,
                    "When the edge begins beside a cloud that has not answered: at the last-moment "
                    "for the deadline, or not before the reply is overdue")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, runtime::Hedge>{
-                                              {"last-moment", runtime::Hedge::last_moment},
-                                              {"overdue", runtime::Hedge::overdue}})
-                      .description(""))
+      ->transform(one_of<runtime::Hedge>(
+          {{"last-moment", runtime::Hedge::last_moment}, {"overdue", runtime::Hedge::overdue}}))
       ->default_str("last-moment");
   command->add_option("--block", options->block, "Requests before the policies take turns")
       ->check(CLI::Range(1, 1'000'000))

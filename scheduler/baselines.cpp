@@ -10,7 +10,7 @@ FixedPolicy::FixedPolicy(std::string name, std::shared_ptr<const table::ParetoTa
 
 Decision FixedPolicy::decide(const Request& request, const LiveState& state) {
   const Composed composed = compose_row(*table_, row_, Factors{}, /*margin=*/0, state.link);
-  const Cost cost = cost_of(composed, switching_.of(row_, state), state);
+  const Cost cost = cost_of(composed, switching_.of(row_, state), state, /*beside=*/{}, 0);
   Decision decision;
   decision.row = row_;
   decision.prediction = table::compose(table_->rows[row_].ingredients, state.link, state.queue);

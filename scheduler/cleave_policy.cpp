@@ -23,6 +23,7 @@ CleavePolicy::CleavePolicy(std::shared_ptr<const table::ParetoTable> table,
       options_(options),
       switching_(*table_),
       batches_(batches_of(*table_)),
+      tails_(options.hedged ? table::local_tails(*table_) : std::vector<table::LocalTail>()),
       composed_([this] { return ComposedTable(table_->rows.size()); }),
       corrections_(*table_, options.learning, options.confidence) {
   observed_link_ = table_->reference;
@@ -79,7 +80,8 @@ CleavePolicy::Choice CleavePolicy::scan(const ComposedTable& composed, double jo
         compose_row(*table_, row, composed.factors(row), composed.margin(row), state.link);
     if (!std::isfinite(made.latency) || !usable(made, request, state))
       continue;
-    const Cost cost = cost_of(made, switching_.of(row, state), state);
+    const Cost cost =
+        cost_of(made, switching_.of(row, state), state, composed.beside(row), remaining);
     const auto take = [&](ComposedTable::Pick& best, auto prefer) {
       if (best.row == no_row || prefer(cost, row, best.cost, best.row))
         best = {row, cost};
@@ -136,6 +138,7 @@ Decision CleavePolicy::decide(const Request& request, const LiveState& state) {
   decision.bound = core::Seconds(cost.bound);
   decision.energy = core::Joules(cost.energy);
   decision.edge_energy = core::Joules(cost.edge_energy);
+  decision.hedging = core::Joules(cost.hedging);
   decision.meets_deadline = choice.reason == Reason::least_energy ||
                             (choice.reason == Reason::exploring &&
                              cost.bound <= (request.deadline - request.elapsed).count());
@@ -150,6 +153,11 @@ core::Seconds CleavePolicy::soonest(const Request& request, const LiveState& sta
                                           : pick.cost.bound);
 }
 
+core::Seconds CleavePolicy::expected(const table::LocalTail& tail) const {
+  const auto composed = composed_.read();
+  return (tail.like ? composed->factors(*tail.like).edge : 1.0) * tail.compute + tail.switching;
+}
+
 std::string CleavePolicy::explain(const Request& request, const LiveState& state,
                                   const Decision& decision) {
   const auto composed = composed_.read();
@@ -161,7 +169,8 @@ std::string CleavePolicy::explain(const Request& request, const LiveState& state
     const Composed made =
         compose_row(*table_, row, composed->factors(row), composed->margin(row), state.link);
     if (std::isfinite(made.latency))
-      passed.add(made, cost_of(made, switching_.of(row, state), state));
+      passed.add(made, cost_of(made, switching_.of(row, state), state, composed->beside(row),
+                               (request.deadline - request.elapsed).count()));
   }
   std::string text = scheduler::explain(*table_, decision);
   if (decision.row < table_->rows.size())
@@ -226,7 +235,7 @@ void CleavePolicy::recompose(const table::LinkState& link) {
   stale_ = next == nullptr;
   if (next == nullptr)
     return;
-  next->compose(*table_, batches_, corrections_, link);
+  next->compose(*table_, batches_, tails_, corrections_, link);
   composed_.publish(next);
 }
 

@@ -22,6 +22,7 @@ class CleavePolicy final : public Policy {
   [[nodiscard]] const table::ParetoTable& table() const override { return *table_; }
   [[nodiscard]] Decision decide(const Request& request, const LiveState& state) override;
   [[nodiscard]] core::Seconds soonest(const Request& request, const LiveState& state) override;
+  [[nodiscard]] core::Seconds expected(const table::LocalTail& tail) const override;
   void observe(const Outcome& outcome) override;
   void refresh(const table::LinkState& link) override;
   [[nodiscard]] std::string explain(const Request& request, const LiveState& state,
@@ -49,6 +50,7 @@ class CleavePolicy final : public Policy {
   PolicyOptions options_;
   SwitchingCosts switching_;
   const std::vector<RowBatch> batches_;
+  const std::vector<table::LocalTail> tails_;  // empty: not hedged
   Snapshots<ComposedTable> composed_;
   std::atomic<bool> scanned_ = false;  // decide() met a link that composed_ is not for
   mutable std::mutex writing_;         // guards what follows, and the writer's side of composed_

@@ -118,7 +118,18 @@ Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const F
   return out;
 }
 
-Cost cost_of(const Composed& row, const Switching& switching, const LiveState& state) {
+double hedging(const Beside& beside, const Composed& row, double latency, double remaining,
+               const LiveState& state) {
+  const double last_moment = remaining - beside.time;
+  if (!(last_moment > 0) || latency <= last_moment)
+    return 0;
+  // Not before the head is done and its output sent.
+  const double head = row.hold + (row.head ? state.edge_wait.count() : 0);
+  return beside.watts * std::clamp(latency - std::max(last_moment, head), 0.0, beside.time);
+}
+
+Cost cost_of(const Composed& row, const Switching& switching, const LiveState& state,
+             const Beside& beside, double remaining) {
   const double queue = row.cloud ? state.queue.count() : 0;
   const double wait = queue + (row.head ? state.edge_wait.count() : 0);
   const double change = switching.total().count();
@@ -127,8 +138,9 @@ Cost cost_of(const Composed& row, const Switching& switching, const LiveState& s
   Cost cost;
   cost.latency = row.latency + wait + change;
   cost.bound = (row.latency + wait) * (1 + row.margin) + change;
-  cost.energy = row.energy + more;
-  cost.edge_energy = row.edge_energy + more;
+  cost.hedging = hedging(beside, row, cost.latency, remaining, state);
+  cost.energy = row.energy + more + cost.hedging;
+  cost.edge_energy = row.edge_energy + more + cost.hedging;
   cost.switching = switching.total();
   return cost;
 }
@@ -147,7 +159,8 @@ bool lighter(const Cost& a, std::uint32_t row_a, const Cost& b, std::uint32_t ro
   return std::tie(a.edge_energy, a.latency, row_a) < std::tie(b.edge_energy, b.latency, row_b);
 }
 
-ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), margins_(rows) {
+ComposedTable::ComposedTable(std::size_t rows)
+    : rows_(rows), factors_(rows), margins_(rows), beside_(rows) {
   keys_.reserve(rows);
   spare_.resize(rows);
   by_energy_.reserve(rows);
@@ -159,7 +172,8 @@ ComposedTable::ComposedTable(std::size_t rows) : rows_(rows), factors_(rows), ma
 }
 
 void ComposedTable::compose(const table::ParetoTable& table, const std::vector<RowBatch>& batches,
-                            const Corrections& corrections, const table::LinkState& link) {
+                            std::span<const table::LocalTail> tails, const Corrections& corrections,
+                            const table::LinkState& link) {
   link_ = link;
   keys_.clear();
   by_energy_.clear();
@@ -214,6 +228,13 @@ void ComposedTable::compose(const table::ParetoTable& table, const std::vector<R
         cheap_.add(hoped);
     }
   }
+  hedged_ = !tails.empty();
+  for (std::uint32_t row = 0; row < tails.size(); ++row)
+    if (const table::LocalTail& tail = tails[row]; rows_[row].cloud && tail.like) {
+      const Factors& learnt = factors_[*tail.like];
+      beside_[row] = {(learnt.edge * tail.compute + tail.switching).count(),
+                      std::max(0.0, learnt.power * tail.busy.count() - rows_[row].idle)};
+    }
   sort_keys(keys_, spare_);
   sort_keys(edge_by_latency_, spare_);
   sort_keys(cloud_by_latency_, spare_);
@@ -255,13 +276,19 @@ ComposedTable::Pick ComposedTable::cheapest(double joules, const Request& reques
         break;
       if (row.bound() > (row.cloud ? cloud_time : edge_time) || !usable(row, request, state))
         continue;
-      const Cost cost = cost_of(row, switching.of(row.row, state), state);
+      const Cost cost = cost_for(row, switching.of(row.row, state), request, state);
       if (cost.bound <= time && cost.edge_energy <= joules &&
           (best.row == no_row || better(cost, row.row, best.cost, best.row)))
         best = {row.row, cost};
     }
   }
   return best;
+}
+
+Cost ComposedTable::cost_for(const Composed& row, const Switching& switching,
+                             const Request& request, const LiveState& state) const {
+  return cost_of(row, switching, state, beside(row.row),
+                 (request.deadline - request.elapsed).count());
 }
 
 void ComposedTable::Hopeful::reserve() {
@@ -293,8 +320,8 @@ ComposedTable::Pick ComposedTable::most_hopeful(const Hopeful& hopefuls, double 
       if (row.row == pick.row || !usable(row, request, state))
         continue;
       const Switching change = switching.of(row.row, state);
-      const double hoped = of(cost_of(hopeful, change, state));
-      const Cost cost = cost_of(row, change, state);
+      const double hoped = of(cost_for(hopeful, change, request, state));
+      const Cost cost = cost_for(row, change, request, state);
       if (hoped < least && fits(cost) && cost.edge_energy <= joules) {
         best = {row.row, cost};
         least = hoped;
@@ -334,7 +361,7 @@ ComposedTable::Pick ComposedTable::fastest(const Request& request, const LiveSta
       const Composed& row = rows_[key.row];
       if (!usable(row, request, state))
         continue;
-      const Cost cost = cost_of(row, switching.of(row.row, state), state);
+      const Cost cost = cost_for(row, switching.of(row.row, state), request, state);
       if (best.row == no_row || faster(cost, row.row, best.cost, best.row))
         best = {row.row, cost};
     }
@@ -360,7 +387,7 @@ ComposedTable::Pick ComposedTable::fastest_within(double joules, const Request& 
       if (row.edge_energy > joules || (best.row != no_row && row.latency > best.cost.latency) ||
           !usable(row, request, state))
         continue;
-      const Cost cost = cost_of(row, switching.of(row.row, state), state);
+      const Cost cost = cost_for(row, switching.of(row.row, state), request, state);
       if (cost.edge_energy <= joules &&
           (best.row == no_row || faster(cost, row.row, best.cost, best.row)))
         best = {row.row, cost};
@@ -382,7 +409,7 @@ ComposedTable::Pick ComposedTable::least_of_edge(const Request& request, const L
       if ((best.row != no_row && row.edge_energy > best.cost.edge_energy) ||
           !usable(row, request, state))
         continue;
-      const Cost cost = cost_of(row, switching.of(row.row, state), state);
+      const Cost cost = cost_for(row, switching.of(row.row, state), request, state);
       if (best.row == no_row || lighter(cost, row.row, best.cost, best.row))
         best = {row.row, cost};
     }

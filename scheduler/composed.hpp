@@ -6,6 +6,7 @@
 #include "scheduler/sort_keys.hpp"
 
 #include <cleave/scheduler/scheduler.hpp>
+#include <cleave/table/local_tails.hpp>
 #include <cleave/table/pareto_table.hpp>
 #include <cleave/table/predictor.hpp>
 
@@ -54,11 +55,24 @@ struct Composed {
 // Picking reads all of it, row after row.
 static_assert(sizeof(Composed) == 64);
 
+/// What the edge would do for a row's tail beside the cloud (PolicyOptions::hedged); nothing for a
+/// row that does not use it.
+struct Beside {
+  double time = 0;   ///< s, by itself
+  double watts = 0;  ///< above idle
+};
+
 /// One row's cost for one request.
 struct Cost {
   double latency, bound, energy, edge_energy;
+  double hedging = 0;  ///< J, part of both energies
   core::Seconds switching;
 };
+
+/// The joules of working beside the cloud until its reply is expected, from the last moment at
+/// which the edge can make the deadline alone. Nothing where it is too late for that.
+double hedging(const Beside& beside, const Composed& row, double latency, double remaining,
+               const LiveState& state);
 
 /// What keeps the edge from others: the head and the encoding.
 core::Seconds edge_hold(const table::Ingredients& in);
@@ -72,7 +86,8 @@ Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const F
 /// A queue delays a row that uses the cloud, the edge idling meanwhile: both grow linearly with it,
 /// so that composing for an empty queue is enough. Switching edge knobs keeps the edge busy, the
 /// cloud's keeps it waiting. The edge's own queue delays rows with a head and costs nothing.
-Cost cost_of(const Composed& row, const Switching& switching, const LiveState& state);
+Cost cost_of(const Composed& row, const Switching& switching, const LiveState& state,
+             const Beside& beside, double remaining);
 
 /// Whether floor, reach and the limit on keeping the edge let it through.
 bool usable(const Composed& row, const Request& request, const LiveState& state);
@@ -96,9 +111,10 @@ class ComposedTable {
   /// Reserves all memory, so that compose() allocates nothing.
   explicit ComposedTable(std::size_t rows);
 
-  /// `batches` are the table's.
+  /// `batches` are the table's, `tails` its rows' if they are hedged, or else empty.
   void compose(const table::ParetoTable& table, const std::vector<RowBatch>& batches,
-               const Corrections& corrections, const table::LinkState& link);
+               std::span<const table::LocalTail> tails, const Corrections& corrections,
+               const table::LinkState& link);
 
   struct Pick {
     std::uint32_t row = no_row;
@@ -139,6 +155,7 @@ class ComposedTable {
   [[nodiscard]] const table::LinkState& link() const { return link_; }
   [[nodiscard]] const Factors& factors(std::uint32_t row) const { return factors_[row]; }
   [[nodiscard]] double margin(std::uint32_t row) const { return margins_[row]; }
+  [[nodiscard]] Beside beside(std::uint32_t row) const { return hedged_ ? beside_[row] : Beside(); }
 
  private:
   // Blocks of rows are skipped whole if none can meet the deadline.
@@ -171,6 +188,9 @@ class ComposedTable {
                                   const Pick& pick, double joules, const Request& request,
                                   const LiveState& state, const SwitchingCosts& switching) const;
 
+  [[nodiscard]] Cost cost_for(const Composed& row, const Switching& switching,
+                              const Request& request, const LiveState& state) const;
+
   table::LinkState link_;
   std::vector<Composed> rows_;  // as in the table
   std::vector<Composed> by_energy_;
@@ -181,6 +201,8 @@ class ComposedTable {
   Hopeful fast_{[](const Composed& a, const Composed& b) { return a.latency < b.latency; }};
   std::vector<Factors> factors_;
   std::vector<double> margins_;
+  bool hedged_ = false;
+  std::vector<Beside> beside_;
   double least_edge_energy_ = 0, most_edge_energy_ = 0;
 };
 

@@ -37,8 +37,11 @@ std::string explain(const ParetoTable& table, const Decision& decision) {
               ? ", waiting for the edge " + milliseconds_of(decision.edge_wait)
               : "") +
          "), at most " + milliseconds_of(decision.bound) + ", " +
-         print("%.3g J", decision.energy.count()) + " " +
-         std::string(core::to_string(table.boundary)) + ", " +
+         print("%.3g J", decision.energy.count()) +
+         (decision.hedging > core::Joules()
+              ? print(" (%.3g of them beside the cloud)", decision.hedging.count())
+              : "") +
+         " " + std::string(core::to_string(table.boundary)) + ", " +
          std::string(core::to_string(decision.prediction.energy.origin));
 }
 

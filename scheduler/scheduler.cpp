@@ -120,6 +120,10 @@ core::Seconds Policy::soonest(const Request& request, const LiveState& state) {
                                 : decision.bound;
 }
 
+core::Seconds Policy::expected(const table::LocalTail& tail) const {
+  return tail.time();
+}
+
 std::vector<std::byte> Policy::learnt() const {
   return {};
 }

@@ -1,11 +1,11 @@
 #include "lib/runtime/energy_split.hpp"
-#include "lib/runtime/local_tails.hpp"
 #include "lib/runtime/waiting.hpp"
 #include "lib/runtime/worker_pool.hpp"
 
 #include <cleave/runtime/cloud.hpp>
 #include <cleave/runtime/edge_client.hpp>
 #include <cleave/runtime/shared_edge.hpp>
+#include <cleave/table/local_tails.hpp>
 #include <cleave/table/measured.hpp>
 
 #include <algorithm>
@@ -84,7 +84,7 @@ struct EdgeClient::Impl {
   explicit Impl(EdgeOptions given)
       : options(std::move(given)),
         clock(options.clock ? options.clock : std::make_shared<core::SteadyClock>()),
-        tails(local_tails(*options.table)),
+        tails(table::local_tails(*options.table)),
         edge(options.edge),
         executor(options.model, options.knobs.get(), options.cloud.get(),
                  {.clock = clock, .metrics = options.metrics}) {}
@@ -139,9 +139,10 @@ struct EdgeClient::Impl {
     }
     const table::TableRow& row = options.table->rows.at(reply.decision.row);
 
-    const LocalTail& tail = tails.at(reply.decision.row);
-    execute = waiting(request.deadline - wanted.elapsed, reply.decision, row.ingredients, tail,
-                      under_way, options.hedge);
+    const table::LocalTail& tail = tails.at(reply.decision.row);
+    execute = waiting(request.deadline - wanted.elapsed, reply.decision, row.ingredients,
+                      policy->expected(tail), under_way, options.hedge);
+    execute.tail_levels = tail.levels;
     execute.priority = request.priority;
     execute.turn = &turn;
     if (EnergySplit* metered = edge->metered())
@@ -222,7 +223,7 @@ struct EdgeClient::Impl {
 
   EdgeOptions options;
   std::shared_ptr<const core::Clock> clock;
-  std::vector<LocalTail> tails;  // of the rows
+  std::vector<table::LocalTail> tails;  // of the rows
   std::shared_ptr<SharedEdge> edge;
   scheduler::Streams::StreamId stream = 0;  // of the edge's
   scheduler::Policy* policy = nullptr;      // of the stream
@@ -253,10 +254,12 @@ core::Result<std::unique_ptr<EdgeClient>> EdgeClient::open(EdgeOptions options) 
                                                                 .meter = given.meter,
                                                                 .budget = given.budget,
                                                                 .log = given.log});
+  scheduler::PolicyOptions policy_options = given.policy_options;
+  policy_options.hedged = given.cloud && given.hedge == Hedge::last_moment;
   const auto stream = impl->edge->streams().add({.name = given.stream,
                                                  .table = given.table,
                                                  .policy = given.policy,
-                                                 .policy_options = given.policy_options,
+                                                 .policy_options = policy_options,
                                                  .deadline = given.usual_deadline,
                                                  .priority = given.stream_priority});
   if (!stream)

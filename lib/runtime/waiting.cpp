@@ -8,7 +8,7 @@ namespace cleave::inline v0::runtime {
 using core::Seconds;
 
 exec::ExecuteOptions waiting(Seconds left, const scheduler::Decision& decision,
-                             const table::Ingredients& in, const LocalTail& tail, int under_way,
+                             const table::Ingredients& in, Seconds tail, int under_way,
                              Hedge hedge) {
   const table::LatencyParts& expected = decision.prediction.latency;
   // The rest is encoded while the first bytes are on their way.
@@ -17,18 +17,17 @@ exec::ExecuteOptions waiting(Seconds left, const scheduler::Decision& decision,
   const Seconds cloud_part = std::max(Seconds(0), decision.bound - decision.edge_wait - before);
   const Seconds normal = 2.0 * cloud_part * static_cast<double>(under_way) + core::milliseconds(20);
   exec::ExecuteOptions execute;
-  execute.local_tail = tail.time;
-  execute.tail_levels = tail.levels;
+  execute.local_tail = tail;
   execute.cloud_work = expected.decode + expected.cloud_compute;
   execute.patience = normal + Seconds(1);
   if (std::isfinite(left.count())) {
-    const Seconds last_moment = left - tail.time;
+    const Seconds last_moment = left - tail;
     const Seconds overdue = before + cloud_part * static_cast<double>(under_way);
     execute.hedge = last_moment <= Seconds(0) ? before + normal
                     : hedge == Hedge::overdue ? std::max(last_moment, overdue)
                                               : last_moment;
     // Kept for as long as the edge may need, since its reply still counts then.
-    execute.patience = std::max(normal, execute.hedge) + tail.time;
+    execute.patience = std::max(normal, execute.hedge) + tail;
   }
   execute.remaining = execute.patience;
   return execute;

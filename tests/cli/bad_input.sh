@@ -26,6 +26,7 @@ expect 2 '' "$cleave" frobnicate
 
 # What CLI11 would bend: a number below 0 for an unsigned option, and one beyond 64 bits.
 expect 2 'seed: -5 is no whole number' "$cleave" workload weibull --seed -5 -o w.csv
+expect 2 'plan: 0 is none of fused, unfused' "$cleave" inspect --model missing.pt --plan 0
 expect 2 'requests: -1 is no whole number' "$cleave" workload weibull --requests -1 -o w.csv
 expect 2 'seed: 9+ is no whole number' "$cleave" workload weibull --seed 99999999999999999999 -o w.csv
 expect 2 'seed' "$cleave" verify "$model" --seed -1

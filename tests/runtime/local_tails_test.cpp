@@ -1,6 +1,4 @@
 // What the edge does in the cloud's place: under which settings, for how long, for how many joules.
-#include "lib/runtime/local_tails.hpp"
-
 #include "tests/support/fake_endpoint.hpp"
 #include "tests/support/fake_executable.hpp"
 #include "tests/support/fake_table.hpp"
@@ -11,6 +9,7 @@
 #include <cleave/runtime/cloud.hpp>
 #include <cleave/runtime/edge_client.hpp>
 #include <cleave/runtime/shared_edge.hpp>
+#include <cleave/table/local_tails.hpp>
 
 #include <gtest/gtest.h>
 
@@ -22,7 +21,7 @@ namespace {
 
 using core::milliseconds;
 using core::Seconds;
-using runtime::local_tails;
+using table::local_tails;
 using Levels = std::vector<core::LevelIndex>;
 
 // A network of four steps of 10 ms at level 1. At level 0 it takes twice as long.
@@ -56,10 +55,10 @@ TEST_F(LocalTailsTest, ATailRunsWhereItIsDoneFirst) {
     const double steps = 4.0 - static_cast<double>(cut);
     // 20 ms a step, or 10 ms and 3 ms for the change.
     EXPECT_EQ(tails[cut].levels, Levels{1});
-    EXPECT_NEAR(tails[cut].time.count(), steps * 0.010 + 0.003, 1e-12);
+    EXPECT_NEAR(tails[cut].time().count(), steps * 0.010 + 0.003, 1e-12);
     EXPECT_EQ(tails[cut].busy, core::Watts(16));
     EXPECT_EQ(tails[5 + cut].levels, Levels{1});
-    EXPECT_NEAR(tails[5 + cut].time.count(), steps * 0.010, 1e-12);
+    EXPECT_NEAR(tails[5 + cut].time().count(), steps * 0.010, 1e-12);
   }
 }
 
@@ -69,7 +68,7 @@ TEST_F(LocalTailsTest, ItStaysWhereItIsIfTheChangeCostsMoreThanItSaves) {
   const auto tails = local_tails(table);
   EXPECT_EQ(tails[1].levels, Levels{1});  // 30 + 25 against 60 ms
   EXPECT_EQ(tails[2].levels, Levels{0});  // 20 + 25 against 40 ms
-  EXPECT_NEAR(tails[2].time.count(), 0.040, 1e-12);
+  EXPECT_NEAR(tails[2].time().count(), 0.040, 1e-12);
   EXPECT_EQ(tails[2].busy, core::Watts(10));
 }
 
@@ -78,7 +77,7 @@ TEST_F(LocalTailsTest, SettingsThatAreLessAccurateDoNotCount) {
   table.rows.back().ingredients.accuracy.value = 0.8;  // all-edge at level 1
   const auto tails = local_tails(table);
   EXPECT_EQ(tails[0].levels, Levels{0});
-  EXPECT_NEAR(tails[0].time.count(), 0.080, 1e-12);
+  EXPECT_NEAR(tails[0].time().count(), 0.080, 1e-12);
   EXPECT_EQ(tails[5].levels, Levels{1});  // where it is
   // A codec's luck is nothing that the edge must have.
   table = both_levels();
@@ -93,11 +92,11 @@ TEST_F(LocalTailsTest, WithoutAnAllEdgeRowOfItsSettingsTheFastestCounts) {
   table.rows.erase(table.rows.begin() + 4);  // all-edge at level 0
   const auto tails = local_tails(table);
   EXPECT_EQ(tails[0].levels, Levels{1});
-  EXPECT_NEAR(tails[0].time.count(), 0.043, 1e-12);
-  EXPECT_NEAR(tails[1].time.count(), 0.023, 1e-12);  // 40 - 20 ms, and the change
+  EXPECT_NEAR(tails[0].time().count(), 0.043, 1e-12);
+  EXPECT_NEAR(tails[1].time().count(), 0.023, 1e-12);  // 40 - 20 ms, and the change
   table.rows.pop_back();
   const auto none = local_tails(table);
-  EXPECT_EQ(none[0].time, Seconds(0));
+  EXPECT_EQ(none[0].time(), Seconds(0));
   EXPECT_EQ(none[0].levels, Levels{0});
 }
 
@@ -236,6 +235,49 @@ TEST_F(LocalTailsTest, ATailThatDidNotBeginHasChangedNoKnob) {
   ASSERT_TRUE(next) << next.error().message();
   EXPECT_EQ(next->decision.row, 0u);
   EXPECT_EQ(next->decision.switching, Seconds(0));
+}
+
+// The cloud is the cheaper, but a tail beside it from the last moment on makes it dearer than the
+// edge at its low clock.
+TEST_F(LocalTailsTest, AClientThatHedgesAtTheLastMomentDecidesWithWhatThatCosts) {
+  std::vector<std::unique_ptr<device::Governor>> governors;
+  governors.push_back(std::make_unique<device::ThreadsGovernor>(
+      std::vector<int>{500, 1000}, 0, [](int) -> core::Result<void> { return {}; }));
+  const auto arbiter = std::make_shared<device::Arbiter>(std::move(governors));
+  auto table = std::make_shared<table::ParetoTable>(both_levels());
+  table->edge_knobs = arbiter->knobs();
+  for (table::TableRow& row : table->rows) {
+    if (row.configuration.stages.front().levels == Levels{0})
+      row.ingredients.edge_busy = core::Watts(4);
+    row.ingredients.edge_idle = core::Watts(2);
+    row.ingredients.cloud_compute = milliseconds(70);
+    row.ingredients.cloud_device = core::Watts(0);
+  }
+  for (const auto hedge : {runtime::Hedge::last_moment, runtime::Hedge::overdue}) {
+    const auto cloud = std::make_shared<HeldCloud>(model, clock);
+    cloud->answers_at_once = true;
+    runtime::EdgeOptions options;
+    options.model = model;
+    options.table = table;
+    options.cloud = cloud;
+    options.knobs = arbiter;
+    options.clock = clock;
+    options.hedge = hedge;
+    options.policy_options.learning.enabled = false;
+    const auto client = runtime::EdgeClient::open(std::move(options));
+    ASSERT_TRUE(client) << client.error().message();
+    // 80 ms at 4 W; or 70 ms at 2 W, and from 85 - 40 ms on at 16 W.
+    const auto tight = (*client)->infer({.inputs = model->example(), .deadline = milliseconds(85)});
+    ASSERT_TRUE(tight) << tight.error().message();
+    EXPECT_EQ(tight->decision.row, hedge == runtime::Hedge::overdue ? 0u : 4u);
+    EXPECT_EQ(tight->decision.hedging, core::Joules());
+    // Where the reply is there first, the two are one.
+    const auto loose =
+        (*client)->infer({.inputs = model->example(), .deadline = milliseconds(150)});
+    ASSERT_TRUE(loose) << loose.error().message();
+    EXPECT_EQ(loose->decision.row, 0u);
+    EXPECT_EQ(loose->hedged, Seconds(0));
+  }
 }
 
 }  // namespace

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cleave/scheduler/scheduler.hpp>
+#include <cleave/table/local_tails.hpp>
 #include <cleave/table/pareto_table.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <span>
@@ -13,7 +15,7 @@ namespace cleave::test {
 
 struct Want {
   std::uint32_t row = scheduler::no_row;
-  double latency = 0, bound = 0, energy = 0, edge_energy = 0;
+  double latency = 0, bound = 0, energy = 0, edge_energy = 0, hedging = 0;
   scheduler::Reason reason = scheduler::Reason::refused;
 };
 
@@ -27,10 +29,11 @@ inline core::Seconds switching(const std::vector<core::Knob>& knobs,
 }
 
 /// Learning off. `z` standard deviations of a row's spread are its margin; `composed_for` is the
-/// link that the policy last composed its rows for.
+/// link that the policy last composed its rows for. `tails`: if rows are hedged.
 inline Want brute_force(const table::ParetoTable& table, const scheduler::Request& request,
                         const scheduler::LiveState& state, double z,
-                        const table::LinkState& composed_for, bool refuses = false) {
+                        const table::LinkState& composed_for, bool refuses = false,
+                        std::span<const table::LocalTail> tails = {}) {
   using scheduler::Reason;
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const double remaining = (request.deadline - request.elapsed).count();
@@ -81,8 +84,19 @@ inline Want brute_force(const table::ParetoTable& table, const scheduler::Reques
       want.bound =
           (made.latency.total() + wait).count() * (1 + z * in.spread) + (edge + cloud).count();
       const core::Joules changing = in.edge_busy * edge + in.edge_idle * cloud;
-      want.energy = (made.energy.total(table.boundary) + changing).count();
-      want.edge_energy = (made.energy.total(core::Boundary::edge) + changing).count();
+      if (in.uses_cloud && !tails.empty()) {
+        // The edge works from the last moment, or from when it has sent what its head made, until
+        // the reply or its own end.
+        const double alone = tails[i].time().count(),
+                     watts = (tails[i].busy - in.edge_idle).count();
+        const double from = std::max(remaining - alone, (wait + in.edge_compute + encode).count());
+        const double until = std::min(want.latency, from + alone);
+        if (alone < remaining && std::isfinite(remaining) && from < until && watts > 0)
+          want.hedging = watts * (until - from);
+      }
+      want.energy = (made.energy.total(table.boundary) + changing).count() + want.hedging;
+      want.edge_energy =
+          (made.energy.total(core::Boundary::edge) + changing).count() + want.hedging;
       const auto latency = [](const Want& w) { return w.latency; };
       take(fastest, want, latency);
       take(lightest, want, [](const Want& w) { return w.edge_energy; });

@@ -52,8 +52,11 @@ void expect_same(const Decision& got, const Want& want) {
   EXPECT_EQ(got.meets_deadline, want.reason == Reason::least_energy);
   EXPECT_NEAR(got.latency.count(), want.latency, 1e-9 * want.latency);
   EXPECT_NEAR(got.bound.count(), want.bound, 1e-9 * want.bound);
-  EXPECT_NEAR(got.energy.count(), want.energy, 1e-9 * want.energy);
-  EXPECT_NEAR(got.edge_energy.count(), want.edge_energy, 1e-9 * want.edge_energy);
+  // How long a head keeps the edge is kept in single precision.
+  EXPECT_NEAR(got.hedging.count(), want.hedging, 1e-6 * want.hedging);
+  const double energy = got.hedging > core::Joules() ? 1e-6 : 1e-9;
+  EXPECT_NEAR(got.energy.count(), want.energy, energy * want.energy);
+  EXPECT_NEAR(got.edge_energy.count(), want.edge_energy, energy * want.edge_energy);
   EXPECT_NEAR((got.prediction.latency.total() + got.switching + got.edge_wait).count(),
               want.latency, 1e-9 * want.latency);
 }
@@ -67,6 +70,9 @@ TEST(Cleave, DecidesAsABruteForceWould) {
     PolicyOptions options;
     options.confidence = dice.chance(0.5) ? 0.95 : 0.5;
     options.on_miss = dice.chance(0.8) ? OnMiss::fastest : OnMiss::refuse;
+    options.hedged = dice.chance(0.5);
+    const auto tails =
+        options.hedged ? table::local_tails(*table) : std::vector<table::LocalTail>();
     const double z = options.confidence == 0.95 ? z95 : 0;
     options.link_tolerance = 0;
     const auto policy = policy_of(table, options);
@@ -104,9 +110,9 @@ TEST(Cleave, DecidesAsABruteForceWould) {
                                           : milliseconds(dice.between(1, 500));
       request.elapsed = dice.chance(0.3) ? milliseconds(dice.between(0, 20)) : Seconds();
       request.accuracy_floor = dice.chance(0.3) ? dice.between(0.8, 0.97) : 0;
-      expect_same(
-          policy->decide(request, state),
-          brute_force(*table, request, state, z, composed_for, options.on_miss == OnMiss::refuse));
+      expect_same(policy->decide(request, state),
+                  brute_force(*table, request, state, z, composed_for,
+                              options.on_miss == OnMiss::refuse, tails));
     }
   }
 }
@@ -165,6 +171,70 @@ TEST(Cleave, NeverMissesWhereARowIsInTimeAndTheModelIsRight) {
       }
     }
   }
+}
+
+// With the cloud the edge begins beside it at the last moment; what that takes is a row's cost.
+TEST(Cleave, WhatTheEdgeDoesBesideTheCloudCounts) {
+  ParetoTable made = random_table(2, 1);
+  table::Ingredients& edge = made.rows[0].ingredients;
+  edge.edge_compute = milliseconds(100);
+  edge.edge_busy = core::Watts(5);
+  made.rows[1].ingredients.up = core::Bytes(1000);
+  made.rows[1].ingredients.edge_idle = core::Watts(1);
+  made.rows[1].ingredients.cloud_device = made.rows[1].ingredients.cloud_machine = core::Watts(0);
+  made.rows[0].configuration.stages[0].levels = made.rows[1].configuration.stages[0].levels;
+  const auto table = share(std::move(made));
+  const LiveState state{.link = table->reference};
+  const Seconds reply = policy_of(table)->decide({.deadline = Seconds(10)}, state).latency;
+  PolicyOptions options;
+  options.hedged = true;
+  options.confidence = 0.5;
+  const auto policy = policy_of(table, options);
+  // The reply is there before the edge would begin.
+  const Decision plain = policy->decide({.deadline = milliseconds(101) + reply}, state);
+  EXPECT_EQ(plain.row, 1u);
+  EXPECT_EQ(plain.hedging, core::Joules());
+  // 10 ms later.
+  const Decision hedged = policy->decide({.deadline = milliseconds(90) + reply}, state);
+  EXPECT_EQ(hedged.row, 1u);
+  EXPECT_NEAR(hedged.hedging.count(), 0.010 * (5 - 1), 1e-9);
+  EXPECT_NEAR((hedged.energy - plain.energy).count(), hedged.hedging.count(), 1e-12);
+  EXPECT_NEAR((hedged.edge_energy - plain.edge_energy).count(), hedged.hedging.count(), 1e-12);
+  EXPECT_NE(policy->explain({.deadline = milliseconds(90) + reply}, state, hedged)
+                .find("(0.04 of them beside the cloud)"),
+            std::string::npos);
+  // The edge could not make it alone: it does not begin.
+  const Decision alone = policy->decide({.deadline = milliseconds(99)}, state);
+  EXPECT_EQ(alone.row, 1u);
+  EXPECT_EQ(alone.hedging, core::Joules());
+
+  // Where the edge would work for as long as it takes to do everything, it may as well do so: what
+  // it is learnt to take counts.
+  ParetoTable frugal = *table;
+  frugal.rows[0].ingredients.edge_busy = core::Watts(2);
+  frugal.rows[1].ingredients.edge_idle = core::Watts(1.2);
+  frugal.rows[1].ingredients.cloud_compute = milliseconds(80);
+  const auto other = share(std::move(frugal));
+  const Request tight{.deadline = milliseconds(112)};
+  EXPECT_EQ(policy_of(other)->decide(tight, state).row, 1u);
+  EXPECT_EQ(policy_of(other, options)->decide(tight, state).row, 0u);
+}
+
+TEST(Cleave, TheEdgesOwnTimeIsWhatItWasLearntToBe) {
+  ParetoTable made = random_table(2, 1);
+  made.rows[0].configuration.stages[0].levels = {3, 1};
+  made.rows[1].configuration.stages[0].levels = {0, 1};
+  const auto table = share(std::move(made));
+  const auto policy = policy_of(table);
+  const auto tail = table::local_tails(*table)[1];
+  ASSERT_EQ(tail.like, 0u);
+  EXPECT_EQ(tail.switching, milliseconds(3));
+  EXPECT_EQ(policy->expected(tail), tail.time());
+  table::LatencyParts slow;
+  slow.edge_compute = 2.0 * table->rows[0].ingredients.edge_compute;
+  for (int i = 0; i < 200; ++i)
+    policy->observe({.row = 0, .link = table->reference, .measured = slow});
+  EXPECT_NEAR(policy->expected(tail) / (2.0 * tail.compute + tail.switching), 1, 0.05);
 }
 
 TEST(Cleave, ABusyEdgeMovesWorkToTheCloud) {

@@ -35,7 +35,8 @@ class SharedEdge;
 enum class Hedge {
   /// At the last moment at which it can still make the deadline alone: a cloud that goes silent
   /// costs no deadline that the edge could have met. Where deadlines are hardly longer than the
-  /// edge needs, that is before any reply can have come.
+  /// edge needs, that is before any reply can have come; decisions count what it costs
+  /// (scheduler::PolicyOptions::hedged).
   last_moment,
   /// Then, but not before the reply is overdue: later than Decision::bound, of which the cloud's
   /// part counts once for each request under way. That are few (1 - confidence). A cloud that goes
@@ -68,8 +69,8 @@ struct EdgeOptions {
   std::string stream = "edge";
   std::uint8_t stream_priority = 1;
   core::Seconds usual_deadline = core::Seconds(std::numeric_limits<double>::infinity());
-  std::string policy = "cleave";  ///< one of scheduler::policy_names()
-  scheduler::PolicyOptions policy_options;
+  std::string policy = "cleave";            ///< one of scheduler::policy_names()
+  scheduler::PolicyOptions policy_options;  ///< but PolicyOptions::hedged, which `hedge` tells
   Hedge hedge = Hedge::last_moment;
   /// Threads for submit(), and so how many of its requests may be in flight: three or four keep
   /// head, link and tail at work at once.

@@ -6,6 +6,7 @@
 #include <cleave/core/export.hpp>
 #include <cleave/core/result.hpp>
 #include <cleave/core/units.hpp>
+#include <cleave/table/local_tails.hpp>
 #include <cleave/table/pareto_table.hpp>
 #include <cleave/table/predictor.hpp>
 #include <cleave/table/workload.hpp>
@@ -72,13 +73,14 @@ struct Decision {
   /// In parts, corrected by what was learnt, without switching. Its energy is of origin measured
   /// only if the table's is; what a meter taught scales the table's watts.
   table::Prediction prediction;
-  core::Seconds switching;      ///< setting the knobs of this row from what is set now
-  core::Seconds edge_wait;      ///< before the head: LiveState::edge_wait, or 0 without a head
-  core::Seconds edge_hold;      ///< head and encoding: what keeps the edge from others
-  core::Seconds latency;        ///< expected: the wait, the parts and the switching
-  core::Seconds bound;          ///< not exceeded with the confidence asked for
-  core::Joules energy;          ///< at the table's boundary, switching included
-  core::Joules edge_energy;     ///< the edge's part of it: what a budget pays
+  core::Seconds switching;   ///< setting the knobs of this row from what is set now
+  core::Seconds edge_wait;   ///< before the head: LiveState::edge_wait, or 0 without a head
+  core::Seconds edge_hold;   ///< head and encoding: what keeps the edge from others
+  core::Seconds latency;     ///< expected: the wait, the parts and the switching
+  core::Seconds bound;       ///< not exceeded with the confidence asked for
+  core::Joules energy;       ///< at the table's boundary, switching and hedging included
+  core::Joules edge_energy;  ///< the edge's part of it: what a budget pays
+  core::Joules hedging;      ///< the edge's while it works beside the cloud: PolicyOptions::hedged
   bool meets_deadline = false;  ///< elapsed + bound <= deadline
   Reason reason = Reason::refused;
 };
@@ -115,6 +117,8 @@ class CLEAVE_EXPORT Policy {
   /// How soon a request could surely be done: the bound of what decide() would give a request that
   /// is late already. Infinity where that is nothing.
   [[nodiscard]] virtual core::Seconds soonest(const Request& request, const LiveState& state);
+  /// What a tail of this table would take on the edge, corrected by what was learnt.
+  [[nodiscard]] virtual core::Seconds expected(const table::LocalTail& tail) const;
   /// Takes the result in. Not on the request's path: it may re-compose the whole table (tens of
   /// microseconds for 1,000 rows).
   virtual void observe(const Outcome& outcome) = 0;
@@ -171,6 +175,12 @@ struct PolicyOptions {
   /// Rows composed for a link that differs by no more than this (relative, in each of its three
   /// figures) are used as they are; otherwise decide() composes every row anew.
   double link_tolerance = 0.02;
+  /// Whoever runs the rows begins with the tail on the edge while the cloud is waited for, at the
+  /// last moment at which the edge can still make the deadline alone (runtime::Hedge::last_moment).
+  /// What the edge is expected to spend on that until the reply is there then counts as the row's:
+  /// its watts under the settings of the tail (table::LocalTail), above idle. Where the deadline is
+  /// hardly longer than the edge needs, a row without the cloud may so be the cheapest.
+  bool hedged = false;
   LearningOptions learning = {};
 };
 
@@ -178,13 +188,14 @@ struct PolicyOptions {
 CLEAVE_EXPORT std::span<const std::string_view> policy_names();
 
 /// - "cleave": the least energy whose latency, at the confidence asked for, meets deadline and
-///   accuracy floor given link, queue, the cost of switching knobs and what was learnt; else the
-///   fastest, or none (OnMiss). Cloud out of reach: all-edge rows only. Left out are rows that keep
-///   the edge for longer than LiveState::edge_limit, and those that take more of the edge's joules
-///   than a request may of what is left in the budget (see EnergyBudget). If none of the others is
-///   in time, and the fastest row of all takes more than that, too, then (1) the row of least
-///   expected latency within it, if that is in time; else (2) the row that takes the least of the
-///   edge; (3) none, if the budget does not have even that. With OnMiss::refuse only (3).
+///   accuracy floor given link, queue, the cost of switching knobs, that of hedging
+///   (PolicyOptions::hedged) and what was learnt; else the fastest, or none (OnMiss). Cloud out of
+///   reach: all-edge rows only. Left out are rows that keep the edge for longer than
+///   LiveState::edge_limit, and those that take more of the edge's joules than a request may of
+///   what is left in the budget (see EnergyBudget). If none of the others is in time, and the
+///   fastest row of all takes more than that, too, then (1) the row of least expected latency
+///   within it, if that is in time; else (2) the row that takes the least of the edge; (3) none, if
+///   the budget does not have even that. With OnMiss::refuse only (3).
 /// - "all-cloud": always the fastest row that runs nothing on the edge. "all-edge": always the
 ///   fastest row that runs nothing in the cloud.
 /// - "fastest", "frugal": always the front's row of least latency, of least energy.
