@@ -118,29 +118,27 @@ Composed compose_row(const table::ParetoTable& table, std::uint32_t row, const F
   return out;
 }
 
-double hedging(const Beside& beside, const Composed& row, double latency, double remaining,
-               const LiveState& state) {
+double hedging(const Beside& beside, double head, double latency, double remaining) {
   const double last_moment = remaining - beside.time;
-  if (!(last_moment > 0) || latency <= last_moment)
+  if (!(last_moment >= head) || latency <= last_moment)
     return 0;
-  // Not before the head is done and its output sent.
-  const double head = row.hold + (row.head ? state.edge_wait.count() : 0);
-  return beside.watts * std::clamp(latency - std::max(last_moment, head), 0.0, beside.time);
+  return beside.watts * std::min(latency - last_moment, beside.time);
 }
 
 Cost cost_of(const Composed& row, const Switching& switching, const LiveState& state,
              const Beside& beside, double remaining) {
   const double queue = row.cloud ? state.queue.count() : 0;
-  const double wait = queue + (row.head ? state.edge_wait.count() : 0);
+  const double turn = row.head ? state.edge_wait.count() : 0;
+  const double wait = queue + turn;
   const double change = switching.total().count();
   const double more =
       row.busy * switching.edge.count() + row.idle * (queue + switching.cloud.count());
   Cost cost;
   cost.latency = row.latency + wait + change;
   cost.bound = (row.latency + wait) * (1 + row.margin) + change;
-  cost.hedging = hedging(beside, row, cost.latency, remaining, state);
+  cost.hedging = hedging(beside, turn + change + row.hold, cost.latency, remaining);
   cost.energy = row.energy + more + cost.hedging;
-  cost.edge_energy = row.edge_energy + more + cost.hedging;
+  cost.edge_energy = row.edge_energy + more;
   cost.switching = switching.total();
   return cost;
 }

@@ -65,14 +65,14 @@ struct Beside {
 /// One row's cost for one request.
 struct Cost {
   double latency, bound, energy, edge_energy;
-  double hedging = 0;  ///< J, part of both energies
+  double hedging = 0;  ///< J, part of `energy`
   core::Seconds switching;
 };
 
-/// The joules of working beside the cloud until its reply is expected, from the last moment at
-/// which the edge can make the deadline alone. Nothing where it is too late for that.
-double hedging(const Beside& beside, const Composed& row, double latency, double remaining,
-               const LiveState& state);
+/// The joules of working beside the cloud until its reply is expected (`latency`), from the last
+/// moment at which the edge can make the deadline alone. Nothing where that is before `head`, when
+/// the edge has sent what the cloud needs.
+double hedging(const Beside& beside, double head, double latency, double remaining);
 
 /// What keeps the edge from others: the head and the encoding.
 core::Seconds edge_hold(const table::Ingredients& in);

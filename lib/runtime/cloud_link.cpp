@@ -84,7 +84,8 @@ struct CloudLink::Impl : std::enable_shared_from_this<CloudLink::Impl> {
     pthread_setname_np(keeper.native_handle(), "cleave-link");
   }
 
-  // Afterwards nobody else owns this, and so nothing is left on the I/O thread.
+  // Afterwards nobody else owns this, and so nothing is left on the I/O thread, unless that is the
+  // one that closes it.
   void close() {
     ChannelPtr last;
     {

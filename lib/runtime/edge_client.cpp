@@ -255,7 +255,7 @@ core::Result<std::unique_ptr<EdgeClient>> EdgeClient::open(EdgeOptions options) 
                                                                 .budget = given.budget,
                                                                 .log = given.log});
   scheduler::PolicyOptions policy_options = given.policy_options;
-  policy_options.hedged = given.cloud && given.hedge == Hedge::last_moment;
+  policy_options.hedged = given.hedge == Hedge::last_moment;
   const auto stream = impl->edge->streams().add({.name = given.stream,
                                                  .table = given.table,
                                                  .policy = given.policy,

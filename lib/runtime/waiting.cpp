@@ -23,7 +23,8 @@ exec::ExecuteOptions waiting(Seconds left, const scheduler::Decision& decision,
   if (std::isfinite(left.count())) {
     const Seconds last_moment = left - tail;
     const Seconds overdue = before + cloud_part * static_cast<double>(under_way);
-    execute.hedge = last_moment <= Seconds(0) ? before + normal
+    const Seconds sent = decision.switching + decision.edge_hold;
+    execute.hedge = last_moment < sent        ? before + normal
                     : hedge == Hedge::overdue ? std::max(last_moment, overdue)
                                               : last_moment;
     // Kept for as long as the edge may need, since its reply still counts then.

@@ -14,9 +14,9 @@ namespace cleave::inline v0::runtime {
 /// cloud, this one included.
 ///
 /// Twice what the cloud's part is bounded by, for each request under way, is still normal. With a
-/// deadline the edge begins with the tail when the Hedge says so; where it is too late to make the
-/// deadline alone the cloud is the better hope for as long as that is normal. Without one the cloud
-/// has a second more.
+/// deadline the edge begins with the tail when the Hedge says so; where it will be too late to make
+/// the deadline alone when the head's output is sent, the cloud is the better hope for as long as
+/// that is normal. Without one the cloud has a second more.
 exec::ExecuteOptions waiting(core::Seconds left, const scheduler::Decision& decision,
                              const table::Ingredients& in, core::Seconds tail, int under_way,
                              Hedge hedge);

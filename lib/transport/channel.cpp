@@ -7,8 +7,12 @@
 
 #include <cleave/transport/channel.hpp>
 
+#include <pthread.h>
+
 #include <atomic>
 #include <future>
+#include <system_error>
+#include <thread>
 
 namespace cleave::inline v0::transport {
 namespace {
@@ -195,7 +199,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
         where_(options_.host + ":" + std::to_string(options_.port)),
         done_(std::move(done)),
         timer_(io_->executor()),
-        resolver_(io_->executor()),
+        found_(io_->executor(), asio::steady_timer::time_point::max()),
         socket_(io_->executor()) {}
 
   // On the I/O thread.
@@ -219,24 +223,25 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   asio::awaitable<void> connect() {
     const auto self = shared_from_this();
     error_code error;
-    std::vector<tcp::endpoint> endpoints;
     const auto numeric = asio::ip::make_address(options_.host, error);
     if (!error) {
-      endpoints.emplace_back(numeric, options_.port);
+      endpoints_.emplace_back(numeric, options_.port);
     } else {
-      const auto found =
-          co_await resolver_.async_resolve(options_.host, std::to_string(options_.port),
-                                           asio::redirect_error(asio::use_awaitable, error));
-      if (!done_)
-        co_return;
-      if (error) {
-        finish(
-            fail(Errc::unavailable, "no such host: " + error.message(), where_, "check the name"));
+      if (auto begun = look_up(); !begun) {
+        finish(fail(begun));
         co_return;
       }
-      for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+      error_code cancelled;
+      co_await found_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+      if (!done_)
+        co_return;
+      if (no_host_) {
+        finish(fail(Errc::unavailable, "no such host: " + no_host_.message(), where_,
+                    "check the name"));
+        co_return;
+      }
     }
-    co_await asio::async_connect(socket_, endpoints,
+    co_await asio::async_connect(socket_, endpoints_,
                                  asio::redirect_error(asio::use_awaitable, error));
     if (!done_)
       co_return;
@@ -256,6 +261,37 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
       else
         self->finish(fail(opened));
     });
+  }
+
+  // getaddrinfo() takes as long as a name server that is not there lets it, and cannot be stopped.
+  // Asio's resolver would have whoever destroys the I/O thread wait for it: here a thread of its
+  // own is left behind, which owns nothing but the name. It ends found_'s wait.
+  Result<void> look_up() {
+    const auto work = [weak = weak_from_this(), weak_io = weak_io_, host = options_.host,
+                       port = std::to_string(options_.port)] {
+      pthread_setname_np(pthread_self(), "cleave-name");
+      asio::io_context context;
+      error_code error;
+      std::vector<tcp::endpoint> endpoints;
+      for (const auto& entry : tcp::resolver(context).resolve(host, port, error))
+        endpoints.push_back(entry.endpoint());
+      if (const auto io = weak_io.lock())
+        asio::post(io->executor(), [weak, error, endpoints = std::move(endpoints)]() mutable {
+          const auto self = weak.lock();
+          if (!self)
+            return;
+          self->no_host_ = error;
+          self->endpoints_ = std::move(endpoints);
+          self->found_.cancel();
+        });
+    };
+    try {
+      std::thread(work).detach();
+    } catch (const std::system_error& e) {
+      return fail(Errc::exhausted, std::string("no thread to look up the host: ") + e.what(),
+                  where_);
+    }
+    return {};
   }
 
   // Where the socket has led to, whatever the host is called.
@@ -279,7 +315,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
     if (!done)
       return;
     timer_.cancel();
-    resolver_.cancel();
+    found_.cancel();
     error_code ignored;
     socket_.close(ignored);
     const auto core = std::move(core_);
@@ -296,7 +332,9 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   Done done_;
   std::shared_ptr<Core> core_;
   asio::steady_timer timer_;
-  tcp::resolver resolver_;
+  asio::steady_timer found_;  // never expires
+  error_code no_host_;
+  std::vector<tcp::endpoint> endpoints_;
   tcp::socket socket_;
 };
 

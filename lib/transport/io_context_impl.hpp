@@ -19,8 +19,8 @@ struct IoContext::Impl {
 
   [[nodiscard]] Section& section() { return place_.section; }
 
-  // Does it in the section, on the thread unless this is as good as a callback, and returns then:
-  // what was posted before has been done too.
+  // Does it in the section and returns then: at once in a callback; else on the thread, after all
+  // that was posted before. It must not throw.
   template <class F>
   void run(F work) {
     if (on_thread()) {

@@ -163,6 +163,7 @@ class HeldCloud final : public runtime::Cloud {
   }
   exec::RemoteStart start(exec::RemoteCall call, Done done) override {
     EXPECT_TRUE(exec::gather(call));
+    alternative = call.choice.alternative;
     body_ = std::move(call.body);
     done_ = std::move(done);
     if (answers_at_once)
@@ -173,10 +174,11 @@ class HeldCloud final : public runtime::Cloud {
   [[nodiscard]] bool reachable() const override { return true; }
   [[nodiscard]] std::optional<table::LinkState> estimate() const override { return std::nullopt; }
   [[nodiscard]] Seconds queue() const override { return {}; }
-  [[nodiscard]] bool serves(core::Fingerprint) const override { return true; }
+  [[nodiscard]] bool serves(core::Fingerprint) const override { return there; }
   [[nodiscard]] core::Result<void> require(core::Fingerprint) override { return {}; }
   [[nodiscard]] std::string where() const override { return "held"; }
-  bool answers_at_once = false;
+  bool answers_at_once = false, there = true;
+  Seconds alternative;  // that the last call had to the cloud
 
  private:
   exec::ModelStore models_;
@@ -235,6 +237,29 @@ TEST_F(LocalTailsTest, ATailThatDidNotBeginHasChangedNoKnob) {
   ASSERT_TRUE(next) << next.error().message();
   EXPECT_EQ(next->decision.row, 0u);
   EXPECT_EQ(next->decision.switching, Seconds(0));
+}
+
+// The table has the edge twice as fast as it is.
+TEST_F(LocalTailsTest, ItTakesWhatTheEdgeWasLearntToTake) {
+  const auto cloud = std::make_shared<HeldCloud>(model, clock);
+  cloud->answers_at_once = true;
+  runtime::EdgeOptions options;
+  options.model = model;
+  options.table = std::make_shared<table::ParetoTable>(table_of(*model, milliseconds(5)));
+  options.cloud = cloud;
+  options.clock = clock;
+  const auto client = runtime::EdgeClient::open(std::move(options));
+  ASSERT_TRUE(client) << client.error().message();
+  const runtime::Request request{.inputs = model->example()};
+  for (const double steps_take : {5, 10}) {
+    cloud->there = true;
+    const auto away = (*client)->infer(request);
+    ASSERT_TRUE(away) << away.error().message();
+    ASSERT_EQ(away->decision.row, 0u);
+    EXPECT_NEAR(cloud->alternative / milliseconds(4 * steps_take), 1, 0.02);
+    cloud->there = false;
+    for (int i = 0; i < 200; ++i) ASSERT_TRUE((*client)->infer(request));
+  }
 }
 
 // The cloud is the cheaper, but a tail beside it from the last moment on makes it dearer than the

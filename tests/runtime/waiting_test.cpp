@@ -22,6 +22,7 @@ class Waiting : public testing::Test {
     decision.prediction.latency.decode = milliseconds(1);
     decision.prediction.latency.cloud_compute = milliseconds(4);
     decision.edge_wait = milliseconds(40);  // which is over when the head begins
+    decision.edge_hold = milliseconds(5 + 3);
     decision.bound = milliseconds(40 + 27);
     in.encode_first = milliseconds(2);
   }
@@ -41,20 +42,25 @@ TEST_F(Waiting, TheEdgeBeginsAtTheLastMoment) {
   EXPECT_EQ(made.remaining, made.patience);
   EXPECT_EQ(made.local_tail, milliseconds(60));
   EXPECT_NEAR(made.cloud_work.count(), 0.005, 1e-12);
-  EXPECT_NEAR(with(milliseconds(62), Hedge::last_moment).hedge.count(), 0.002, 1e-12);
+  EXPECT_NEAR(with(milliseconds(69), Hedge::last_moment).hedge.count(), 0.009, 1e-12);
 }
 
 TEST_F(Waiting, OrWhenTheReplyIsOverdue) {
   EXPECT_NEAR(with(milliseconds(100), Hedge::overdue).hedge.count(), 0.040, 1e-12);
-  EXPECT_NEAR(with(milliseconds(62), Hedge::overdue).hedge.count(), 0.027, 1e-12);
+  EXPECT_NEAR(with(milliseconds(69), Hedge::overdue).hedge.count(), 0.027, 1e-12);
   // Two others are before it.
-  EXPECT_NEAR(with(milliseconds(62), Hedge::overdue, 3).hedge.count(), 0.067, 1e-12);
+  EXPECT_NEAR(with(milliseconds(69), Hedge::overdue, 3).hedge.count(), 0.067, 1e-12);
 }
 
 TEST_F(Waiting, WhoIsTooLateAloneWaitsForAsLongAsIsNormal) {
   for (const Hedge hedge : {Hedge::last_moment, Hedge::overdue}) {
-    EXPECT_NEAR(with(milliseconds(59), hedge).hedge.count(), 0.007 + 0.060, 1e-12);
+    // Also who would be in time with the tail, but not with head and tail, or with changing knobs.
+    for (const double left : {59, 67})
+      EXPECT_NEAR(with(milliseconds(left), hedge).hedge.count(), 0.007 + 0.060, 1e-12);
     EXPECT_NEAR(with(milliseconds(59), hedge, 3).hedge.count(), 0.007 + 0.140, 1e-12);
+    decision.switching = milliseconds(2);
+    EXPECT_NEAR(with(milliseconds(69), hedge).hedge.count(), 0.007 + 0.060, 1e-12);
+    decision.switching = {};
     const auto none = with(Seconds(std::numeric_limits<double>::infinity()), hedge);
     EXPECT_NEAR(none.patience.count(), 1.060, 1e-12);
     EXPECT_GT(none.hedge, Seconds(1e9));

@@ -85,18 +85,17 @@ inline Want brute_force(const table::ParetoTable& table, const scheduler::Reques
           (made.latency.total() + wait).count() * (1 + z * in.spread) + (edge + cloud).count();
       const core::Joules changing = in.edge_busy * edge + in.edge_idle * cloud;
       if (in.uses_cloud && !tails.empty()) {
-        // The edge works from the last moment, or from when it has sent what its head made, until
-        // the reply or its own end.
+        // The edge works from the last moment until the reply or its own end, unless that moment is
+        // over when it has sent what its head made.
         const double alone = tails[i].time().count(),
                      watts = (tails[i].busy - in.edge_idle).count();
-        const double from = std::max(remaining - alone, (wait + in.edge_compute + encode).count());
-        const double until = std::min(want.latency, from + alone);
-        if (alone < remaining && std::isfinite(remaining) && from < until && watts > 0)
-          want.hedging = watts * (until - from);
+        const double sent = (wait + edge + cloud + in.edge_compute + encode).count();
+        const double until = std::min(want.latency, remaining);
+        if (sent + alone <= remaining && std::isfinite(remaining) && watts > 0)
+          want.hedging = watts * std::max(0.0, until - (remaining - alone));
       }
       want.energy = (made.energy.total(table.boundary) + changing).count() + want.hedging;
-      want.edge_energy =
-          (made.energy.total(core::Boundary::edge) + changing).count() + want.hedging;
+      want.edge_energy = (made.energy.total(core::Boundary::edge) + changing).count();
       const auto latency = [](const Want& w) { return w.latency; };
       take(fastest, want, latency);
       take(lightest, want, [](const Want& w) { return w.edge_energy; });

@@ -180,6 +180,7 @@ TEST(Cleave, WhatTheEdgeDoesBesideTheCloudCounts) {
   edge.edge_compute = milliseconds(100);
   edge.edge_busy = core::Watts(5);
   made.rows[1].ingredients.up = core::Bytes(1000);
+  made.rows[1].ingredients.encode_first = made.rows[1].ingredients.encode_rest = Seconds();
   made.rows[1].ingredients.edge_idle = core::Watts(1);
   made.rows[1].ingredients.cloud_device = made.rows[1].ingredients.cloud_machine = core::Watts(0);
   made.rows[0].configuration.stages[0].levels = made.rows[1].configuration.stages[0].levels;
@@ -199,7 +200,11 @@ TEST(Cleave, WhatTheEdgeDoesBesideTheCloudCounts) {
   EXPECT_EQ(hedged.row, 1u);
   EXPECT_NEAR(hedged.hedging.count(), 0.010 * (5 - 1), 1e-9);
   EXPECT_NEAR((hedged.energy - plain.energy).count(), hedged.hedging.count(), 1e-12);
-  EXPECT_NEAR((hedged.edge_energy - plain.edge_energy).count(), hedged.hedging.count(), 1e-12);
+  // No budget refuses for it.
+  EXPECT_EQ(hedged.edge_energy, plain.edge_energy);
+  LiveState poor = state;
+  poor.energy.available = 1.01 * plain.edge_energy;
+  EXPECT_EQ(policy->decide({.deadline = milliseconds(90) + reply}, poor).row, 1u);
   EXPECT_NE(policy->explain({.deadline = milliseconds(90) + reply}, state, hedged)
                 .find("(0.04 of them beside the cloud)"),
             std::string::npos);
@@ -208,16 +213,43 @@ TEST(Cleave, WhatTheEdgeDoesBesideTheCloudCounts) {
   EXPECT_EQ(alone.row, 1u);
   EXPECT_EQ(alone.hedging, core::Joules());
 
-  // Where the edge would work for as long as it takes to do everything, it may as well do so: what
-  // it is learnt to take counts.
+  // Nor if the moment is over when all is sent.
+  ParetoTable large = *table;
+  large.rows[1].ingredients.encode_rest = milliseconds(5);
+  const Seconds between = milliseconds(101);
+  ASSERT_LT(between, reply + milliseconds(90));
+  EXPECT_GT(policy->decide({.deadline = between}, state).hedging, core::Joules());
+  const Decision late =
+      policy_of(share(std::move(large)), options)->decide({.deadline = between}, state);
+  EXPECT_EQ(late.row, 1u);
+  EXPECT_EQ(late.hedging, core::Joules());
+
+  // What was learnt of the edge's time and power counts: 120 ms, and twice the watts.
+  table::LatencyParts slow;
+  slow.edge_compute = milliseconds(120);
+  const core::Energy counted{core::Joules(1.2), core::Boundary::edge, core::Origin::measured};
+  for (int i = 0; i < 2000; ++i)
+    policy->observe({.row = 0,
+                     .link = table->reference,
+                     .measured = slow,
+                     .energy = scheduler::MeteredEnergy{counted, core::Joules(0.6)}});
+  const Decision learnt = policy->decide({.deadline = milliseconds(110) + reply}, state);
+  EXPECT_EQ(learnt.row, 1u);
+  EXPECT_NEAR(learnt.hedging.count(), 0.010 * 2 * (5 - 1), 0.01 * 0.08);
+  const Decision in_time = policy->decide({.deadline = milliseconds(121) + reply}, state);
+  EXPECT_EQ(in_time.hedging, core::Joules());
+
+  // Where the edge would work beside the cloud for as long as it takes to do everything, it may as
+  // well do so.
   ParetoTable frugal = *table;
   frugal.rows[0].ingredients.edge_busy = core::Watts(2);
-  frugal.rows[1].ingredients.edge_idle = core::Watts(1.2);
-  frugal.rows[1].ingredients.cloud_compute = milliseconds(80);
+  frugal.rows[1].ingredients.edge_idle = core::Watts(1.5);
+  frugal.rows[1].ingredients.cloud_compute += milliseconds(106) - reply;
   const auto other = share(std::move(frugal));
   const Request tight{.deadline = milliseconds(112)};
-  EXPECT_EQ(policy_of(other)->decide(tight, state).row, 1u);
   EXPECT_EQ(policy_of(other, options)->decide(tight, state).row, 0u);
+  options.hedged = false;
+  EXPECT_EQ(policy_of(other, options)->decide(tight, state).row, 1u);
 }
 
 TEST(Cleave, TheEdgesOwnTimeIsWhatItWasLearntToBe) {

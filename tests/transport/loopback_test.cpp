@@ -433,14 +433,12 @@ TEST(Loopback, AnAttemptToConnectCanBeCancelled) {
   options.connect_timeout = Seconds(3600);
   options.io = io;
   std::vector<Result<std::shared_ptr<Channel>>> told;
-  const auto connect = [&, held = std::make_shared<int>()] {
-    const std::weak_ptr<int> callback = held;
-    return std::pair(
-        Channel::connect_async(options, [&told, held](auto c) { told.push_back(std::move(c)); }),
-        callback);
-  };
-  const auto [cancel, callback] = connect();
+  auto held = std::make_shared<int>();
+  const std::weak_ptr<int> callback = held;
+  const auto cancel = Channel::connect_async(
+      options, [&told, held = std::move(held)](auto c) { told.push_back(std::move(c)); });
   cancel();
+  EXPECT_TRUE(callback.expired());
   ASSERT_EQ(told.size(), 1u);
   EXPECT_EQ(told.front().error().code, Errc::cancelled);
   cancel();

@@ -67,7 +67,8 @@ struct CloudLinkState {
 class CLEAVE_EXPORT CloudLink final : public Cloud {
  public:
   explicit CloudLink(CloudLinkOptions options);
-  /// Calls under way fail with Errc::cancelled or unavailable.
+  /// Calls under way fail with Errc::cancelled or unavailable. From another thread than a
+  /// callback's it returns when all callbacks have been called, and nothing is logged afterwards.
   ~CloudLink() override;
 
   exec::RemoteStart start(exec::RemoteCall call, Done done) override;

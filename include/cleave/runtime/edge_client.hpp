@@ -34,9 +34,9 @@ class SharedEdge;
 /// energy.
 enum class Hedge {
   /// At the last moment at which it can still make the deadline alone: a cloud that goes silent
-  /// costs no deadline that the edge could have met. Where deadlines are hardly longer than the
-  /// edge needs, that is before any reply can have come; decisions count what it costs
-  /// (scheduler::PolicyOptions::hedged).
+  /// costs no deadline that the edge can still meet when it has sent what the cloud needs. Where
+  /// deadlines are hardly longer than the edge needs, that is before any reply can have come;
+  /// decisions count what it costs (scheduler::PolicyOptions::hedged).
   last_moment,
   /// Then, but not before the reply is overdue: later than Decision::bound, of which the cloud's
   /// part counts once for each request under way. That are few (1 - confidence). A cloud that goes

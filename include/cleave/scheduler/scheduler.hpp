@@ -79,8 +79,8 @@ struct Decision {
   core::Seconds latency;     ///< expected: the wait, the parts and the switching
   core::Seconds bound;       ///< not exceeded with the confidence asked for
   core::Joules energy;       ///< at the table's boundary, switching and hedging included
-  core::Joules edge_energy;  ///< the edge's part of it: what a budget pays
-  core::Joules hedging;      ///< the edge's while it works beside the cloud: PolicyOptions::hedged
+  core::Joules edge_energy;  ///< the edge's part of it, without hedging: what a budget sets aside
+  core::Joules hedging;      ///< the edge's, beside the cloud: PolicyOptions::hedged
   bool meets_deadline = false;  ///< elapsed + bound <= deadline
   Reason reason = Reason::refused;
 };
@@ -117,7 +117,8 @@ class CLEAVE_EXPORT Policy {
   /// How soon a request could surely be done: the bound of what decide() would give a request that
   /// is late already. Infinity where that is nothing.
   [[nodiscard]] virtual core::Seconds soonest(const Request& request, const LiveState& state);
-  /// What a tail of this table would take on the edge, corrected by what was learnt.
+  /// What the edge would take for this one of table::local_tails(table()), corrected by what was
+  /// learnt of it.
   [[nodiscard]] virtual core::Seconds expected(const table::LocalTail& tail) const;
   /// Takes the result in. Not on the request's path: it may re-compose the whole table (tens of
   /// microseconds for 1,000 rows).
@@ -179,7 +180,9 @@ struct PolicyOptions {
   /// last moment at which the edge can still make the deadline alone (runtime::Hedge::last_moment).
   /// What the edge is expected to spend on that until the reply is there then counts as the row's:
   /// its watts under the settings of the tail (table::LocalTail), above idle. Where the deadline is
-  /// hardly longer than the edge needs, a row without the cloud may so be the cheapest.
+  /// hardly longer than the edge needs, a row without the cloud may so be the cheapest. Where head
+  /// and tail are too long for the deadline there is no such moment, and no such cost. An energy
+  /// budget pays what it came to, and refuses nothing for it.
   bool hedged = false;
   LearningOptions learning = {};
 };

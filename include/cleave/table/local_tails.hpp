@@ -24,11 +24,12 @@ struct LocalTail {
   [[nodiscard]] core::Seconds time() const { return compute + switching; }
 };
 
-/// One for each row. It runs under the settings of the all-edge row with which it is done first,
-/// changing knobs included: a request whose cloud has failed or is slow has little time left, and
-/// the later the edge may begin, the less often it works for nothing. How much of the network is
-/// left, and how accurate the edge must be, is told by the all-edge row of the row's own settings;
-/// without one the head counts as if it had run under the other's, and the accuracy is the row's.
+/// One for each row. It runs under the settings of the all-edge row with which it is done first by
+/// the table, changing knobs included: a request whose cloud has failed or is slow has little time
+/// left, and the later the edge may begin, the less often it works for nothing. How much of the
+/// network is left, and how accurate the edge must be, is told by the all-edge row of the row's own
+/// settings; without one the head counts as if it had run under the other's, and the accuracy is
+/// the row's.
 CLEAVE_EXPORT std::vector<LocalTail> local_tails(const ParetoTable& table);
 
 }  // namespace cleave::inline v0::table
