@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 namespace cleave::inline v0::scheduler {
 namespace {
@@ -70,7 +71,7 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
       keep_row_(std::exp2(-1 / options.row_half_life)),
       table_(digest_of(table)),
       rows_(table.rows.size()),
-      own_(table.rows.size()),
+      where_(table.rows.size()),
       factors_(table.rows.size()) {
   std::map<std::vector<core::LevelIndex>, std::uint32_t> edges, clouds;
   const auto index_of = [](auto& seen, const std::vector<core::LevelIndex>& levels) {
@@ -79,21 +80,35 @@ Corrections::Corrections(const table::ParetoTable& table, const LearningOptions&
   const auto belief = [](double deviation) {
     return Belief{.mean = 0, .variance = deviation * deviation, .prior = deviation * deviation};
   };
-  const Belief own = belief(options.row_deviation);
   const Belief shared = belief(options.shared_deviation);
+  // The same part of the network on the same host's setting.
+  using Work = std::tuple<bool, std::uint64_t, std::vector<core::LevelIndex>, double>;
+  std::map<Work, std::uint32_t> works;
+  std::uint32_t errors = 0;
+  const auto error_of = [&](Work work) {
+    const auto [found, fresh] = works.emplace(std::move(work), errors);
+    errors += fresh ? 1 : 0;
+    return found->second;
+  };
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const table::TableRow& row = table.rows[i];
-    RowState& state = rows_[i];
-    state.edge = state.move = state.cloud = own;
-    own_[i].edge_setting = index_of(edges, row.configuration.stages[0].levels);
-    own_[i].cloud_setting = index_of(clouds, row.configuration.stages[1].levels);
-    state.uses_cloud = row.ingredients.uses_cloud;
-    state.spread = row.ingredients.spread;
+    const auto& stages = row.configuration.stages;
+    const std::uint64_t cut = stages[0].end.value;
+    Where& where = where_[i];
+    where.edge_setting = index_of(edges, stages[0].levels);
+    where.cloud_setting = index_of(clouds, stages[1].levels);
+    where.edge = error_of({true, cut, stages[0].levels, row.ingredients.edge_compute.count()});
+    where.cloud = error_of({false, cut, stages[1].levels, row.ingredients.cloud_compute.count()});
+    where.move = errors++;
+    rows_[i].uses_cloud = row.ingredients.uses_cloud;
+    rows_[i].spread = row.ingredients.spread;
   }
+  own_errors_.assign(errors, {.belief = belief(options.row_deviation)});
+  own_factors_.assign(errors, 1);
   edge_settings_.assign(edges.size(), shared);
   cloud_settings_.assign(clouds.size(), shared);
   std::vector<std::size_t> on_edge(edges.size()), in_cloud(clouds.size());
-  for (const Own& row : own_) {
+  for (const Where& row : where_) {
     ++on_edge[row.edge_setting];
     ++in_cloud[row.cloud_setting];
   }
@@ -118,37 +133,33 @@ void Corrections::drift(Belief& belief, double keep_mean) const {
 }
 
 // What drift() would have made of it, request by request.
-Corrections::RowState Corrections::drifted(const RowState& row) const {
-  RowState out = row;
-  const auto requests = static_cast<double>(requests_ - row.drifted);
-  const double mean = std::pow(keep_row_, requests);
-  const double variance = std::pow(keep_, 2 * requests);
-  for (Belief* belief : {&out.edge, &out.move, &out.cloud}) {
-    belief->mean *= mean;
-    belief->variance = belief->prior + (belief->variance - belief->prior) * variance;
-  }
+Corrections::OwnError Corrections::drifted(const OwnError& error) const {
+  OwnError out = error;
+  const auto requests = static_cast<double>(requests_ - error.drifted);
+  Belief& belief = out.belief;
+  belief.mean *= std::pow(keep_row_, requests);
+  belief.variance = belief.prior + (belief.variance - belief.prior) * std::pow(keep_, 2 * requests);
   out.drifted = requests_;
   return out;
 }
 
 void Corrections::settle(std::uint32_t index) {
-  RowState& row = rows_[index];
-  if (row.drifted != requests_)
-    row = drifted(row);
-  Own& own = own_[index];
-  own.edge = std::exp(row.edge.mean);
-  own.move = std::exp(row.move.mean);
-  own.cloud = std::exp(row.cloud.mean);
+  OwnError& error = own_errors_[index];
+  if (error.drifted != requests_)
+    error = drifted(error);
+  own_factors_[index] = std::exp(error.belief.mean);
 }
 
 void Corrections::settle_some() {
+  constexpr std::uint32_t few = 16;  // which take no time
   const double lag = std::max(1.0, options_.row_half_life / 1000);
-  const auto rows = static_cast<std::uint32_t>(rows_.size());
-  const auto count = static_cast<std::uint32_t>(std::ceil(rows / std::min(lag, double(rows))));
+  const auto errors = static_cast<std::uint32_t>(own_errors_.size());
+  const auto count =
+      std::min(errors, std::max(few, static_cast<std::uint32_t>(std::ceil(errors / lag))));
   for (std::uint32_t i = 0; i < count; ++i) {
-    if (rows_[next_to_settle_].touched)
+    if (own_errors_[next_to_settle_].touched)
       settle(next_to_settle_);
-    next_to_settle_ = next_to_settle_ + 1 < rows ? next_to_settle_ + 1 : 0;
+    next_to_settle_ = next_to_settle_ + 1 < errors ? next_to_settle_ + 1 : 0;
   }
 }
 
@@ -162,8 +173,8 @@ void Corrections::link_moved() {
   forget(link_);
   for (std::size_t i = 0; i < rows_.size(); ++i)
     if (rows_[i].touched && requests_ - rows_[i].tried < last) {
-      forget(rows_[i].move);
-      own_[i].move = 1;
+      forget(own_errors_[where_[i].move].belief);
+      own_factors_[where_[i].move] = 1;
     }
 }
 
@@ -196,11 +207,6 @@ void Corrections::learn(Belief& own, Belief& shared, std::uint32_t row, double p
 
 void Corrections::observe(std::uint32_t index, const table::LatencyParts& predicted,
                           const table::LatencyParts& measured) {
-  const auto learn_time = [&](Belief& own, Belief& shared, Seconds expected, Seconds took,
-                              double noise) {
-    if (expected >= shortest_part)
-      learn(own, shared, index, expected.count(), took.count(), noise);
-  };
   for (Belief& belief : edge_settings_) drift(belief, keep_);
   for (Belief& belief : cloud_settings_) drift(belief, keep_);
   drift(link_, keep_);
@@ -212,21 +218,28 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
   settle_some();
 
   RowState& row = rows_[index];
-  if (row.touched)
-    settle(index);
-  row.drifted = requests_;
+  const Where& where = where_[index];
   const double noise = std::max(options_.noise, row.spread);
   const Factors before = factors_[index];
   row.touched = true;
   row.tried = requests_;
-  learn_time(row.edge, edge_settings_[own_[index].edge_setting], predicted.edge_compute,
-             measured.edge_compute, noise);
+  const auto learn_time = [&](std::uint32_t own, Belief& shared, Seconds expected, Seconds took) {
+    if (expected < shortest_part)
+      return;
+    settle(own);
+    OwnError& error = own_errors_[own];
+    error.touched = true;
+    error.seen = requests_;
+    learn(error.belief, shared, index, expected.count(), took.count(), noise);
+    settle(own);
+  };
+  learn_time(where.edge, edge_settings_[where.edge_setting], predicted.edge_compute,
+             measured.edge_compute);
   if (row.uses_cloud) {
-    learn_time(row.move, link_, moving(predicted), moving(measured), noise);
-    learn_time(row.cloud, cloud_settings_[own_[index].cloud_setting], predicted.cloud_compute,
-               measured.cloud_compute, noise);
+    learn_time(where.move, link_, moving(predicted), moving(measured));
+    learn_time(where.cloud, cloud_settings_[where.cloud_setting], predicted.cloud_compute,
+               measured.cloud_compute);
   }
-  settle(index);
   update_factors();
 
   // How far off the corrected prediction was; the queue is known, not predicted.
@@ -241,7 +254,7 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
 void Corrections::observe_energy(std::uint32_t index, core::Joules modelled,
                                  core::Joules measured) {
   const RowState& row = rows_[index];
-  learn(power_[own_[index].edge_setting], all_power_, index, modelled.count(), measured.count(),
+  learn(power_[where_[index].edge_setting], all_power_, index, modelled.count(), measured.count(),
         std::max(options_.noise, row.spread));
   update_factors();
 }
@@ -280,26 +293,33 @@ double Corrections::margin(std::uint32_t index) const {
 
 Look Corrections::look(std::uint32_t index) const {
   // Less than this is noise.
-  constexpr double worse = 0.05;
+  constexpr double worse = 1.05;
   // Who is late anyway pays little for a look, but for being later still: one of many slow rows at
   // a time.
   constexpr double sooner = 8, apart = 40;
   const RowState& row = rows_[index];
-  if (!options_.explore || !row.touched ||
-      std::max({row.edge.mean, row.move.mean, row.cloud.mean}) <= worse)
-    return {};
   const auto since = [this](std::uint64_t then) { return static_cast<double>(requests_ - then); };
-  return {.if_late = since(row.tried) >= options_.half_life / sooner &&
-                     since(looked_) >= options_.half_life / apart,
+  if (!options_.explore || !row.touched || since(row.tried) < options_.half_life / sooner)
+    return {};
+  const Where& where = where_[index];
+  const auto found_worse = [&](std::uint32_t error) {
+    return own_factors_[error] > worse && old_news(error, row);
+  };
+  if (!found_worse(where.edge) && !found_worse(where.move) && !found_worse(where.cloud))
+    return {};
+  return {.if_late = since(looked_) >= options_.half_life / apart,
           .if_time = since(row.tried) >= options_.half_life};
 }
 
 Factors Corrections::hopeful(std::uint32_t index) const {
-  const Own& row = own_[index];
-  return bounded({.edge = edge_factors_[row.edge_setting],
+  const Where& where = where_[index];
+  const auto known = [&](std::uint32_t error) {
+    return old_news(error, rows_[index]) ? 1.0 : own_factors_[error];
+  };
+  return bounded({.edge = edge_factors_[where.edge_setting] * known(where.edge),
                   .move = link_factor_,
-                  .cloud = cloud_factors_[row.cloud_setting],
-                  .power = power_factors_[row.edge_setting]});
+                  .cloud = cloud_factors_[where.cloud_setting] * known(where.cloud),
+                  .power = power_factors_[where.edge_setting]});
 }
 
 Factors Corrections::bounded(const Factors& factors) const {
@@ -323,11 +343,11 @@ void Corrections::update_shared() {
 void Corrections::update_factors() {
   update_shared();
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    const Own& row = own_[i];
-    factors_[i] = bounded({.edge = edge_factors_[row.edge_setting] * row.edge,
-                           .move = link_factor_ * row.move,
-                           .cloud = cloud_factors_[row.cloud_setting] * row.cloud,
-                           .power = power_factors_[row.edge_setting]});
+    const Where& where = where_[i];
+    factors_[i] = bounded({.edge = edge_factors_[where.edge_setting] * own_factors_[where.edge],
+                           .move = link_factor_ * own_factors_[where.move],
+                           .cloud = cloud_factors_[where.cloud_setting] * own_factors_[where.cloud],
+                           .power = power_factors_[where.edge_setting]});
   }
 }
 

@@ -34,12 +34,15 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 
 /// The logarithm of measured/predicted is, for each of the three groups of Factors, the sum of an
 /// error that is the row's own and one that rows share: those of one edge setting (edge), those of
-/// one cloud setting (cloud), all (move). Each is a normal variable with mean 0 beforehand; a
-/// measurement moves both in proportion to their variances (a Kalman filter's step), so a surprise
-/// corrects the row a lot and its neighbours a little, and what is well known moves little. What
-/// exceeds three standard deviations is cut off there, and makes the row uncertain again: one
-/// outlier does little harm, a second like it is believed. Where the second is another row's, and
-/// the same way, it is believed of what they share: the link has changed, and not two rows.
+/// one cloud setting (cloud), all (move). Rows that compute the same (one cut, one setting, the
+/// same time predicted) have one error for it: what a burst of load made of one codec's row would
+/// else send the next requests to another codec's, which computes the same. Each is a normal
+/// variable with mean 0 beforehand; a measurement moves both in proportion to their variances (a
+/// Kalman filter's step), so a surprise corrects the row a lot and its neighbours a little, and
+/// what is well known moves little. What exceeds three standard deviations is cut off there, and
+/// makes the row uncertain again: one outlier does little harm, a second like it is believed. Where
+/// the second is another row's, and the same way, it is believed of what they share: the link has
+/// changed, and not two rows.
 ///
 /// With every request observed, all errors drift back to what they were beforehand, at the
 /// half-lives given, a row's own the slowest; and all become uncertain again, so that what comes
@@ -102,12 +105,17 @@ class Corrections {
     int surprise = 0;
   };
   struct RowState {
-    Belief edge, move, cloud;
     bool uses_cloud = false;
     bool touched = false;
     double spread = 0;
-    std::uint64_t tried = 0;    // requests that had been observed when it last ran
-    std::uint64_t drifted = 0;  // requests up to which its beliefs have drifted
+    std::uint64_t tried = 0;  // requests that had been observed when it last ran
+  };
+  // A row's own error, or that of rows which compute the same.
+  struct OwnError {
+    Belief belief;
+    bool touched = false;
+    std::uint64_t seen = 0;     // requests that had been observed when it was last measured
+    std::uint64_t drifted = 0;  // requests up to which it has drifted
   };
   // The last errors of the corrected prediction, relative; the oldest is overwritten.
   struct Residuals {
@@ -121,9 +129,13 @@ class Corrections {
   struct Learnt;  // what is saved
 
   void drift(Belief& belief, double keep_mean) const;
-  [[nodiscard]] RowState drifted(const RowState& row) const;
-  void settle(std::uint32_t row);
+  [[nodiscard]] OwnError drifted(const OwnError& error) const;
+  void settle(std::uint32_t error);
   void settle_some();
+  /// Whether nobody but the row itself has measured this error of its since it ran.
+  [[nodiscard]] bool old_news(std::uint32_t error, const RowState& row) const {
+    return own_errors_[error].seen <= row.tried;
+  }
   void update_shared();
   void learn(Belief& own, Belief& shared, std::uint32_t row, double predicted, double measured,
              double noise);
@@ -138,18 +150,20 @@ class Corrections {
   std::uint64_t looked_ = 0;  // of them, when a row last had the look() that it was worth
   std::uint64_t table_;       // a digest of the rows that this is about
   std::vector<RowState> rows_;
+  std::vector<OwnError> own_errors_;
   std::vector<Belief> edge_settings_, cloud_settings_;
   Belief link_;
   std::vector<Belief> power_;  // by edge setting
   Belief all_power_;
   Residuals on_edge_, in_cloud_;
-  // exp() of the beliefs: of rows, side by side with what they share, of settings, of the link.
-  struct Own {
-    double edge = 1, move = 1, cloud = 1;
+  // Where a row's errors are: its own, and those of its settings.
+  struct Where {
+    std::uint32_t edge = 0, move = 0, cloud = 0;
     std::uint32_t edge_setting = 0, cloud_setting = 0;
   };
-  std::vector<Own> own_;
-  std::vector<double> edge_factors_, cloud_factors_, power_factors_;
+  std::vector<Where> where_;
+  // exp() of the beliefs.
+  std::vector<double> own_factors_, edge_factors_, cloud_factors_, power_factors_;
   double link_factor_ = 1;
   std::uint32_t next_to_settle_ = 0;
   std::vector<Factors> factors_;

@@ -1,7 +1,8 @@
 // How what was learnt is written down: 8 bytes magic, u32 version, u64 XXH3-64 of the rest; then
 // u64 digest of the table, u64 requests observed, the beliefs (mean and variance, f64 each) of the
-// link, of the edge's and the cloud's settings and of the rows that were tried, and the last
-// residuals; from version 2 on the beliefs of the edge's power: of all its settings, and of each.
+// link, of the edge's and the cloud's settings and of the rows that were tried (those that compute
+// the same say the same of it), and the last residuals; from version 2 on the beliefs of the edge's
+// power: of all its settings, and of each.
 #include "scheduler/corrections.hpp"
 
 #include <cleave/core/bytes.hpp>
@@ -27,6 +28,7 @@ constexpr std::uint32_t version = 2;
 struct Corrections::Learnt {
   std::uint64_t requests = 0;
   std::vector<RowState> rows;
+  std::vector<OwnError> own_errors;
   std::vector<Belief> edge_settings, cloud_settings;
   Belief link;
   Residuals on_edge, in_cloud;
@@ -93,8 +95,8 @@ std::vector<std::byte> Corrections::save() const {
       continue;
     out.put(i);
     out.put(rows_[i].tried);
-    const RowState row = drifted(rows_[i]);
-    for (const Belief* belief : {&row.edge, &row.move, &row.cloud}) Learnt::put(out, *belief);
+    for (const std::uint32_t error : {where_[i].edge, where_[i].move, where_[i].cloud})
+      Learnt::put(out, drifted(own_errors_[error]).belief);
   }
   Learnt::put(out, on_edge_);
   Learnt::put(out, in_cloud_);
@@ -128,19 +130,25 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   if (in.get<std::uint64_t>() != table_)
     return fail(Errc::mismatch, "it was learnt with another table", {},
                 "give the table that it was learnt with, or delete it");
-  Learnt read{
-      in.get<std::uint64_t>(), rows_, edge_settings_, cloud_settings_, {}, {}, {}, power_, {}};
+  Learnt read{in.get<std::uint64_t>(),
+              rows_,
+              own_errors_,
+              edge_settings_,
+              cloud_settings_,
+              {},
+              {},
+              {},
+              power_,
+              {}};
   bool good = true;
   read.link = Learnt::belief(in, link_, good);
   Learnt::beliefs(in, read.edge_settings, good);
   Learnt::beliefs(in, read.cloud_settings, good);
   const double prior = options_.row_deviation * options_.row_deviation;
   const Belief own{.mean = 0, .variance = prior, .prior = prior};
-  for (RowState& row : read.rows) {
-    row.edge = row.move = row.cloud = own;
-    row.touched = false;
-    row.drifted = read.requests;
-  }
+  for (RowState& row : read.rows) row.touched = false;
+  for (OwnError& error : read.own_errors)
+    error = {.belief = own, .touched = false, .seen = 0, .drifted = read.requests};
   const auto touched = in.get_count(4 + 8 + 3 * 16, 1U << 30);
   for (std::uint32_t i = 0; good && i < touched; ++i) {
     const auto index = in.get<std::uint32_t>();
@@ -151,8 +159,16 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
     row.touched = true;
     row.tried = in.get<std::uint64_t>();
     good = row.tried <= read.requests;
-    for (Belief* belief : {&row.edge, &row.move, &row.cloud})
-      *belief = Learnt::belief(in, own, good);
+    for (const std::uint32_t at : {where_[index].edge, where_[index].move, where_[index].cloud}) {
+      OwnError& error = read.own_errors[at];
+      const Belief belief = Learnt::belief(in, own, good);
+      // Of rows that compute the same, the one that ran last knows best.
+      if (error.touched && row.tried < error.seen)
+        continue;
+      error.belief = belief;
+      error.touched = true;
+      error.seen = row.tried;
+    }
   }
   read.on_edge = Learnt::residuals(in, good);
   read.in_cloud = Learnt::residuals(in, good);
@@ -169,6 +185,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
                 "delete it: it is learnt again");
   requests_ = read.requests;
   rows_ = std::move(read.rows);
+  own_errors_ = std::move(read.own_errors);
   edge_settings_ = std::move(read.edge_settings);
   cloud_settings_ = std::move(read.cloud_settings);
   link_ = read.link;
@@ -176,7 +193,7 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   in_cloud_ = std::move(read.in_cloud);
   power_ = std::move(read.power);
   all_power_ = read.all_power;
-  for (std::uint32_t i = 0; i < rows_.size(); ++i) settle(i);
+  for (std::uint32_t i = 0; i < own_errors_.size(); ++i) settle(i);
   on_edge_.find_quantile(confidence_);
   in_cloud_.find_quantile(confidence_);
   update_factors();

@@ -5,9 +5,8 @@
 #include <cleave/transport/channel.hpp>
 #include <cleave/transport/server.hpp>
 
-#include <gtest/gtest.h>
-
 #include <dlfcn.h>
+#include <gtest/gtest.h>
 #include <netdb.h>
 
 #include <chrono>
