@@ -130,16 +130,16 @@ core::Result<void> Corrections::load(std::span<const std::byte> bytes) {
   if (in.get<std::uint64_t>() != table_)
     return fail(Errc::mismatch, "it was learnt with another table", {},
                 "give the table that it was learnt with, or delete it");
-  Learnt read{in.get<std::uint64_t>(),
-              rows_,
-              own_errors_,
-              edge_settings_,
-              cloud_settings_,
-              {},
-              {},
-              {},
-              power_,
-              {}};
+  Learnt read{.requests = in.get<std::uint64_t>(),
+              .rows = rows_,
+              .own_errors = own_errors_,
+              .edge_settings = edge_settings_,
+              .cloud_settings = cloud_settings_,
+              .link = {},
+              .on_edge = {},
+              .in_cloud = {},
+              .power = power_,
+              .all_power = {}};
   bool good = true;
   read.link = Learnt::belief(in, link_, good);
   Learnt::beliefs(in, read.edge_settings, good);

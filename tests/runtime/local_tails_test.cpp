@@ -45,6 +45,20 @@ class LocalTailsTest : public testing::Test {
     table.edge_knobs[0].switch_cost = milliseconds(3);
     return table;
   }
+
+  // Of a client that learns nothing.
+  [[nodiscard]] runtime::EdgeOptions options_with(std::shared_ptr<const table::ParetoTable> table,
+                                                  std::shared_ptr<runtime::Cloud> cloud,
+                                                  std::shared_ptr<device::Arbiter> knobs) const {
+    runtime::EdgeOptions options;
+    options.model = model;
+    options.table = std::move(table);
+    options.cloud = std::move(cloud);
+    options.knobs = std::move(knobs);
+    options.clock = clock;
+    options.policy_options.learning.enabled = false;
+    return options;
+  }
 };
 
 TEST_F(LocalTailsTest, ATailRunsWhereItIsDoneFirst) {
@@ -124,14 +138,7 @@ TEST_F(LocalTailsTest, AClientRunsItThereAndCountsItsJoules) {
       if (other != row && table->rows[other].ingredients.uses_cloud)
         table->rows[other].ingredients.accuracy.value = 0.5;
     auto cloud = std::make_shared<FakeEndpoint>("cloud");  // every call fails
-    runtime::EdgeOptions options;
-    options.model = model;
-    options.table = table;
-    options.cloud = cloud;
-    options.knobs = arbiter;
-    options.clock = clock;
-    options.policy_options.learning.enabled = false;
-    const auto client = runtime::EdgeClient::open(std::move(options));
+    const auto client = runtime::EdgeClient::open(options_with(table, cloud, arbiter));
     ASSERT_TRUE(client) << client.error().message();
     const auto reply = (*client)->infer({.inputs = model->example(), .accuracy_floor = 0.9});
     ASSERT_TRUE(reply) << reply.error().message();
@@ -205,14 +212,9 @@ TEST_F(LocalTailsTest, ATailThatDidNotBeginHasChangedNoKnob) {
     if (&row != &table->rows[0] && row.ingredients.uses_cloud)
       row.ingredients.accuracy.value = 0.5;
   const auto cloud = std::make_shared<HeldCloud>(model, ticking);
-  runtime::EdgeOptions options;
-  options.model = model;
-  options.table = table;
-  options.cloud = cloud;
-  options.knobs = arbiter;
+  runtime::EdgeOptions options = options_with(table, cloud, arbiter);
   options.clock = ticking;
   options.edge = std::make_shared<runtime::SharedEdge>();
-  options.policy_options.learning.enabled = false;
   const auto turns = options.edge->turns();
   const auto client = runtime::EdgeClient::open(std::move(options));
   ASSERT_TRUE(client) << client.error().message();
@@ -243,11 +245,9 @@ TEST_F(LocalTailsTest, ATailThatDidNotBeginHasChangedNoKnob) {
 TEST_F(LocalTailsTest, ItTakesWhatTheEdgeWasLearntToTake) {
   const auto cloud = std::make_shared<HeldCloud>(model, clock);
   cloud->answers_at_once = true;
-  runtime::EdgeOptions options;
-  options.model = model;
-  options.table = std::make_shared<table::ParetoTable>(table_of(*model, milliseconds(5)));
-  options.cloud = cloud;
-  options.clock = clock;
+  runtime::EdgeOptions options = options_with(
+      std::make_shared<table::ParetoTable>(table_of(*model, milliseconds(5))), cloud, nullptr);
+  options.policy_options.learning.enabled = true;
   const auto client = runtime::EdgeClient::open(std::move(options));
   ASSERT_TRUE(client) << client.error().message();
   const runtime::Request request{.inputs = model->example()};
@@ -281,14 +281,8 @@ TEST_F(LocalTailsTest, AClientThatHedgesAtTheLastMomentDecidesWithWhatThatCosts)
   for (const auto hedge : {runtime::Hedge::last_moment, runtime::Hedge::overdue}) {
     const auto cloud = std::make_shared<HeldCloud>(model, clock);
     cloud->answers_at_once = true;
-    runtime::EdgeOptions options;
-    options.model = model;
-    options.table = table;
-    options.cloud = cloud;
-    options.knobs = arbiter;
-    options.clock = clock;
+    runtime::EdgeOptions options = options_with(table, cloud, arbiter);
     options.hedge = hedge;
-    options.policy_options.learning.enabled = false;
     const auto client = runtime::EdgeClient::open(std::move(options));
     ASSERT_TRUE(client) << client.error().message();
     // 80 ms at 4 W; or 70 ms at 2 W, and from 85 - 40 ms on at 16 W.

@@ -523,44 +523,6 @@ TEST(Learning, ObservingTakesTheNewLinkInOnceDecideHasMetIt) {
   EXPECT_TRUE(got.meets_deadline);
 }
 
-// Two codecs of one cut: head and tail are the same, and so is what is wrong with them.
-TEST(Learning, RowsThatComputeTheSameAreRightOrWrongTogether) {
-  ParetoTable made = *three_rows();
-  made.rows[2] = made.rows[1];
-  made.rows[2].configuration.codecs = {"other"};
-  made.rows[2].ingredients.up = 1.5 * made.rows[1].ingredients.up;
-  const auto table = share(std::move(made));
-  const auto policy = policy_of(table);
-  const LiveState state{.link = table->reference};
-  const Request request{.deadline = Seconds(1)};
-  const auto run = [&](std::uint32_t row, double slower) {
-    World world;
-    world.edge = world.cloud = [slower](std::uint32_t) { return slower; };
-    policy->observe({.row = row, .link = state.link, .measured = world.run(*table, row, state)});
-  };
-  const Decision before = policy->decide(request, state);
-  EXPECT_EQ(before.row, 1u);
-  // Somebody else was at work for a while.
-  for (int i = 0; i < 4; ++i) run(1, 3);
-  const Decision burst = policy->decide(request, state);
-  EXPECT_EQ(burst.row, 1u);
-  EXPECT_GT(burst.prediction.latency.edge_compute, 1.5 * before.prediction.latency.edge_compute);
-  EXPECT_GT(burst.prediction.latency.cloud_compute, 1.5 * before.prediction.latency.cloud_compute);
-  // That it is over is seen on either.
-  for (int i = 0; i < 10; ++i) run(2, 1);
-  const Decision after = policy->decide(request, state);
-  EXPECT_EQ(after.row, 1u);
-  EXPECT_NEAR(after.prediction.latency.edge_compute / before.prediction.latency.edge_compute, 1,
-              0.1);
-  EXPECT_NEAR(after.prediction.latency.cloud_compute / before.prediction.latency.cloud_compute, 1,
-              0.1);
-  // What was learnt is kept as such.
-  const auto later = policy_of(table);
-  ASSERT_TRUE(later->restore(policy->learnt()));
-  EXPECT_EQ(later->decide(request, state).energy, after.energy);
-  EXPECT_EQ(later->learnt(), policy->learnt());
-}
-
 TEST(Learning, GoesOnFromWhatAnotherPolicyLearnt) {
   const auto table = three_rows();
   const World world{.edge = [](std::uint32_t row) { return row == 1 ? 3.0 : 1.1; },

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <set>
 
@@ -208,6 +209,21 @@ TEST(Cleave, WhatTheEdgeDoesBesideTheCloudCounts) {
   EXPECT_NE(policy->explain({.deadline = milliseconds(90) + reply}, state, hedged)
                 .find("(0.04 of them beside the cloud)"),
             std::string::npos);
+  // Also of a row that is passed over.
+  ParetoTable unsteady = *table;
+  unsteady.rows[0].ingredients.spread = 0;
+  unsteady.rows[1].ingredients.spread = 10;
+  PolicyOptions surer = options;
+  surer.confidence = 0.99;
+  const auto careful = policy_of(share(std::move(unsteady)), surer);
+  const Request request{.deadline = milliseconds(90) + reply};
+  const Decision passed = careful->decide(request, state);
+  EXPECT_EQ(passed.row, 0u);
+  std::array<char, 64> late_row{};
+  std::snprintf(late_row.data(), late_row.size(), "too late: 1, the cheapest row 1 with %.3g J",
+                hedged.energy.count());
+  EXPECT_NE(careful->explain(request, state, passed).find(late_row.data()), std::string::npos)
+      << careful->explain(request, state, passed);
   // The edge could not make it alone: it does not begin.
   const Decision alone = policy->decide({.deadline = milliseconds(99)}, state);
   EXPECT_EQ(alone.row, 1u);
