@@ -178,7 +178,7 @@ void Corrections::link_moved() {
     }
 }
 
-void Corrections::learn(Belief& own, Belief& shared, std::uint32_t row, double predicted,
+void Corrections::learn(Belief& own, Belief& shared, std::uint32_t who, double predicted,
                         double measured, double noise) {
   if (!(predicted > 0) || !(measured > 0) || !std::isfinite(measured) || !std::isfinite(predicted))
     return;
@@ -186,12 +186,12 @@ void Corrections::learn(Belief& own, Belief& shared, std::uint32_t row, double p
   const double unsure = options_.row_deviation * options_.row_deviation;
   double total = own.variance + shared.variance + noise * noise;
   const int way = std::abs(surprise) <= 3 * std::sqrt(total) ? 0 : surprise > 0 ? 1 : -1;
-  if (way != 0 && way == shared.surprise && row != shared.surprised_by && shared.prior > 0) {
+  if (way != 0 && way == shared.surprise && who != shared.surprised_by && shared.prior > 0) {
     shared.variance = std::max(shared.variance, unsure);
     total = own.variance + shared.variance + noise * noise;
   }
   shared.surprise = way;
-  shared.surprised_by = row;
+  shared.surprised_by = who;
   const double limit = 3 * std::sqrt(total);
   const double error = std::clamp(surprise, -limit, limit);
   const double own_gain = own.variance / total;
@@ -230,7 +230,7 @@ void Corrections::observe(std::uint32_t index, const table::LatencyParts& predic
     OwnError& error = own_errors_[own];
     error.touched = true;
     error.seen = requests_;
-    learn(error.belief, shared, index, expected.count(), took.count(), noise);
+    learn(error.belief, shared, own, expected.count(), took.count(), noise);
     settle(own);
   };
   learn_time(where.edge, edge_settings_[where.edge_setting], predicted.edge_compute,

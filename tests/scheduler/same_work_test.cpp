@@ -19,8 +19,8 @@ using table::ParetoTable;
 
 class SameWork : public testing::Test {
  protected:
-  // Row 0 is all-edge. Rows 1 and 2 compute the same, of which row 2 sends more; row 3 takes as long
-  // for another part of the network.
+  // Row 0 is all-edge. Rows 1 and 2 compute the same, of which row 2 sends more; row 3 takes as
+  // long for another part of the network.
   SameWork() : table(test::random_table(4, 4)) {
     table.rows[0].ingredients.edge_compute = Seconds(0.3);
     table.rows[0].ingredients.edge_busy = core::Watts(30);
@@ -46,8 +46,7 @@ class SameWork : public testing::Test {
     return took;
   }
   void run(Corrections& corrections, std::uint32_t row, double slower, int times) const {
-    for (int i = 0; i < times; ++i)
-      corrections.observe(row, predicted(row), measured(row, slower));
+    for (int i = 0; i < times; ++i) corrections.observe(row, predicted(row), measured(row, slower));
   }
 
   ParetoTable table;
@@ -66,6 +65,22 @@ TEST_F(SameWork, IsRightOrWrongTogether) {
   run(corrections, 2, 1, 10);
   EXPECT_NEAR(corrections.factors(1).edge, 1, 0.1);
   EXPECT_NEAR(corrections.factors(1).cloud, 1, 0.1);
+}
+
+// Surprises of two rows are believed of the setting that they share, but not of two that compute
+// the same: those say nothing of other parts of the network.
+TEST_F(SameWork, SurprisesAsOneRowDoes) {
+  Corrections same(table, {}, 0.95), other(table, {}, 0.95);
+  for (Corrections* corrections : {&same, &other})
+    for (const std::uint32_t row : {1u, 2u, 3u}) run(*corrections, row, 1, 20);
+  run(same, 1, 7, 1);
+  run(same, 2, 7, 1);
+  run(other, 1, 7, 1);
+  run(other, 3, 7, 1);
+  EXPECT_LT(same.factors(3).edge, 1.2);
+  EXPECT_LT(same.factors(3).cloud, 1.2);
+  EXPECT_GT(other.factors(2).edge, 2);
+  EXPECT_GT(other.factors(2).cloud, 2);
 }
 
 TEST_F(SameWork, IsKeptAsSuch) {
