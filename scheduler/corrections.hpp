@@ -41,8 +41,8 @@ table::LinkState corrected(const table::LinkState& link, const Factors& factors)
 /// Kalman filter's step), so a surprise corrects the row a lot and its neighbours a little, and
 /// what is well known moves little. What exceeds three standard deviations is cut off there, and
 /// makes the row uncertain again: one outlier does little harm, a second like it is believed. Where
-/// the second is another row's, which does not compute the same, and the same way, it is believed
-/// of what they share: the link has changed, and not two rows.
+/// the second is another own error's, and the same way, it is believed of what they share: the link
+/// has changed, and not two rows.
 ///
 /// With every request observed, all errors drift back to what they were beforehand, at the
 /// half-lives given, a row's own the slowest; and all become uncertain again, so that what comes
